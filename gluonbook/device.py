@@ -1,0 +1,89 @@
+"""The device to train on: a GPU that has been seen to work, else the CPU and the reason why."""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+import mxnet as mx
+from mxnet import autograd, nd
+
+log = logging.getLogger("gluonbook")
+
+#: MXNet 1.9.1 for CUDA 11.2 holds machine code for compute capability 5.0 to 8.6 and no PTX.
+NO_KERNEL = "no kernel image"
+
+
+def try_gpu() -> mx.Context:
+    """The first GPU, ``gpu(0)``, if an operator runs on it; else ``cpu(0)``.
+
+    The reason for falling back is logged once, as a warning of the logger ``gluonbook``.
+    """
+    return try_all_gpus()[0]
+
+
+def try_all_gpus() -> list[mx.Context]:
+    """Every GPU on which an operator runs, in order; ``[cpu(0)]`` if there is none.
+
+    The reason for leaving a GPU out, or for falling back, is logged once.
+    """
+    gpus, faults = working_gpus()
+    for fault in faults:
+        _log_once(fault)
+    return gpus or [mx.cpu()]
+
+
+def working_gpus() -> tuple[list[mx.Context], list[str]]:
+    """The GPUs on which an operator runs, and for each that is left out, or for none, why."""
+    count, reason = _count_gpus()
+    if count == 0:
+        return [], [f"no GPU: {reason}"]
+    faults = {mx.gpu(i): _fault(i) for i in range(count)}
+    return (
+        [gpu for gpu, fault in faults.items() if fault is None],
+        [f"{gpu} is not used: {fault}" for gpu, fault in faults.items() if fault is not None],
+    )
+
+
+def _count_gpus() -> tuple[int, str]:
+    """Number of GPUs that the driver lists, and the reason if that is none."""
+    if not mx.runtime.Features().is_enabled("CUDA"):
+        return 0, "this MXNet is the CPU build (mxnet-cu112 is the one that uses a GPU)"
+    try:
+        count = mx.context.num_gpus()
+    except mx.base.MXNetError as error:
+        return 0, f"the NVIDIA driver does not answer ({_message(error)})"
+    return count, "the NVIDIA driver finds no GPU"
+
+
+@functools.lru_cache(maxsize=None)
+def _fault(device_id: int) -> str | None:
+    """Why GPU `device_id` cannot train, or None if a convolution and its gradient ran there."""
+    try:
+        ctx = mx.gpu(device_id)
+        x = nd.ones((1, 1, 4, 4), ctx=ctx)
+        x.attach_grad()
+        with autograd.record():
+            y = nd.Convolution(
+                x, nd.ones((1, 1, 3, 3), ctx=ctx), no_bias=True, num_filter=1, kernel=(3, 3)
+            )
+        y.backward()
+        x.grad.asnumpy()
+    except mx.base.MXNetError as error:
+        if NO_KERNEL in str(error):
+            return (
+                "this MXNet has no code for its architecture (it knows compute capability 5.0 to "
+                "8.9: up to the RTX 40 series, not Hopper or Blackwell)"
+            )
+        return _message(error)
+    return None
+
+
+def _message(error: Exception) -> str:
+    """The last line of an MXNet error: what went wrong, after where."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+
+
+@functools.lru_cache(maxsize=None)
+def _log_once(message: str) -> None:
+    log.warning(message)

@@ -1,0 +1,504 @@
+"""Fashion-MNIST: found, verified, downloaded if need be, and served in batches.
+
+Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine
+learning algorithms", 2017; the IDX format is that of MNIST.
+
+The way of the data: IDX file → verified bytes → one uint8 array (N, 1, 28, 28) → resized once
+to (N, 1, H, W) → each epoch shuffled indices → one batch, scaled to [0, 1].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import operator
+import os
+import stat
+import tempfile
+import zlib
+from pathlib import Path
+from typing import Iterator, NamedTuple, Sequence
+
+import mxnet as mx
+import numpy as np
+from mxnet import nd
+from mxnet.gluon.data.vision import FashionMNIST as MXNetFashionMNIST
+
+from .machine import available_memory
+from .mirrors import MirrorError, fetch
+from .runtime import Failure
+
+log = logging.getLogger("gluonbook")
+
+SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+DEBIAN_PACKAGE = "dataset-fashion-mnist"
+
+MIRRORS_VARIABLE = "GLUONBOOK_FASHION_MNIST_MIRRORS"
+#: Where to download from, in order: addresses of folders, and ``apt:`` for a Debian package.
+MIRRORS = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
+    "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/gluon/dataset/fashion-mnist",
+    f"apt:{DEBIAN_PACKAGE}",
+)
+
+TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+_RESIZE_TOGETHER = 2048
+
+#: Size in bytes of each IDX file, uncompressed: a header of 16 or 8 bytes, then the values.
+SIZES = {
+    TRAIN_IMAGES: 16 + 60_000 * 28 * 28,
+    TRAIN_LABELS: 8 + 60_000,
+    TEST_IMAGES: 16 + 10_000 * 28 * 28,
+    TEST_LABELS: 8 + 10_000,
+}
+NEWER, EARLIER = "2017-08-31", "2017-08-26"
+#: SHA-256 of the uncompressed content: the edition of the data set's own site and of Debian.
+CONTENTS = {
+    "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888": (NEWER, TRAIN_IMAGES),
+    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9": (NEWER, TRAIN_LABELS),
+    "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b": (NEWER, TEST_IMAGES),
+    "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34": (NEWER, TEST_LABELS),
+}
+#: SHA-1 of the compressed file: the edition that MXNet distributes, known by nothing else.
+ARCHIVES = {
+    "0cf37b0d40ed5169c6b3aba31069a9770ac9043d": (EARLIER, TRAIN_IMAGES),
+    "236021d52f1e40852b06a4c3008d8de8aef1e40b": (EARLIER, TRAIN_LABELS),
+    "626ed6a7c06dd17c0eec72fa3be1740f146a2863": (EARLIER, TEST_IMAGES),
+    "17f9ab60e7257a1620f4ad76bbbaf857c3920701": (EARLIER, TEST_LABELS),
+}
+_MEND = "move it away, so that a good copy is found or downloaded"
+
+
+class DatasetError(Failure, OSError):
+    """The data set is missing, damaged or unreadable."""
+
+
+class Split(NamedTuple):
+    """Images (N, 1, 28, 28) uint8 and labels (N,) int32 of the training or the test set."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class FashionMNIST(NamedTuple):
+    """Both splits, where they were read from, and which edition of the data set they are."""
+
+    train: Split
+    test: Split
+    folder: Path
+    edition: str
+
+    def batches(
+        self,
+        batch_size: int,
+        resize: int | None = None,
+        limit: int | None = None,
+        seed: int | None = None,
+    ) -> tuple[ImageBatches, ImageBatches]:
+        """Training batches, shuffled, and test batches; see `load_data_fashion_mnist`."""
+        if limit is not None:
+            _positive("limit", limit)
+        return (
+            ImageBatches(
+                self.train.images[:limit],
+                self.train.labels[:limit],
+                batch_size,
+                size=resize,
+                shuffle=True,
+                seed=seed,
+            ),
+            ImageBatches(self.test.images, self.test.labels, batch_size, size=resize),
+        )
+
+
+# --- finding and verifying ------------------------------------------------------------------
+
+
+def read_file(folder: Path, name: str) -> tuple[bytes, str]:
+    """The uncompressed content of the IDX file `name` in `folder`, and its edition.
+
+    Takes ``name.gz`` or ``name``. Reads no more than the real file holds.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing or unreadable, or is not, byte for byte, that file of a known
+        edition; the sentence names the file, what was expected and what was found.
+    """
+    path = _find(folder, name)
+    if path is None:
+        raise DatasetError(
+            f"{folder / name}.gz is missing: put it there, or install the Debian or Ubuntu package "
+            f"{DEBIAN_PACKAGE}"
+        )
+    raw = _read_bounded(path, SIZES[name])
+    if path.suffix == ".gz":
+        known = ARCHIVES.get(hashlib.sha1(raw).hexdigest())
+        content = _decompress(path, raw, SIZES[name])
+    else:
+        known, content = None, raw
+    digest = hashlib.sha256(content).hexdigest()
+    edition, found = known or CONTENTS.get(digest) or (None, None)
+    if edition is None:
+        what = f"{len(content):,} bytes" if len(content) != SIZES[name] else f"SHA-256 {digest}"
+        raise DatasetError(
+            f"{path} is damaged or not Fashion-MNIST: expected the {SIZES[name]:,} bytes of "
+            f"{name} as published, found {what}; {_MEND}"
+        )
+    if found != name:
+        raise DatasetError(
+            f"{path} has the wrong content: expected {name}, found {found}; "
+            "give the files their own names again"
+        )
+    return content, edition
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    for path in (folder / f"{name}.gz", folder / name):
+        try:
+            if path.exists():
+                return path
+        except OSError as error:
+            raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+    return None
+
+
+def folder_with_files(place: Path) -> Path | None:
+    """`place`, or torchvision's ``FashionMNIST/raw`` in it, if all four files are there."""
+    for folder in (place, place / "FashionMNIST" / "raw"):
+        if all(_find(folder, name) for name in SIZES):
+            return folder
+    return None
+
+
+def _read_bounded(path: Path, limit: int) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DatasetError(f"{path} is not a file: {_MEND}")
+        with open(path, "rb") as file:
+            raw = file.read(limit + 1)
+    except OSError as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+    if len(raw) > limit:
+        raise DatasetError(
+            f"{path} is damaged: expected at most {limit:,} bytes, found more; {_MEND}"
+        )
+    return raw
+
+
+def _decompress(path: Path, raw: bytes, size: int) -> bytes:
+    gzip_member = zlib.decompressobj(wbits=31)
+    try:
+        content = gzip_member.decompress(raw, size + 1)
+    except zlib.error as error:
+        raise DatasetError(
+            f"{path} is damaged: expected gzip data, found otherwise ({error}); {_MEND}"
+        ) from error
+    if len(content) == size and not gzip_member.eof:
+        content += gzip_member.decompress(gzip_member.unconsumed_tail, 1)
+    if len(content) <= size and not gzip_member.eof:
+        raise DatasetError(
+            f"{path} is cut short: expected {size:,} bytes, found {len(content):,}; {_MEND}"
+        )
+    return content
+
+
+def read_folder(folder: Path) -> FashionMNIST:
+    """Both splits from the four files in `folder`.
+
+    Raises
+    ------
+    DatasetError
+        As `read_file` does, and if the files are not all of one edition.
+    """
+    contents, editions = {}, {}
+    for name in SIZES:
+        contents[name], editions[name] = read_file(folder, name)
+    if len(set(editions.values())) > 1:
+        mix = ", ".join(f"{name} of {edition}" for name, edition in editions.items())
+        raise DatasetError(
+            f"{folder} mixes two editions of Fashion-MNIST, whose order differs: {mix}; "
+            "keep the four files of one edition"
+        )
+
+    def split(images: str, labels: str) -> Split:
+        return Split(
+            np.frombuffer(contents[images], np.uint8, offset=16).reshape(-1, 1, 28, 28),
+            np.frombuffer(contents[labels], np.uint8, offset=8).astype(np.int32),
+        )
+
+    return FashionMNIST(
+        split(TRAIN_IMAGES, TRAIN_LABELS),
+        split(TEST_IMAGES, TEST_LABELS),
+        folder,
+        editions[TRAIN_IMAGES],
+    )
+
+
+def data_folder() -> Path:
+    """MXNet's folder for this data set, ``$MXNET_HOME/datasets/fashion-mnist``."""
+    return Path(mx.base.data_dir()).expanduser() / "datasets" / "fashion-mnist"
+
+
+def fashion_mnist(root: str | os.PathLike[str] | None = None) -> FashionMNIST:
+    """The data set, from the first folder that holds it, downloaded where none does.
+
+    Looks in `root`, in MXNet's data folder and in the system's, and downloads into `root`, or
+    into MXNet's data folder.
+
+    Raises
+    ------
+    DatasetError
+        If a file is damaged, `root` is not a folder, or no mirror answers. No file that was
+        there before is changed.
+    """
+    target = Path(root).expanduser() if root is not None else data_folder()
+    if target.exists() and not target.is_dir():
+        raise DatasetError(f"root must be a folder, and {target} is a file")
+    for place in (target, data_folder(), SYSTEM_FOLDER):
+        folder = folder_with_files(place)
+        if folder is not None:
+            return read_folder(folder)
+    download(target)
+    return read_folder(target)
+
+
+# --- downloading ----------------------------------------------------------------------------
+
+
+def mirrors() -> list[str]:
+    """The mirrors to try, in order; ``$GLUONBOOK_FASHION_MNIST_MIRRORS`` replaces the list."""
+    return os.environ.get(MIRRORS_VARIABLE, " ".join(MIRRORS)).split()
+
+
+def download(folder: Path) -> None:
+    """Complete the four files in `folder` from the mirrors.
+
+    Every file is written into a scratch folder, verified there, and then moved to its place; a
+    file that is there already is verified and kept. A progress bar shows on a terminal.
+
+    Raises
+    ------
+    DatasetError
+        If `folder` cannot be written, no mirror serves the files, or a file that was there
+        already is damaged.
+    """
+    missing = [name for name in SIZES if not _find(folder, name)]
+    for name in SIZES.keys() - missing:
+        read_file(folder, name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
+            for name in missing:
+                _publish(_verified(name, Path(scratch)), folder)
+    except DatasetError:
+        raise
+    except OSError as error:
+        raise DatasetError(
+            f"Fashion-MNIST cannot be downloaded into {folder} ({error.strerror}): make room "
+            "there, or name another folder with --data (root= from Python) or MXNET_HOME"
+        ) from error
+
+
+def _verified(name: str, scratch: Path) -> Path:
+    """Fetch ``name.gz`` from the first mirror whose copy is a known edition's."""
+    faults = []
+    for mirror in mirrors():
+        try:
+            path = fetch(mirror, f"{name}.gz", scratch, limit=SIZES[name])
+            read_file(path.parent, name)
+            return path
+        except MirrorError as error:
+            faults.append(f"{mirror}: {error}")
+        except DatasetError:
+            faults.append(f"{mirror}: a damaged copy")
+    raise DatasetError(
+        f"Fashion-MNIST is not on this machine and no mirror serves it ({'; '.join(faults)}): "
+        f"install the Debian or Ubuntu package {DEBIAN_PACKAGE}, or name the folder that holds "
+        f"the four .gz files with --data (root= from Python)"
+    )
+
+
+def _publish(path: Path, folder: Path) -> None:
+    """Move a verified file into `folder`, unless another process has put it there first."""
+    target = folder / path.name
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        if not target.exists():
+            os.replace(path, target)
+
+
+# --- batches --------------------------------------------------------------------------------
+
+
+class ImageBatches:
+    """Batches ``(X, y)`` of images in memory, iterated as often as one likes.
+
+    X is float32 in [0, 1] of shape (N, 1, H, W), y int32 of shape (N,), both on the CPU. The
+    last batch may be smaller. ``len()`` is the number of batches.
+
+    The images are kept as uint8, resized once; where memory is too short for that, each batch
+    is resized as it is made, with the same pixels.
+
+    Parameters
+    ----------
+    images, labels
+        uint8 (N, 1, H, W) and int32 (N,).
+    size
+        Height and width to resize to, bilinearly, as the book's ``Resize`` does; None keeps
+        the images as they are.
+    seed
+        Of the shuffling. With None, one is drawn from NumPy's global generator.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        *,
+        size: int | None = None,
+        shuffle: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        self.batch_size = _positive("batch_size", batch_size)
+        height = images.shape[-1]
+        self.size = _positive("resize", size) if size else height
+        self.shuffle = shuffle
+        self.seed = int(np.random.randint(2**31)) if seed is None else seed
+        self.epoch = 0
+        self._labels = labels
+        self._images = images
+        self._resize_batches = False
+        if self.size != height:
+            needed = len(images) * self.size**2
+            if needed > available_memory() // 2:
+                log.info("images are resized batch by batch: %.1f GB for all", needed / 1e9)
+                self._resize_batches = True
+            else:
+                self._images = resize(images, self.size)
+
+    @property
+    def num_examples(self) -> int:
+        """Number of images in one epoch."""
+        return len(self._labels)
+
+    def __len__(self) -> int:
+        return -(-self.num_examples // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
+        for [batch] in self.shards([mx.cpu()]):
+            yield batch
+
+    def shards(self, ctxs: Sequence[mx.Context]) -> Iterator[list[tuple[nd.NDArray, nd.NDArray]]]:
+        """One epoch; each batch as a list of ``(X, y)``, one for each device.
+
+        The pixels go to a GPU as uint8 and are cast and scaled there. A batch smaller than the
+        number of devices leaves the last of them out.
+        """
+        order = self._order(self.epoch)
+        self.epoch += 1
+        for start in range(0, self.num_examples, self.batch_size):
+            batch = order[start : start + self.batch_size]
+            parts = np.array_split(batch, min(len(ctxs), len(batch)))
+            yield [self._load(part, ctx) for part, ctx in zip(parts, ctxs)]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Indices in the order of an epoch, which follows from the seed alone."""
+        if not self.shuffle:
+            return np.arange(self.num_examples)
+        return np.random.RandomState([self.seed, epoch]).permutation(self.num_examples)
+
+    def _load(self, indices: np.ndarray, ctx: mx.Context) -> tuple[nd.NDArray, nd.NDArray]:
+        pixels = self._images[indices]
+        if self._resize_batches:
+            pixels = resize(pixels, self.size)
+        y = nd.array(self._labels[indices], dtype=np.int32, ctx=ctx)
+        if ctx.device_type == "gpu":
+            return nd.array(pixels, dtype=np.uint8, ctx=ctx).astype(np.float32) / 255, y
+        scaled = np.divide(pixels, np.float32(255), out=np.empty(pixels.shape, np.float32))
+        return nd.from_numpy(scaled).as_in_context(ctx), y
+
+
+def resize(images: np.ndarray, size: int) -> np.ndarray:
+    """Bilinear resizing of uint8 images (N, 1, H, W) to (N, 1, size, size), in parallel.
+
+    The pixels are, bit for bit, those of ``mxnet.gluon.data.vision.transforms.Resize``.
+    """
+    n, _, height, width = images.shape
+    resized = np.empty((n, 1, size, size), np.uint8)
+    for start in range(0, n, _RESIZE_TOGETHER):
+        part = images[start : start + _RESIZE_TOGETHER]
+        part = nd.array(part.reshape(-1, height, width, 1), dtype=np.uint8)
+        part = nd.image.resize(part, size).asnumpy().reshape(-1, 1, size, size)
+        resized[start : start + _RESIZE_TOGETHER] = part
+    return resized
+
+
+def _positive(name: str, value: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+    return number
+
+
+def load_data_fashion_mnist(
+    batch_size: int,
+    resize: int | None = None,
+    root: str | os.PathLike[str] | None = None,
+    *,
+    limit: int | None = None,
+    seed: int | None = None,
+) -> tuple[ImageBatches, ImageBatches]:
+    """Training batches, shuffled anew each epoch, and test batches, as the book's loader gives.
+
+    Parameters
+    ----------
+    batch_size
+        Images in a batch; the last batch may be smaller.
+    resize
+        Height and width of the images in pixels; None leaves them at 28.
+    root
+        Folder to look in first and to download into; see `fashion_mnist`.
+    limit
+        Take only the first `limit` training images. The test set stays whole.
+    seed
+        Of the shuffling. With None, one is drawn from NumPy's global generator.
+
+    Raises
+    ------
+    DatasetError
+        If the data set is damaged, or is neither here nor to be downloaded.
+    ValueError
+        If a number is not a whole number of at least 1.
+    """
+    return fashion_mnist(root).batches(batch_size, resize, limit, seed)
+
+
+# --- MXNet's own class ----------------------------------------------------------------------
+
+
+def _get_data(self: MXNetFashionMNIST) -> None:
+    """Fill MXNet's own data set from verified files.
+
+    The section on AlexNet uses that class directly, which accepts the earlier edition alone and
+    writes over the files of any other.
+    """
+    data = fashion_mnist(self._root)
+    split = data.train if self._train else data.test
+    array = mx.np.array if mx.util.is_np_array() else nd.array
+    self._data = array(split.images.reshape(-1, 28, 28, 1), dtype=np.uint8)
+    self._label = array(split.labels, dtype=np.int32) if mx.util.is_np_array() else split.labels
+
+
+MXNetFashionMNIST._get_data = _get_data

@@ -1,0 +1,100 @@
+"""What a run measured, epoch by epoch: CSV, JSON, picture."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from typing import Iterable, Iterator, NamedTuple
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+
+class Epoch(NamedTuple):
+    """One epoch's figures, as the book prints them."""
+
+    epoch: int
+    """Counted from 1."""
+    loss: float
+    """Mean training loss over the epoch, in nats."""
+    train_acc: float
+    """Share of training images classified rightly while training on them."""
+    test_acc: float
+    """Share of test images classified rightly after the epoch."""
+    seconds: float
+    """Wall-clock time, loading and evaluation included."""
+
+    def __str__(self) -> str:
+        return (
+            f"epoch {self.epoch}, loss {self.loss:.4f}, train acc {self.train_acc:.3f}, "
+            f"test acc {self.test_acc:.3f}, time {self.seconds:.1f} sec"
+        )
+
+
+class History:
+    """The epochs of a run, in order.
+
+    Parameters
+    ----------
+    csv_path
+        A file to which each epoch is written as it ends, so that a run that is cut short
+        leaves the epochs it finished.
+    """
+
+    def __init__(self, csv_path: str | os.PathLike[str] | None = None) -> None:
+        self.epochs: list[Epoch] = []
+        self._csv_path = csv_path
+        if csv_path is not None:
+            _write_rows(csv_path, "w", [Epoch._fields])
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __iter__(self) -> Iterator[Epoch]:
+        return iter(self.epochs)
+
+    def __getitem__(self, index: int) -> Epoch:
+        return self.epochs[index]
+
+    def append(self, epoch: Epoch) -> None:
+        """Add an epoch, and its row to the CSV file if there is one."""
+        self.epochs.append(epoch)
+        if self._csv_path is not None:
+            _write_rows(self._csv_path, "a", [epoch])
+
+    def write_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write a header and a row per epoch."""
+        _write_rows(path, "w", [Epoch._fields, *self.epochs])
+
+    def write_json(self, path: str | os.PathLike[str]) -> None:
+        """Write a list of objects, one per epoch."""
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump([epoch._asdict() for epoch in self.epochs], file, indent=2)
+            file.write("\n")
+
+    def draw(self, path: str | os.PathLike[str], title: str = "") -> None:
+        """Draw loss and accuracies over the epochs, as a PNG or what the path's ending says."""
+        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        loss_axes, accuracy_axes = figure.subplots(1, 2)
+        x = [epoch.epoch for epoch in self.epochs]
+        loss_axes.plot(x, [epoch.loss for epoch in self.epochs], "o-", label="training loss")
+        loss_axes.set_ylabel("cross-entropy (nats)")
+        loss_axes.set_ylim(bottom=0)
+        accuracy_axes.plot(x, [epoch.train_acc for epoch in self.epochs], "o--", label="training")
+        accuracy_axes.plot(x, [epoch.test_acc for epoch in self.epochs], "o-", label="test")
+        accuracy_axes.set_ylabel("accuracy")
+        for axes in (loss_axes, accuracy_axes):
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(alpha=0.3)
+            axes.legend()
+        figure.suptitle(title)
+        figure.savefig(path, dpi=120)
+
+
+def _write_rows(
+    path: str | os.PathLike[str], mode: str, rows: Iterable[tuple[object, ...]]
+) -> None:
+    with open(path, mode, newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)

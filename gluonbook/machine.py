@@ -1,0 +1,71 @@
+"""What the machine, or the container around this process, grants: cores and memory."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from pathlib import Path
+
+import psutil
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def physical_cores() -> int:
+    """Number of physical cores that this process may use, at least 1.
+
+    Counts neither hyper-threads, nor cores outside the process's affinity mask, nor more cores
+    than a container's CPU quota (control groups, version 1 and 2) pays for.
+    """
+    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = min(cores, len(os.sched_getaffinity(0)))
+    return max(1, math.ceil(min(cores, _cpu_quota())))
+
+
+def _cpu_quota() -> float:
+    """Cores' worth of time that a control group grants, or infinity."""
+    try:
+        if (_CGROUP / "cpu.max").exists():
+            quota, period = (_CGROUP / "cpu.max").read_text().split()
+        else:
+            quota = (_CGROUP / "cpu/cpu.cfs_quota_us").read_text()
+            period = (_CGROUP / "cpu/cpu.cfs_period_us").read_text()
+        return int(quota) / int(period) if int(quota) > 0 else math.inf
+    except (OSError, ValueError):  # no control group, or its quota is the word "max"
+        return math.inf
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take without swapping.
+
+    The least of what the system has free, what a control group (version 1 and 2) leaves, and
+    what ``ulimit -v`` leaves.
+    """
+    return int(min(psutil.virtual_memory().available, _cgroup_memory(), _address_space()))
+
+
+def _cgroup_memory() -> float:
+    """Bytes that a control group leaves, or infinity."""
+    for limit, usage in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            return int((_CGROUP / limit).read_text()) - int((_CGROUP / usage).read_text())
+        except (OSError, ValueError):  # no such control group, or its limit is the word "max"
+            continue
+    return math.inf
+
+
+def _address_space() -> float:
+    """Bytes that ``ulimit -v`` leaves, or infinity."""
+    if sys.platform == "win32":
+        return math.inf
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return math.inf
+    return limit - psutil.Process().memory_info().vms

@@ -1,0 +1,28 @@
+"""The seven nets of the book's modern-CNN sections, one file per section."""
+
+from .alexnet import alexnet
+from .densenet import DenseBlock, conv_block, densenet, transition_block
+from .googlenet import Inception, googlenet
+from .lenet import lenet
+from .nin import nin, nin_block
+from .resnet import Residual, resnet, resnet18, resnet_block
+from .vgg import vgg, vgg_block
+
+__all__ = [
+    "DenseBlock",
+    "Inception",
+    "Residual",
+    "alexnet",
+    "conv_block",
+    "densenet",
+    "googlenet",
+    "lenet",
+    "nin",
+    "nin_block",
+    "resnet",
+    "resnet18",
+    "resnet_block",
+    "transition_block",
+    "vgg",
+    "vgg_block",
+]

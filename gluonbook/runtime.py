@@ -1,0 +1,211 @@
+"""Makes ``import mxnet`` work on this machine, and says why when it cannot.
+
+MXNet 1.9.1 was released for the Python, NumPy and CUDA of early 2022. Importing this module
+first sets the number of threads, gives NumPy and the standard library back the names that MXNet
+reaches for, loads the CUDA libraries that came as wheels, and then imports MXNet.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.util
+import logging
+import os
+import re
+import sys
+import sysconfig
+import types
+from importlib import metadata
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+
+from .machine import physical_cores
+
+log = logging.getLogger("gluonbook")
+
+#: Libraries that ``mxnet-cu112`` links to and that come as wheels, in the order of their needs.
+CUDA_WHEELS = {
+    "libcudart.so.11.0": "nvidia-cuda-runtime-cu11==11.8.89",
+    "libnvToolsExt.so.1": "nvidia-nvtx-cu11==11.8.86",
+    "libnvrtc.so.11.2": "nvidia-cuda-nvrtc-cu11==11.8.89",
+    "libcublas.so.11": "nvidia-cublas-cu11==11.11.3.6",
+    "libcufft.so.10": "nvidia-cufft-cu11==10.9.0.58",
+    "libcurand.so.10": "nvidia-curand-cu11==10.3.0.86",
+    "libcusolver.so.11": "nvidia-cusolver-cu11==11.4.1.48",
+    "libcudnn.so.8": "nvidia-cudnn-cu11==8.9.6.50",
+    "libnccl.so.2": "nvidia-nccl-cu11==2.21.5",
+}
+NEWEST_PYTHON = (3, 12)
+
+
+class Failure(Exception):
+    """An error that a user can mend; its message is one sentence that says how."""
+
+
+class MXNetUnavailable(Failure, ImportError):
+    """MXNet cannot be imported on this machine."""
+
+
+def set_threads() -> None:
+    """Set ``OMP_NUM_THREADS`` to the number of physical cores, unless the user has set it.
+
+    Left alone, MXNet on x86 takes half of the processors for hyper-threads and so leaves half
+    of the cores idle where there are none. It reads the variable once, when it is loaded.
+    """
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    if "mxnet" in sys.modules and physical_cores() > 1:
+        log.warning(
+            "mxnet was imported before gluonbook and may be using half of the cores: "
+            "import gluonbook first, or set OMP_NUM_THREADS=%d",
+            physical_cores(),
+        )
+    os.environ["OMP_NUM_THREADS"] = str(physical_cores())
+
+
+def restore_removed_names() -> None:
+    """Give NumPy the aliases it dropped in 1.24, and Python 3.12 a ``distutils.version``.
+
+    Only names that are missing are added.
+    """
+    for name in ("bool", "int", "float", "complex", "object", "str"):
+        if name not in vars(np):
+            setattr(np, name, getattr(importlib.import_module("builtins"), name))
+    if importlib.util.find_spec("distutils") is None:
+        version = types.ModuleType("distutils.version")
+        version.LooseVersion = version.StrictVersion = _Version  # type: ignore[attr-defined]
+        package = types.ModuleType("distutils")
+        package.__path__ = []
+        package.version = version  # type: ignore[attr-defined]
+        sys.modules.update({"distutils": package, "distutils.version": version})
+
+
+class _Version(tuple):
+    """The numbers of a version such as ``1.26.4``, in order: all that MXNet compares."""
+
+    def __new__(cls, text: str) -> _Version:
+        return super().__new__(cls, map(int, re.findall(r"\d+", text)))
+
+
+def load_cuda() -> None:
+    """Load the CUDA libraries that came as wheels, so that the linker finds them already there.
+
+    Does nothing where ``mxnet-cu112`` is not installed. A library without a wheel is left to
+    the system's linker.
+    """
+    if not _installed("mxnet-cu112"):
+        return
+    places = {sysconfig.get_path(kind) for kind in ("purelib", "platlib")}
+    for name in CUDA_WHEELS:
+        for place in places:
+            for path in Path(place).glob(f"nvidia/*/lib/{name}"):
+                ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def import_mxnet() -> types.ModuleType:
+    """Import MXNet, made ready by the functions above.
+
+    Raises
+    ------
+    MXNetUnavailable
+        With one sentence that names the cause and the command that mends it.
+    """
+    _refuse_unsupported_versions()
+    set_threads()
+    restore_removed_names()
+    try:
+        load_cuda()
+        return importlib.import_module("mxnet")
+    except (ImportError, OSError, AttributeError) as error:
+        raise MXNetUnavailable(explain(error)) from error
+
+
+def _refuse_unsupported_versions() -> None:
+    if sys.version_info[:2] > NEWEST_PYTHON:
+        raise MXNetUnavailable(
+            f"Python {sys.version_info[0]}.{sys.version_info[1]} is too new for MXNet 1.9.1: "
+            "make the virtual environment with Python 3.8 to 3.12, for example "
+            "`python3.11 -m venv .venv`"
+        )
+    if int(np.__version__.split(".")[0]) >= 2:
+        raise MXNetUnavailable(
+            f"NumPy {np.__version__} is too new for MXNet 1.9.1: run `pip install 'numpy<2'`"
+        )
+
+
+def explain(error: Exception) -> str:
+    """One sentence that says why MXNet did not import, and the command that mends it."""
+    missing = re.search(r"(lib[\w.+-]+\.so[.\d]*): cannot open shared object", str(error))
+    library = missing.group(1) if missing else ""
+    if isinstance(error, ModuleNotFoundError) and error.name == "mxnet":
+        return (
+            "MXNet is not installed: run `pip install mxnet==1.9.1`, or on a machine with an "
+            "NVIDIA GPU `pip install 'gluonbook[cu112]'`"
+        )
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"MXNet needs the package {error.name}: run `pip install {error.name}`"
+    if library == "libcuda.so.1":
+        return (
+            "mxnet-cu112 needs the NVIDIA driver, and libcuda.so.1 is missing: install the driver, "
+            "or run `pip uninstall -y mxnet-cu112 && pip install mxnet==1.9.1` to use the CPU"
+        )
+    if library in CUDA_WHEELS:
+        return (
+            f"mxnet-cu112 needs {library}, which is missing: run `pip install "
+            f"{CUDA_WHEELS[library]}`"
+        )
+    if library == "libquadmath.so.0":
+        return (
+            "MXNet needs libquadmath.so.0, which is missing: run `sudo apt-get install "
+            "libquadmath0` (Fedora: `sudo dnf install libquadmath`)"
+        )
+    if library:
+        return f"MXNet needs {library}, which is missing: install the package that holds it"
+    if isinstance(error, AttributeError) and "numpy" in str(error):
+        return (
+            f"MXNet 1.9.1 does not work with NumPy {np.__version__} ({error}): "
+            "run `pip install --force-reinstall 'numpy<1.24'`, on Python 3.12 'numpy==1.26.4'"
+        )
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"MXNet does not import ({first_line}): run `pip install --force-reinstall mxnet==1.9.1`"
+
+
+def sentence(error: BaseException) -> str | None:
+    """What to tell a user about `error`, or None if it is a defect of this package."""
+    return str(error) if isinstance(error, Failure) else None
+
+
+def print_sentences(describe: Callable[[BaseException], str | None] = sentence) -> None:
+    """Make a script that ends on an uncaught error print what `describe` says of it, alone.
+
+    An error that `describe` returns None for keeps its traceback, and with ``--debug`` on the
+    command line every error does.
+    """
+    previous = sys.excepthook
+
+    def hook(kind, error, trace):  # type: ignore[no-untyped-def]
+        text = describe(error)
+        if text is None or "--debug" in sys.argv:
+            previous(kind, error, trace)
+        else:
+            print(f"error: {text}", file=sys.stderr)
+
+    sys.excepthook = hook
+
+
+try:
+    mxnet = import_mxnet()
+except MXNetUnavailable:
+    print_sentences()
+    raise

@@ -1,0 +1,109 @@
+"""The layers of a net: shapes, parameters and multiply-adds."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import mxnet as mx
+from mxnet import nd
+from mxnet.gluon import nn
+
+
+class Layer(NamedTuple):
+    """One layer of a net's top level."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    """Numbers that training changes (no running statistics)."""
+    multiply_adds: int
+    """Of the convolutions and dense layers, for one example."""
+
+
+def layer_table(net: nn.HybridSequential, input_shape: tuple[int, ...]) -> list[Layer]:
+    """One row for each layer of `net`, for an input of `input_shape` (N, C, H, W).
+
+    `net` must be initialized on the CPU and not hybridized: the layers are run one by one.
+    """
+    X = nd.random.uniform(shape=input_shape)
+    rows = []
+    for layer in net:
+        with _counted(layer) as counts:
+            X = layer(X)
+        rows.append(
+            Layer(
+                layer.name,
+                type(layer).__name__,
+                X.shape,
+                num_parameters(layer),
+                sum(counts) // input_shape[0],
+            )
+        )
+    return rows
+
+
+def num_parameters(block: mx.gluon.Block) -> int:
+    """Numbers in `block` that training changes: weights and biases, not running statistics."""
+    return sum(
+        math.prod(parameter.shape)
+        for parameter in block.collect_params().values()
+        if parameter.grad_req != "null"
+    )
+
+
+class _counted:
+    """Collects, while open, the multiply-adds of every convolution and dense layer that runs."""
+
+    def __init__(self, block: mx.gluon.Block) -> None:
+        self._block = block
+        self._handles: list[Any] = []
+        self._counts: list[int] = []
+
+    def __enter__(self) -> list[int]:
+        self._block.apply(
+            lambda block: self._handles.append(block.register_forward_hook(self._count))
+        )
+        return self._counts
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.detach()
+
+    def _count(self, block: mx.gluon.Block, _: object, output: nd.NDArray) -> None:
+        # Each output is a sum over one filter: all of the weight's axes but the first.
+        if isinstance(block, (nn.Conv2D, nn.Dense)):
+            self._counts.append(output.size * math.prod(block.weight.shape[1:]))
+
+
+def format_table(rows: list[Layer]) -> str:
+    """The rows and their totals as text, in columns."""
+    header = ("layer", "kind", "output shape", "parameters", "multiply-adds")
+    cells = [
+        (
+            row.name,
+            row.kind,
+            "×".join(map(str, row.output_shape)),
+            f"{row.parameters:,}",
+            f"{row.multiply_adds:,}",
+        )
+        for row in rows
+    ]
+    total = (
+        "total",
+        "",
+        "",
+        f"{sum(row.parameters for row in rows):,}",
+        f"{sum(row.multiply_adds for row in rows):,}",
+    )
+    lines = [header, *cells, total]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "".join(
+        "  ".join(
+            cell.rjust(width) if i >= 3 else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths))
+        ).rstrip()
+        + "\n"
+        for line in lines
+    )

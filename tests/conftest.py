@@ -1,0 +1,85 @@
+"""What the tests share: the real data set, and an environment without a user's own folders."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+import gluonbook as gb
+from gluonbook import fashion_mnist as fm
+
+CHAPTERS = Path(__file__).parents[1] / "chapters"
+#: An address at which nothing answers.
+NO_MIRROR = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    np.random.seed(1)
+    mx.random.seed(1)
+
+
+@pytest.fixture(scope="session")
+def dataset() -> fm.FashionMNIST:
+    """The real data set, wherever this machine has it."""
+    return fm.fashion_mnist()
+
+
+@pytest.fixture
+def real_files(dataset, tmp_path) -> Path:
+    """A folder of its own with a copy of the four real files."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in fm.SIZES:
+        source = fm._find(dataset.folder, name)
+        (folder / source.name).write_bytes(source.read_bytes())
+    return folder
+
+
+@pytest.fixture
+def nowhere(monkeypatch, tmp_path) -> Path:
+    """No data set on this machine and no network; the result is MXNet's empty data folder."""
+    monkeypatch.setenv("MXNET_HOME", str(tmp_path / "mxnet"))
+    monkeypatch.setenv(fm.MIRRORS_VARIABLE, NO_MIRROR)
+    monkeypatch.setattr(fm, "SYSTEM_FOLDER", tmp_path / "system")
+    return tmp_path / "mxnet" / "datasets" / "fashion-mnist"
+
+
+@pytest.fixture
+def tiny(dataset, monkeypatch) -> fm.FashionMNIST:
+    """The first 48 real training and 32 real test images, in place of the whole data set."""
+    few = dataset._replace(
+        train=fm.Split(dataset.train.images[:48], dataset.train.labels[:48]),
+        test=fm.Split(dataset.test.images[:32], dataset.test.labels[:32]),
+    )
+    monkeypatch.setattr(fm, "fashion_mnist", lambda root=None: few)
+    return few
+
+
+def run_script(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Run a chapter as a user would, in a process of its own."""
+    script, *options = argv
+    return subprocess.run(
+        [sys.executable, str(CHAPTERS / script), *options],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def initialized(net, size: int, num_channels: int = 1):
+    """`net` with Xavier's weights, its shapes settled by one small input."""
+    net.initialize(mx.init.Xavier(), force_reinit=True)
+    net(mx.nd.zeros((1, num_channels, size, size)))
+    return net
+
+
+__all__ = ["CHAPTERS", "NO_MIRROR", "gb", "initialized", "run_script"]

@@ -1,0 +1,59 @@
+"""The floors of the house: who may import whom."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "gluonbook"
+
+#: Each floor may import from the floors before it.
+FLOORS = [
+    {"_version", "machine"},
+    {"runtime"},
+    {"mirrors"},
+    {"device", "fashion_mnist", "nets"},
+    {"history"},
+    {"recipes", "training", "checkpoint", "summary", "export"},
+    {"chapter", "doctor", "pytorch"},
+]
+FLOOR = {room: i for i, floor in enumerate(FLOORS) for room in floor}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].replace(".py", "")
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute names of the modules that a file imports, as far as ``package.room``."""
+    depth = len(path.relative_to(PACKAGE).parts)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module)
+        elif isinstance(node, ast.ImportFrom) and node.level == depth:
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            found.update(f"gluonbook.{name.split('.')[0]}" for name in names)
+    return found
+
+
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_to_lower_floors(path):
+    room = room_of(path)
+    for name in imports(path):
+        if name.startswith("gluonbook."):
+            other = name.split(".")[1]
+            assert other == room or FLOOR[other] < FLOOR[room], f"{room} imports {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_pytorch_rooms_import_torch(path):
+    if any(name.split(".")[0] in ("torch", "safetensors") for name in imports(path)):
+        assert room_of(path) == "pytorch"

@@ -1,0 +1,82 @@
+"""The GPU is used only where an operator has run on it, and the reason for not using it is told."""
+
+from __future__ import annotations
+
+import mxnet as mx
+import pytest
+
+import gluonbook as gb
+from gluonbook import device
+
+PROBE = device._fault
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    PROBE.cache_clear()
+    device._log_once.cache_clear()
+    yield
+    PROBE.cache_clear()
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Pretend to a CUDA build with GPUs that have the faults given, None for a sound one."""
+
+    def pretend(*faults):
+        monkeypatch.setattr(device, "_count_gpus", lambda: (len(faults), "none listed"))
+        monkeypatch.setattr(device, "_fault", lambda i: faults[i])
+
+    return pretend
+
+
+@pytest.mark.skipif(mx.context.num_gpus() > 0, reason="this machine has a GPU")
+def test_without_a_gpu_the_reason_is_logged_once(caplog):
+    assert gb.try_gpu() == mx.cpu() and gb.try_all_gpus() == [mx.cpu()]
+    assert len(caplog.records) == 1
+    assert caplog.text.count("no GPU: this MXNet is the CPU build") == 1
+
+
+def test_a_gpu_on_which_nothing_runs_is_left_out_with_its_reason(gpus, caplog):
+    gpus("no code for its architecture", None)
+    assert gb.try_all_gpus() == [mx.gpu(1)] and gb.try_gpu() == mx.gpu(1)
+    assert "gpu(0) is not used: no code for its architecture" in caplog.text
+
+
+def test_all_sound_gpus_are_used(gpus, caplog):
+    gpus(None, None)
+    assert gb.try_all_gpus() == [mx.gpu(0), mx.gpu(1)]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("cuda: no kernel image is available for execution on the device", "Hopper"),
+        ("Traceback\n  File src\nMXNetError: out of memory", "MXNetError: out of memory"),
+    ],
+)
+def test_an_operator_that_fails_gives_the_reason(monkeypatch, message, told):
+    def fail(*args, **kwargs):
+        raise mx.base.MXNetError(message)
+
+    monkeypatch.setattr(device.nd, "Convolution", fail)
+    monkeypatch.setattr(device.mx, "gpu", lambda i: mx.cpu(i))
+    assert told in device._fault(0)
+
+
+def test_the_probe_passes_where_operators_run(monkeypatch):
+    monkeypatch.setattr(device.mx, "gpu", lambda i: mx.cpu(i))
+    assert device._fault(0) is None
+
+
+def test_a_driver_that_does_not_answer(monkeypatch):
+    def fail():
+        raise mx.base.MXNetError("CUDA driver version is insufficient")
+
+    monkeypatch.setattr(mx.runtime.Features, "is_enabled", lambda self, name: True)
+    monkeypatch.setattr(mx.context, "num_gpus", fail)
+    assert device._count_gpus() == (
+        0,
+        "the NVIDIA driver does not answer (CUDA driver version is insufficient)",
+    )

@@ -1,0 +1,59 @@
+"""A history's files read back as what was put in."""
+
+from __future__ import annotations
+
+import csv
+import json
+import struct
+
+import pytest
+
+from gluonbook.history import Epoch, History
+
+EPOCHS = [Epoch(1, 1.25, 0.5, 0.625, 3.5), Epoch(2, 0.5, 0.75, 0.8125, 3.25)]
+
+
+@pytest.fixture
+def history():
+    history = History()
+    for epoch in EPOCHS:
+        history.append(epoch)
+    return history
+
+
+def read_csv(path):
+    with open(path, newline="") as file:
+        return [tuple(float(value) for value in row.values()) for row in csv.DictReader(file)]
+
+
+def test_prints_the_books_line():
+    assert (
+        str(Epoch(1, 0.48561, 0.8312, 0.8858, 60.24))
+        == "epoch 1, loss 0.4856, train acc 0.831, test acc 0.886, time 60.2 sec"
+    )
+
+
+def test_csv_is_written_as_each_epoch_ends(tmp_path):
+    path = tmp_path / "history.csv"
+    history = History(path)
+    assert path.read_text() == "epoch,loss,train_acc,test_acc,seconds\n"
+    for i, epoch in enumerate(EPOCHS, 1):
+        history.append(epoch)
+        assert read_csv(path) == EPOCHS[:i]
+
+
+def test_csv_and_json_hold_the_epochs(history, tmp_path):
+    history.write_csv(tmp_path / "h.csv")
+    history.write_json(tmp_path / "h.json")
+    assert read_csv(tmp_path / "h.csv") == EPOCHS == list(history)
+    assert [tuple(row.values()) for row in json.loads((tmp_path / "h.json").read_text())] == EPOCHS
+
+
+def test_the_picture_is_a_png_with_something_on_it(history, tmp_path):
+    import matplotlib.image
+
+    history.draw(tmp_path / "curve.png", "a title")
+    header = (tmp_path / "curve.png").read_bytes()[:24]
+    assert header[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", header[16:]) == (960, 384)
+    assert matplotlib.image.imread(tmp_path / "curve.png").std() > 0.05

@@ -1,0 +1,157 @@
+"""Each way in which MXNet can fail to import ends in one sentence with its mend."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gluonbook import runtime
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, **environment}
+    environment = {name: value for name, value in environment.items() if value}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.fixture
+def fake_mxnet(tmp_path):
+    """A folder with a package ``mxnet`` whose import runs the code given."""
+
+    def make(code: str) -> str:
+        (tmp_path / "mxnet").mkdir(exist_ok=True)
+        (tmp_path / "mxnet" / "__init__.py").write_text(code)
+        return str(tmp_path)
+
+    return make
+
+
+@pytest.mark.parametrize("order", ["import gluonbook, mxnet", "import mxnet, gluonbook"])
+def test_imports_in_either_order(order):
+    result = python(f"{order}; print(mxnet.nd.ones(2).sum().asscalar())")
+    assert (result.returncode, result.stdout) == (0, "2.0\n"), result.stderr
+
+
+def test_sets_threads_to_the_physical_cores():
+    code = "import gluonbook, os, gluonbook.machine as m; "
+    code += "print(os.environ['OMP_NUM_THREADS'] == str(m.physical_cores()))"
+    assert python(code, OMP_NUM_THREADS="").stdout == "True\n"
+
+
+def test_a_users_own_thread_setting_wins():
+    code = "import gluonbook, os; print(os.environ['OMP_NUM_THREADS'])"
+    assert python(code, OMP_NUM_THREADS="1").stdout == "1\n"
+
+
+def test_says_that_threads_come_too_late(monkeypatch, caplog):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(runtime, "physical_cores", lambda: 4)
+    runtime.set_threads()
+    assert "import gluonbook first, or set OMP_NUM_THREADS=4" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "mend"),
+    [
+        ("import not_there_at_all", "needs the package not_there_at_all", "pip install not_there"),
+        (
+            "raise OSError('libcudnn.so.8: cannot open shared object file: No such file')",
+            "needs libcudnn.so.8",
+            "pip install nvidia-cudnn-cu11==8.9.6.50",
+        ),
+        (
+            "raise OSError('libcuda.so.1: cannot open shared object file: No such file')",
+            "needs the NVIDIA driver",
+            "pip install mxnet==1.9.1",
+        ),
+        (
+            "raise OSError('libquadmath.so.0: cannot open shared object file: No such file')",
+            "needs libquadmath.so.0",
+            "apt-get install libquadmath0",
+        ),
+        (
+            "raise OSError('libgomp.so.1: cannot open shared object file: No such file')",
+            "needs libgomp.so.1",
+            "install the package that holds it",
+        ),
+        ("import numpy; numpy.no_such_name", "does not work with NumPy", "--force-reinstall"),
+        ("raise OSError('invalid ELF header')", "invalid ELF header", "--force-reinstall mxnet"),
+    ],
+)
+def test_failed_import_is_one_sentence(fake_mxnet, tmp_path, code, cause, mend):
+    script = tmp_path / "book.py"
+    script.write_text("import gluonbook\n")
+    result = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": fake_mxnet(code)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert cause in result.stderr and mend in result.stderr
+
+
+def test_no_mxnet_at_all():
+    error = ModuleNotFoundError("No module named 'mxnet'", name="mxnet")
+    assert "pip install mxnet==1.9.1" in runtime.explain(error)
+
+
+def test_failure_is_an_import_error_with_a_cause(fake_mxnet):
+    code = "try:\n import gluonbook\nexcept ImportError as e:\n print(type(e.__cause__).__name__)"
+    path = fake_mxnet("raise OSError('libcudnn.so.8: cannot open shared object file')")
+    assert python(code, PYTHONPATH=path).stdout == "OSError\n"
+
+
+def test_numpy_2_is_refused(monkeypatch):
+    monkeypatch.setattr(np, "__version__", "2.1.3")
+    with pytest.raises(ImportError, match=r"NumPy 2\.1\.3 is too new.*pip install 'numpy<2'"):
+        runtime.import_mxnet()
+
+
+def test_python_too_new_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 14, 0))
+    with pytest.raises(ImportError, match=r"Python 3\.14 is too new.*python3\.11 -m venv"):
+        runtime.import_mxnet()
+
+
+def test_removed_names_come_back_and_others_stay(monkeypatch):
+    monkeypatch.delattr(np, "bool", raising=False)
+    float_before = vars(np).get("float")
+    runtime.restore_removed_names()
+    assert vars(np)["bool"] is bool
+    assert float_before is None or np.float is float_before
+
+
+def test_version_shim_orders_as_numbers():
+    assert runtime._Version("1.9.1") < runtime._Version("1.26.4") < runtime._Version("1.26.10")
+
+
+def test_cuda_libraries_are_loaded_from_their_wheels(monkeypatch, tmp_path):
+    for folder, library in ("cudnn", "libcudnn.so.8"), ("cublas", "libcublas.so.11"):
+        (tmp_path / "nvidia" / folder / "lib").mkdir(parents=True)
+        (tmp_path / "nvidia" / folder / "lib" / library).touch()
+    loaded = []
+    monkeypatch.setattr(runtime.sysconfig, "get_path", lambda kind: str(tmp_path))
+    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda path, mode: loaded.append(path))
+
+    runtime.load_cuda()
+    assert loaded == []  # the CPU build needs none
+
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.9.1")
+    runtime.load_cuda()
+    assert [os.path.basename(path) for path in loaded] == ["libcublas.so.11", "libcudnn.so.8"]
+
+
+def test_every_cuda_wheel_is_in_the_extra():
+    requires = importlib.metadata.requires("gluonbook")
+    extra = {line.split(";")[0].strip() for line in requires if "cu112" in line}
+    assert set(runtime.CUDA_WHEELS.values()) <= extra

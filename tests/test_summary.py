@@ -1,0 +1,63 @@
+"""Parameters and multiply-adds against counts made by hand."""
+
+from __future__ import annotations
+
+import pytest
+from mxnet.gluon import nn
+
+import gluonbook as gb
+from gluonbook.summary import format_table, layer_table
+
+
+@pytest.fixture
+def lenet():
+    net = gb.lenet()
+    net.initialize()
+    return net
+
+
+def test_lenets_layers(lenet):
+    rows = layer_table(lenet, (1, 1, 28, 28))
+    assert [row.kind for row in rows] == ["Conv2D", "MaxPool2D"] * 2 + ["Dense"] * 3
+    assert [row.parameters for row in rows if row.parameters] == [
+        6 * (25 + 1),
+        16 * (6 * 25 + 1),
+        120 * (256 + 1),
+        84 * (120 + 1),
+        10 * (84 + 1),
+    ]
+    assert [row.multiply_adds for row in rows if row.multiply_adds] == [
+        24 * 24 * 6 * 25,
+        8 * 8 * 16 * 150,
+        256 * 120,
+        120 * 84,
+        84 * 10,
+    ]
+
+
+def test_multiply_adds_are_for_one_example(lenet):
+    one, four = (layer_table(lenet, (n, 1, 28, 28)) for n in (1, 4))
+    assert [row.multiply_adds for row in one] == [row.multiply_adds for row in four]
+
+
+def test_nested_layers_are_counted():
+    net = nn.HybridSequential()
+    net.add(gb.Residual(4, use_1x1conv=True, strides=2))
+    net.initialize()
+    [row] = layer_table(net, (1, 2, 8, 8))
+    assert row.multiply_adds == 16 * 4 * (2 * 9 + 4 * 9 + 2)
+
+
+def test_resnet18_has_the_papers_multiply_adds():
+    """Table 1: 1.8 · 10⁹ at 224×224, three channels and 1000 classes."""
+    net = gb.resnet(1000)
+    net.initialize()
+    total = sum(row.multiply_adds for row in layer_table(net, (1, 3, 224, 224)))
+    assert round(total / 1e9, 1) == 1.8
+
+
+def test_table_lines_up_and_adds_up(lenet):
+    lines = format_table(layer_table(lenet, (1, 1, 28, 28))).splitlines()
+    assert len(lines) == 9 and len({len(line) for line in lines}) == 1
+    assert lines[-1].split() == ["total", "44,426", "281,640"]
+    assert lines[1].split()[1:] == ["Conv2D", "1×6×24×24", "156", "86,400"]

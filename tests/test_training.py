@@ -1,0 +1,193 @@
+"""The loop against NumPy's arithmetic, one device against two, and the book's printed lines."""
+
+from __future__ import annotations
+
+import re
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import gluon, nd
+from mxnet.gluon import nn
+
+import gluonbook as gb
+from gluonbook import fashion_mnist as fm
+
+CLASSES = 3
+
+
+@pytest.fixture
+def points():
+    """Ten points in the plane with classes, as NumPy arrays."""
+    X = np.random.normal(size=(10, 2)).astype(np.float32)
+    return X, np.arange(10).astype(np.int32) % CLASSES
+
+
+def batches(points, batch_size=4):
+    X, y = points
+    return gluon.data.DataLoader(gluon.data.ArrayDataset(X, y), batch_size)
+
+
+def linear_net(ctx, hybridize=True):
+    net = nn.HybridSequential()
+    net.add(nn.Dense(CLASSES, in_units=2))
+    net.initialize(mx.init.Constant(0.1), ctx=ctx)
+    if hybridize:
+        net.hybridize()
+    return net
+
+
+def softmax_regression(points, lr, num_epochs, batch_size=4, divide_by=None):
+    """The same training in float64 NumPy: losses, accuracies and final weights."""
+    X, y = points
+    W, b = np.full((CLASSES, 2), 0.1), np.zeros(CLASSES)
+    epochs = []
+    for _ in range(num_epochs):
+        loss_sum, right = 0.0, 0
+        for start in range(0, len(X), batch_size):
+            x, t = X[start : start + batch_size], y[start : start + batch_size]
+            scores = x @ W.T + b
+            p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+            loss_sum -= np.log(p[np.arange(len(t)), t]).sum()
+            right += (scores.argmax(axis=1) == t).sum()
+            p[np.arange(len(t)), t] -= 1
+            W -= lr / (divide_by or len(t)) * p.T @ x
+            b -= lr / (divide_by or len(t)) * p.sum(axis=0)
+        test_acc = ((X @ W.T + b).argmax(axis=1) == y).mean()
+        epochs.append((loss_sum / len(X), right / len(X), test_acc))
+    return epochs, W
+
+
+def check(history, net, expected, W):
+    figures = [(row.loss, row.train_acc, row.test_acc) for row in history]
+    np.testing.assert_allclose(figures, expected, rtol=1e-5)
+    for ctx in net[0].weight.list_ctx():
+        np.testing.assert_allclose(net[0].weight.data(ctx).asnumpy(), W, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("hybridize", [True, False])
+def test_train_ch5_is_sgd_by_the_nominal_batch_size(points, hybridize, capsys):
+    net = linear_net(mx.cpu(), hybridize)
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
+    history = gb.train_ch5(net, batches(points), batches(points), 4, trainer, mx.cpu(), 3)
+    check(history, net, *softmax_regression(points, 0.5, 3, divide_by=4))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "training on cpu(0)"
+    assert len(lines) == 4
+    for i, line in enumerate(lines[1:], 1):
+        assert re.fullmatch(
+            rf"epoch {i}, loss \d\.\d{{4}}, train acc \d\.\d{{3}}, test acc \d\.\d{{3}}, "
+            r"time \d+\.\d sec",
+            line,
+        )
+
+
+@pytest.mark.parametrize("ctx", [mx.cpu(), [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]])
+def test_train_divides_by_the_actual_batch_on_one_device_or_two(points, ctx, capsys):
+    net = linear_net(ctx)
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    history = gb.train(batches(points), batches(points), net, loss, trainer, ctx, 2)
+    check(history, net, *softmax_regression(points, 0.5, 2))
+    assert capsys.readouterr().out.startswith(f"training on {ctx}\n")
+
+
+def test_a_last_batch_smaller_than_the_devices(points):
+    X, y = points
+    ctx = [mx.cpu(0), mx.cpu(1)]
+    net = linear_net(ctx)
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
+    nine = batches((X[:9], y[:9]), batch_size=4)
+    assert 0 <= gb.evaluate_accuracy(nine, net, ctx) <= 1
+    with pytest.raises(ValueError, match="a batch of 1 cannot train on 2 devices"):
+        gb.train(nine, nine, net, gluon.loss.SoftmaxCrossEntropyLoss(), trainer, ctx, 1)
+
+
+def test_a_plain_block_trains(points):
+    net = nn.Sequential()
+    net.add(nn.Dense(CLASSES, in_units=2))
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
+    history = gb.train_ch5(net, batches(points), batches(points), 4, trainer, mx.cpu(), 2)
+    assert history[1].loss < history[0].loss
+
+
+def test_mxnets_own_iterators_are_reset(points):
+    X, y = points
+    data = mx.io.NDArrayIter(X[:8], y[:8], batch_size=4)
+    net = linear_net(mx.cpu())
+    assert gb.evaluate_accuracy(data, net) == gb.evaluate_accuracy(data, net)
+
+
+def test_evaluate_accuracy_counts(points):
+    X, y = points
+    net = linear_net([mx.cpu(0), mx.cpu(1)])
+    W = np.array([[1, 0], [0, 1], [-1, -1]], np.float32)
+    net[0].weight.set_data(nd.array(W))
+    expected = ((X @ W.T).argmax(axis=1) == y).mean()
+    for ctx in (None, mx.cpu(), [mx.cpu(0), mx.cpu(1)]):
+        assert gb.evaluate_accuracy(batches(points), net, ctx) == pytest.approx(expected)
+
+
+def test_accuracy():
+    assert gb.accuracy(nd.array([[0.1, 0.9], [0.8, 0.2]]), nd.array([1, 1])) == 0.5
+
+
+def test_no_batch_is_an_error(points):
+    net = linear_net(mx.cpu())
+    with pytest.raises(ValueError, match="gave no batch"):
+        gb.evaluate_accuracy([], net)
+
+
+def test_a_history_of_ones_own_is_added_to(points):
+    history = gb.History()
+    net = linear_net(mx.cpu())
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
+    data = batches(points)
+    assert gb.train_ch5(net, data, data, 4, trainer, mx.cpu(), 1, history=history) is history
+    assert [row.epoch for row in history] == [1] and history[0].seconds > 0
+
+
+def test_python_does_not_run_far_ahead_of_the_device(points):
+    """Batches still in the making are bounded, so memory does not grow with the epoch."""
+    alive = []
+
+    class Tracked:
+        def __iter__(self):
+            for i in range(40):
+                alive.append(i)
+                X, y = points
+                yield nd.array(np.tile(X, (2000, 1))), nd.array(np.tile(y, 2000))
+
+    net = linear_net(mx.cpu())
+    waits = []
+    original = nd.NDArray.wait_to_read
+    try:
+        nd.NDArray.wait_to_read = lambda self: (waits.append(len(alive)), original(self))[1]
+        gb.evaluate_accuracy(Tracked(), net)
+    finally:
+        nd.NDArray.wait_to_read = original
+    assert len(waits) >= 40 - gb.training.BATCHES_AHEAD
+
+
+def test_progress_bar_shows_on_a_terminal_only(points, capsys):
+    net = linear_net(mx.cpu())
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
+    gb.train_ch5(net, batches(points), batches(points), 4, trainer, mx.cpu(), 1, progress=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_resnet_learns_real_images(dataset):
+    """The gate on real data: three short epochs must pass 65 % on 1000 test images."""
+    few = dataset._replace(
+        train=fm.Split(dataset.train.images[:2000], dataset.train.labels[:2000]),
+        test=fm.Split(dataset.test.images[:1000], dataset.test.labels[:1000]),
+    )
+    train_iter, test_iter = few.batches(64, 48, seed=0)
+    net = gb.resnet()
+    net.initialize(mx.init.Xavier())
+    net.hybridize(static_alloc=True, static_shape=True)
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.05})
+    history = gb.train_ch5(net, train_iter, test_iter, 64, trainer, mx.cpu(), 3)
+    assert history[-1].test_acc > 0.65
