@@ -8,19 +8,18 @@ import json
 import logging
 import math
 import os
-import platform
+from pathlib import Path
 import random
 import sys
 import time
-from pathlib import Path
 from typing import Any, NoReturn, Sequence
 
 import mxnet as mx
-import numpy as np
 from mxnet import gluon
 from mxnet.gluon import nn
+import numpy as np
 
-from . import fashion_mnist
+from . import fashion_mnist, machine
 from ._version import __version__
 from .device import try_gpu, working_gpus
 from .export import export_symbol
@@ -57,7 +56,7 @@ class Chapter:
         self.options = _parser(self.recipe).parse_args(argv)
         if self.options.seed is None:
             self.options.seed = int.from_bytes(os.urandom(4), "little") // 2
-        print_sentences(_sentence)
+        print_sentences(describe)
         self.ctx = _device(self.options.device)
         self.folder: Path | None = None
         self._layers: list[Layer] = []
@@ -97,7 +96,7 @@ class Chapter:
             net.hybridize(static_alloc=True, static_shape=True)
         trainer = gluon.Trainer(net.collect_params(), OPTIMIZER, {"learning_rate": options.lr})
 
-        self.folder = _new_folder(Path(options.out), self.recipe.section)
+        self.folder = new_folder(Path(options.out), self.recipe.section)
         (self.folder / "layers.txt").write_text(format_table(self._layers), encoding="utf-8")
         (self.folder / "config.json").write_text(
             json.dumps(self._config(data), indent=2) + "\n", encoding="utf-8"
@@ -134,11 +133,11 @@ class Chapter:
             "dataset": {"edition": data.edition, "folder": str(data.folder)},
             "device": str(self.ctx),
             "threads": os.environ.get("OMP_NUM_THREADS"),
+            "machine": machine.describe(),
             "versions": {
                 "gluonbook": __version__,
                 "mxnet": mx.__version__,
                 "numpy": np.__version__,
-                "python": platform.python_version(),
             },
         }
 
@@ -154,7 +153,7 @@ def _device(choice: str) -> mx.Context:
     return try_gpu()
 
 
-def _new_folder(parent: Path, section: str) -> Path:
+def new_folder(parent: Path, section: str) -> Path:
     """Make ``<parent>/<section>-<time>``, with a number behind it if that is taken."""
     name = f"{section}-{time.strftime('%Y%m%d-%H%M%S')}"
     try:
@@ -172,7 +171,7 @@ def _new_folder(parent: Path, section: str) -> Path:
     return parent / name
 
 
-def _sentence(error: BaseException) -> str | None:
+def describe(error: BaseException) -> str | None:
     """What to tell a user about `error`, or None if it is a defect of this package."""
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted; {error}" if error.args else "interrupted"
@@ -188,13 +187,15 @@ def _sentence(error: BaseException) -> str | None:
 # --- options --------------------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence."""
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} (--help lists the options)\n")
 
 
 def _parser(recipe: Recipe) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         description=f"{recipe.title} on Fashion-MNIST. The defaults are the book's.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -202,24 +203,24 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
     training.add_argument(
         "--epochs",
         dest="num_epochs",
-        type=_count,
+        type=whole_number,
         default=recipe.num_epochs,
         metavar="N",
         help="passes over the training images",
     )
     training.add_argument(
-        "--lr", type=_rate, default=recipe.lr, metavar="RATE", help="learning rate"
+        "--lr", type=positive_number, default=recipe.lr, metavar="RATE", help="learning rate"
     )
     training.add_argument(
         "--batch-size",
-        type=_count,
+        type=whole_number,
         default=recipe.batch_size,
         metavar="N",
         help="images in a batch",
     )
     training.add_argument(
         "--seed",
-        type=_seed,
+        type=seed_number,
         metavar="N",
         help="of the initial weights, shuffling and dropout; without it, another in each run",
     )
@@ -239,17 +240,17 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
     data = parser.add_argument_group("data")
     data.add_argument(
         "--size",
-        type=_count,
+        type=whole_number,
         default=recipe.size,
         metavar="PIXELS",
         help="height and width of the images",
     )
     data.add_argument(
-        "--limit", type=_count, metavar="N", help="train on the first N images: a quick look"
+        "--limit", type=whole_number, metavar="N", help="train on the first N images: a quick look"
     )
     data.add_argument(
         "--data",
-        type=_data_folder,
+        type=data_folder,
         metavar="DIR",
         help="folder with the four .gz files of Fashion-MNIST; else they are found or downloaded",
     )
@@ -269,19 +270,19 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
+def whole_number(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
     return int(text)
 
 
-def _seed(text: str) -> int:
+def seed_number(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**31:
         raise argparse.ArgumentTypeError(f"must be a whole number below 2**31, not {text!r}")
     return int(text)
 
 
-def _rate(text: str) -> float:
+def positive_number(text: str) -> float:
     try:
         rate = float(text)
     except ValueError:
@@ -291,7 +292,7 @@ def _rate(text: str) -> float:
     return rate
 
 
-def _data_folder(text: str) -> str:
+def data_folder(text: str) -> str:
     if fashion_mnist.folder_with_files(Path(text).expanduser()) is None:
         raise argparse.ArgumentTypeError(
             f"{text} does not hold the four files {', '.join(fashion_mnist.SIZES)} (.gz or not)"

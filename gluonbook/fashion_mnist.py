@@ -13,16 +13,16 @@ import hashlib
 import logging
 import operator
 import os
+from pathlib import Path
 import stat
 import tempfile
-import zlib
-from pathlib import Path
 from typing import Iterator, NamedTuple, Sequence
+import zlib
 
 import mxnet as mx
-import numpy as np
 from mxnet import nd
 from mxnet.gluon.data.vision import FashionMNIST as MXNetFashionMNIST
+import numpy as np
 
 from .machine import available_memory
 from .mirrors import MirrorError, fetch
@@ -397,18 +397,27 @@ class ImageBatches:
         for [batch] in self.shards([mx.cpu()]):
             yield batch
 
+    def arrays(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """One epoch as NumPy arrays: X float32 in [0, 1], y int32."""
+        for indices in self._batches():
+            yield _scaled(self._pixels(indices)), self._labels[indices]
+
     def shards(self, ctxs: Sequence[mx.Context]) -> Iterator[list[tuple[nd.NDArray, nd.NDArray]]]:
         """One epoch; each batch as a list of ``(X, y)``, one for each device.
 
         The pixels go to a GPU as uint8 and are cast and scaled there. A batch smaller than the
         number of devices leaves the last of them out.
         """
+        for indices in self._batches():
+            parts = np.array_split(indices, min(len(ctxs), len(indices)))
+            yield [self._load(part, ctx) for part, ctx in zip(parts, ctxs)]
+
+    def _batches(self) -> Iterator[np.ndarray]:
+        """Indices of the images in each batch of the next epoch."""
         order = self._order(self.epoch)
         self.epoch += 1
         for start in range(0, self.num_examples, self.batch_size):
-            batch = order[start : start + self.batch_size]
-            parts = np.array_split(batch, min(len(ctxs), len(batch)))
-            yield [self._load(part, ctx) for part, ctx in zip(parts, ctxs)]
+            yield order[start : start + self.batch_size]
 
     def _order(self, epoch: int) -> np.ndarray:
         """Indices in the order of an epoch, which follows from the seed alone."""
@@ -416,15 +425,21 @@ class ImageBatches:
             return np.arange(self.num_examples)
         return np.random.RandomState([self.seed, epoch]).permutation(self.num_examples)
 
-    def _load(self, indices: np.ndarray, ctx: mx.Context) -> tuple[nd.NDArray, nd.NDArray]:
+    def _pixels(self, indices: np.ndarray) -> np.ndarray:
         pixels = self._images[indices]
-        if self._resize_batches:
-            pixels = resize(pixels, self.size)
+        return resize(pixels, self.size) if self._resize_batches else pixels
+
+    def _load(self, indices: np.ndarray, ctx: mx.Context) -> tuple[nd.NDArray, nd.NDArray]:
         y = nd.array(self._labels[indices], dtype=np.int32, ctx=ctx)
+        pixels = self._pixels(indices)
         if ctx.device_type == "gpu":
             return nd.array(pixels, dtype=np.uint8, ctx=ctx).astype(np.float32) / 255, y
-        scaled = np.divide(pixels, np.float32(255), out=np.empty(pixels.shape, np.float32))
-        return nd.from_numpy(scaled).as_in_context(ctx), y
+        return nd.from_numpy(_scaled(pixels)).as_in_context(ctx), y
+
+
+def _scaled(pixels: np.ndarray) -> np.ndarray:
+    """uint8 to float32 in [0, 1], as the book's ``ToTensor`` does, in one pass."""
+    return np.divide(pixels, np.float32(255), out=np.empty(pixels.shape, np.float32))
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:

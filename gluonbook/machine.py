@@ -1,11 +1,12 @@
-"""What the machine, or the container around this process, grants: cores and memory."""
+"""What the machine, or the container around this process, is and grants: cores and memory."""
 
 from __future__ import annotations
 
 import math
 import os
-import sys
 from pathlib import Path
+import platform
+import sys
 
 import psutil
 
@@ -35,6 +36,26 @@ def _cpu_quota() -> float:
         return int(quota) / int(period) if int(quota) > 0 else math.inf
     except (OSError, ValueError):  # no control group, or its quota is the word "max"
         return math.inf
+
+
+def describe() -> dict[str, object]:
+    """The machine as a result names it: processor, cores, memory and system."""
+    return {
+        "processor": _processor(),
+        "cores": physical_cores(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
 
 
 def available_memory() -> int:

@@ -7,9 +7,9 @@ verify.
 
 from __future__ import annotations
 
+from pathlib import Path
 import shutil
 import subprocess
-from pathlib import Path
 from typing import Sequence
 
 import requests
@@ -87,7 +87,7 @@ def _unpack_package(package: str, scratch: Path) -> None:
         raise MirrorError("no apt-get here")
     # The machine's own package lists may be empty or old; lists of our own need no root.
     lists = scratch / "apt-lists"
-    (lists / "partial").mkdir(parents=True)
+    (lists / "partial").mkdir(parents=True, exist_ok=True)
     own_lists = [f"-oDir::State::Lists={lists}", f"-oDir::Cache={scratch}", "-oDebug::NoLocking=1"]
     try:
         _run(["apt-get", "-q", "download", package], scratch)
@@ -110,5 +110,8 @@ def _run(command: Sequence[str], folder: Path) -> None:
             capture_output=True,
             timeout=PACKAGE_SECONDS,
         )
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        raise MirrorError(f"`{command[0]}` failed ({said[-1]})") from error
     except (OSError, subprocess.SubprocessError) as error:
-        raise MirrorError(f"`{' '.join(command[:1])}` failed") from error
+        raise MirrorError(f"`{command[0]}` failed") from error

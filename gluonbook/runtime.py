@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+from importlib import metadata
+import importlib.machinery
 import importlib.util
 import logging
 import os
+from pathlib import Path
 import re
 import sys
 import sysconfig
 import types
-from importlib import metadata
-from pathlib import Path
 from typing import Callable
 
 import numpy as np
@@ -74,11 +75,12 @@ def restore_removed_names() -> None:
     for name in ("bool", "int", "float", "complex", "object", "str"):
         if name not in vars(np):
             setattr(np, name, getattr(importlib.import_module("builtins"), name))
-    if importlib.util.find_spec("distutils") is None:
+    if "distutils" not in sys.modules and importlib.util.find_spec("distutils") is None:
         version = types.ModuleType("distutils.version")
         version.LooseVersion = version.StrictVersion = _Version  # type: ignore[attr-defined]
         package = types.ModuleType("distutils")
         package.__path__ = []
+        package.__spec__ = importlib.machinery.ModuleSpec("distutils", None, is_package=True)
         package.version = version  # type: ignore[attr-defined]
         sys.modules.update({"distutils": package, "distutils.version": version})
 
@@ -149,6 +151,11 @@ def explain(error: Exception) -> str:
     missing = re.search(r"(lib[\w.+-]+\.so[.\d]*): cannot open shared object", str(error))
     library = missing.group(1) if missing else ""
     if isinstance(error, ModuleNotFoundError) and error.name == "mxnet":
+        if _installed("mxnet") or _installed("mxnet-cu112"):
+            return (
+                "MXNet's files are missing, though pip lists it: run `pip uninstall -y mxnet "
+                "mxnet-cu112 && pip install mxnet==1.9.1`, or mxnet-cu112==1.9.1 for a GPU"
+            )
         return (
             "MXNet is not installed: run `pip install mxnet==1.9.1`, or on a machine with an "
             "NVIDIA GPU `pip install 'gluonbook[cu112]'`"
@@ -158,7 +165,7 @@ def explain(error: Exception) -> str:
     if library == "libcuda.so.1":
         return (
             "mxnet-cu112 needs the NVIDIA driver, and libcuda.so.1 is missing: install the driver, "
-            "or run `pip uninstall -y mxnet-cu112 && pip install mxnet==1.9.1` to use the CPU"
+            "or run `pip uninstall -y mxnet mxnet-cu112 && pip install mxnet==1.9.1` to use the CPU"
         )
     if library in CUDA_WHEELS:
         return (
@@ -178,7 +185,11 @@ def explain(error: Exception) -> str:
             "run `pip install --force-reinstall 'numpy<1.24'`, on Python 3.12 'numpy==1.26.4'"
         )
     first_line = (str(error).splitlines() or [type(error).__name__])[0]
-    return f"MXNet does not import ({first_line}): run `pip install --force-reinstall mxnet==1.9.1`"
+    build = "mxnet-cu112" if _installed("mxnet-cu112") else "mxnet"
+    return (
+        f"MXNet does not import ({first_line}): run `pip install --force-reinstall --no-deps "
+        f"{build}==1.9.1`"
+    )
 
 
 def sentence(error: BaseException) -> str | None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 import subprocess
 import sys
-from pathlib import Path
-
-import mxnet as mx
-import numpy as np
-import pytest
 
 import gluonbook as gb
 from gluonbook import fashion_mnist as fm
+import mxnet as mx
+import numpy as np
+import pytest
 
 CHAPTERS = Path(__file__).parents[1] / "chapters"
 #: An address at which nothing answers.

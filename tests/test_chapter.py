@@ -6,13 +6,12 @@ import json
 import re
 import time
 
-import mxnet as mx
-import pytest
-
 import gluonbook as gb
 from gluonbook import chapter
 from gluonbook.chapter import Chapter
 from gluonbook.recipes import RECIPES
+import mxnet as mx
+import pytest
 
 from .conftest import NO_MIRROR, run_script
 
@@ -84,7 +83,7 @@ def test_device(monkeypatch):
 
 def test_two_runs_in_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(chapter.time, "strftime", lambda form: "20200101-000000")
-    folders = [chapter._new_folder(tmp_path / "runs", "resnet").name for _ in range(3)]
+    folders = [chapter.new_folder(tmp_path / "runs", "resnet").name for _ in range(3)]
     assert folders == ["resnet-20200101-000000" + end for end in ("", "-2", "-3")]
 
 
@@ -94,7 +93,7 @@ def test_out_that_is_a_file(tmp_path):
         gb.runtime.Failure,
         match=r"--out .*runs cannot take a run.s folder \(File exists\): name another",
     ):
-        chapter._new_folder(tmp_path / "runs", "resnet")
+        chapter.new_folder(tmp_path / "runs", "resnet")
 
 
 @pytest.mark.parametrize(
@@ -114,11 +113,11 @@ def test_out_that_is_a_file(tmp_path):
     ],
 )
 def test_errors_are_told_in_one_sentence(error, told):
-    assert re.fullmatch(f"{told}.*", chapter._sentence(error))
+    assert re.fullmatch(f"{told}.*", chapter.describe(error))
 
 
 def test_a_defect_keeps_its_traceback():
-    assert chapter._sentence(TypeError("a defect")) is None
+    assert chapter.describe(TypeError("a defect")) is None
 
 
 def test_in_a_notebook_the_kernels_arguments_are_not_options(monkeypatch):

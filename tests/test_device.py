@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import mxnet as mx
-import pytest
-
 import gluonbook as gb
 from gluonbook import device
+import mxnet as mx
+import pytest
 
 PROBE = device._fault
 

@@ -12,14 +12,13 @@ import subprocess
 import sys
 import threading
 
-import mxnet as mx
-import numpy as np
-import pytest
-from mxnet.gluon import data as gdata
-
 import gluonbook as gb
 from gluonbook import fashion_mnist as fm
 from gluonbook import mirrors
+import mxnet as mx
+from mxnet.gluon import data as gdata
+import numpy as np
+import pytest
 
 # --- batches --------------------------------------------------------------------------------
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import resource
 
+from gluonbook import machine
 import psutil
 import pytest
-
-from gluonbook import machine
 
 
 @pytest.fixture
@@ -71,3 +70,10 @@ def test_memory_within_ulimit(cgroup, monkeypatch):
 
 def test_memory_without_limits_is_the_systems(cgroup):
     assert machine.available_memory() == pytest.approx(psutil.virtual_memory().available, rel=0.2)
+
+
+def test_description_names_the_processor():
+    description = machine.describe()
+    with open("/proc/cpuinfo") as file:
+        assert f": {description['processor']}\n" in file.read()
+    assert description["cores"] == machine.physical_cores()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from gluonbook.recipes import RECIPES
 from gluonbook.summary import num_parameters
+import pytest
 
 from .conftest import initialized
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-from mxnet.gluon import nn
-
 import gluonbook as gb
 from gluonbook.summary import format_table, layer_table
+from mxnet.gluon import nn
+import pytest
 
 
 @pytest.fixture

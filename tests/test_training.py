@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 
-import mxnet as mx
-import numpy as np
-import pytest
-from mxnet import gluon, nd
-from mxnet.gluon import nn
-
 import gluonbook as gb
 from gluonbook import fashion_mnist as fm
+import mxnet as mx
+from mxnet import gluon, nd
+from mxnet.gluon import nn
+import numpy as np
+import pytest
 
 CLASSES = 3
 

@@ -15,6 +15,13 @@ NUM_RESIDUALS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 NUM_CHANNELS = (64, 128, 256, 512)
 
 
+def num_residuals_of(depth: int) -> tuple[int, ...]:
+    """Blocks in each stage of the net with `depth` layers; a ValueError if there is none."""
+    if depth not in NUM_RESIDUALS:
+        raise ValueError(f"depth must be 18 or 34, not {depth!r}")
+    return NUM_RESIDUALS[depth]
+
+
 class Residual(nn.HybridBlock):
     """Two 3×3 convolutions with batch normalisation, around which the input is added.
 
@@ -88,8 +95,7 @@ def resnet(num_classes: int = 10, *, depth: int = 18) -> nn.HybridSequential:
     ValueError
         If `depth` is neither.
     """
-    if depth not in NUM_RESIDUALS:
-        raise ValueError(f"depth must be 18 or 34, not {depth!r}")
+    num_residuals = num_residuals_of(depth)
     net = nn.HybridSequential(prefix="")
     net.add(
         # (N, C, 96, 96)
@@ -98,7 +104,7 @@ def resnet(num_classes: int = 10, *, depth: int = 18) -> nn.HybridSequential:
         nn.Activation("relu"),
         nn.MaxPool2D(pool_size=3, strides=2, padding=1),  # (N, 64, 24, 24)
     )
-    _add_stages(net, NUM_RESIDUALS[depth], num_classes)
+    _add_stages(net, num_residuals, num_classes)
     return net
 
 

@@ -17,6 +17,23 @@ CONV_ARCHS = {
 }
 
 
+def conv_arch(depth: int, ratio: int) -> tuple[tuple[int, int], ...]:
+    """The row of `CONV_ARCHS` for `depth`, its channels divided by `ratio`.
+
+    Raises
+    ------
+    ValueError
+        If `depth` is not in table 1, or `ratio` is not from 1 to 64.
+    """
+    if depth not in CONV_ARCHS:
+        raise ValueError(f"depth must be one of {', '.join(map(str, CONV_ARCHS))}, not {depth!r}")
+    if not 1 <= ratio <= 64:
+        raise ValueError(f"ratio must be from 1 to 64, not {ratio!r}")
+    return tuple(
+        (num_convs, num_channels // ratio) for num_convs, num_channels in CONV_ARCHS[depth]
+    )
+
+
 def vgg_block(num_convs: int, num_channels: int) -> nn.HybridSequential:
     """`num_convs` convolutions 3×3 with ReLU, then 2×2 max pooling with stride 2.
 
@@ -46,13 +63,9 @@ def vgg(num_classes: int = 10, *, depth: int = 11, ratio: int = 4) -> nn.HybridS
     ValueError
         If `depth` is not in table 1, or `ratio` is not from 1 to 64.
     """
-    if depth not in CONV_ARCHS:
-        raise ValueError(f"depth must be one of {', '.join(map(str, CONV_ARCHS))}, not {depth!r}")
-    if not 1 <= ratio <= 64:
-        raise ValueError(f"ratio must be from 1 to 64, not {ratio!r}")
     net = nn.HybridSequential(prefix="")
-    for num_convs, num_channels in CONV_ARCHS[depth]:
-        net.add(vgg_block(num_convs, num_channels // ratio))
+    for num_convs, num_channels in conv_arch(depth, ratio):
+        net.add(vgg_block(num_convs, num_channels))
     net.add(
         # (N, 512 // ratio, 7, 7)
         nn.Dense(4096, activation="relu"),

@@ -7,12 +7,11 @@ import re
 import runpy
 import sys
 
+from gluonbook.recipes import RECIPES
+from gluonbook.summary import num_parameters
 import mxnet as mx
 import numpy as np
 import pytest
-
-from gluonbook.recipes import RECIPES
-from gluonbook.summary import num_parameters
 
 from ..conftest import CHAPTERS
 

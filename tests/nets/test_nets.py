@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 import warnings
 
-import mxnet as mx
-import numpy as np
-import pytest
-from mxnet import autograd, nd
-
 import gluonbook as gb
 from gluonbook.nets.googlenet import INCEPTION_3, INCEPTION_4, INCEPTION_5
 from gluonbook.summary import num_parameters
+import mxnet as mx
+from mxnet import autograd, nd
+import numpy as np
+import pytest
 
 from ..conftest import initialized
 

@@ -1,0 +1,65 @@
+"""What the benchmarks share: options, and a result as table, JSON and picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+import shlex
+import sys
+import time
+from typing import Callable
+
+import gluonbook as gb
+from gluonbook import machine
+from matplotlib.figure import Figure
+import mxnet as mx
+import numpy as np
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def parser(description: str, rounds: int = 5) -> argparse.ArgumentParser:
+    """Options that every benchmark has."""
+    options = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    options.add_argument("--rounds", type=int, default=rounds, help="interleaved rounds")
+    options.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    return options
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall-clock time of `work`, with all that MXNet computes behind it."""
+    mx.nd.waitall()
+    start = time.perf_counter()
+    work()
+    mx.nd.waitall()
+    return time.perf_counter() - start
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table whose first column is text and whose others are figures."""
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def write(
+    name: str, folder: Path, title: str, table: str, rows: list[dict], figure: Figure
+) -> None:
+    """Print the table, and write ``<name>.md``, ``<name>.json`` and ``<name>.png``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]])
+    where = machine.describe()
+    text = (
+        f"# {title}\n\n{table}\n"
+        f"`{command}`, {time.strftime('%Y-%m-%d')}, {where['processor']}, "
+        f"{where['cores']} cores, {os.environ.get('OMP_NUM_THREADS')} threads, MXNet "
+        f"{mx.__version__}, NumPy {np.__version__}, gluonbook {gb.__version__}.\n"
+    )
+    print(text)
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    result = {"command": command, "machine": where, "rows": rows}
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    figure.savefig(folder / f"{name}.png", dpi=120)
