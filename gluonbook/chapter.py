@@ -119,6 +119,7 @@ class Chapter:
         finally:
             if len(history):
                 history.draw(self.folder / "curve.png", f"{self.recipe.title} on Fashion-MNIST")
+        mx.nd.waitall()  # oneDNN may still be rearranging weights after the last inference
         net.save_parameters(str(self.folder / f"{self.recipe.section}.params"))
         export_symbol(net, self.folder / self.recipe.section, self.input_shape, self.ctx)
         print(f"written to {self.folder}", file=sys.stderr)

@@ -1,0 +1,203 @@
+# %% [markdown]
+# # Any section against the PyTorch edition
+#
+# `python chapters/compare.py resnet` builds the section's Gluon net and the PyTorch edition's net,
+# gives both the same weights, and compares them: layer by layer, in the numbers of one training
+# step, in the losses of a training over the same batches, and in speed and memory. It ends with
+# exit code 1 where a tolerance is exceeded. `--all` does every section and prints one table.
+
+# %%
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from pathlib import Path
+import sys
+
+from gluonbook.chapter import Parser, describe, new_folder, positive_number, whole_number
+from gluonbook.fashion_mnist import fashion_mnist
+from gluonbook.nets.edition import EDITIONS
+from gluonbook.recipes import RECIPES
+from gluonbook.runtime import print_sentences
+
+print_sentences(describe)
+
+from gluonbook.pytorch import compare, report, speed  # needs PyTorch, and says so
+
+# %% [markdown]
+# ## What to compare
+#
+# Small batches keep the comparison short; `--batch-size` and `--speed-batch-size` change that.
+
+# %%
+parser = Parser(
+    description="Hold a section's Gluon net against the PyTorch edition.",
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+)
+parser.add_argument(
+    "section", nargs="?", choices=list(RECIPES), metavar="SECTION", help=", ".join(RECIPES)
+)
+parser.add_argument("--all", action="store_true", help="every section, and one table of all")
+what = parser.add_argument_group("what is compared")
+what.add_argument(
+    "--edition",
+    choices=EDITIONS,
+    default="pytorch",
+    help="text that the Gluon net follows; the other net is the PyTorch edition's",
+)
+what.add_argument("--steps", type=whole_number, default=30, metavar="N", help="training steps")
+what.add_argument(
+    "--epochs",
+    type=whole_number,
+    metavar="N",
+    help="whole epochs over --limit images instead of --steps",
+)
+what.add_argument(
+    "--exact-steps",
+    type=whole_number,
+    default=10,
+    metavar="N",
+    help="steps that are also run in float64",
+)
+what.add_argument(
+    "--limit", type=whole_number, default=4000, metavar="N", help="take the first N training images"
+)
+what.add_argument(
+    "--batch-size",
+    type=whole_number,
+    default=8,
+    metavar="N",
+    help="images in a batch of training",
+)
+what.add_argument(
+    "--lr", type=positive_number, metavar="RATE", help="learning rate; the recipe's if not given"
+)
+what.add_argument(
+    "--seed", type=whole_number, default=1, metavar="N", help="of weights and shuffling"
+)
+how = parser.add_argument_group("differences of convention")
+how.add_argument(
+    "--start-from",
+    choices=list(compare.START_FROM),
+    default="gluon",
+    help="whose initial weights both nets start from",
+)
+how.add_argument(
+    "--conventions",
+    choices=list(compare.CONVENTIONS),
+    default="shared",
+    help="shared: last batch and running variance reconciled; own: as each edition",
+)
+timing = parser.add_argument_group("speed")
+timing.add_argument(
+    "--rounds", type=whole_number, default=5, metavar="N", help="interleaved rounds"
+)
+timing.add_argument(
+    "--speed-batch-size",
+    type=whole_number,
+    default=32,
+    metavar="N",
+    help="images in a batch when speed is measured",
+)
+timing.add_argument("--no-speed", action="store_true", help="leave speed and memory out")
+timing.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+output = parser.add_argument_group("data and output")
+output.add_argument("--data", metavar="DIR", help="folder with the files of Fashion-MNIST")
+output.add_argument(
+    "--out", default="runs", metavar="DIR", help="folder that the comparison's folder is made in"
+)
+output.add_argument(
+    "--results",
+    default="results",
+    metavar="DIR",
+    help="folder that --all writes compare.md and compare.json into",
+)
+output.add_argument("--debug", action="store_true", help="print the traceback of an error")
+options = parser.parse_args([] if "ipykernel" in sys.modules else None)
+if bool(options.section) == options.all:
+    parser.error(f"name one section ({', '.join(RECIPES)}), or --all")
+data = fashion_mnist(options.data)
+
+# %% [markdown]
+# ## The comparison
+
+
+# %%
+def compare_section(section: str) -> report.Comparison:
+    """Build both nets anew for each part, since training changes them."""
+    recipe = RECIPES[section]
+    lr = options.lr or recipe.lr
+
+    def nets() -> compare.Nets:
+        return compare.build(section, options.edition, options.seed, options.start_from)
+
+    def batches(batch_size: int, limit: int):
+        return data.batches(batch_size, recipe.size, limit, options.seed)[0]
+
+    both = nets()
+    shape = (1, 1, recipe.size, recipe.size)
+    result = report.Comparison(
+        section,
+        recipe.title,
+        options.edition,
+        {**vars(options), "lr": lr},
+        compare.architecture(both.gluon, both.torch, shape),
+        both.mismatch,
+    )
+    if both.mismatch is None:
+        result.numbers = compare.numbers(both, batches(2, 64).arrays())
+        train = batches(options.batch_size, options.limit)
+        epochs = range(options.epochs) if options.epochs else itertools.count()
+        stream = itertools.chain.from_iterable(train.arrays() for _ in epochs)
+        steps = None if options.epochs else options.steps
+        both = nets()
+        result.curves = compare.training(
+            both,
+            itertools.islice(stream, steps),
+            lr,
+            options.batch_size,
+            conventions=options.conventions,
+        )
+        test = data.test._replace(images=data.test.images[:500], labels=data.test.labels[:500])
+        result.test_accuracies = compare.test_accuracies(
+            both, data._replace(test=test).batches(100, recipe.size, 1)[1].arrays()
+        )
+        result.exact = compare.training(
+            nets(),
+            itertools.islice(
+                batches(options.batch_size, options.limit).arrays(), options.exact_steps
+            ),
+            lr,
+            options.batch_size,
+            conventions=options.conventions,
+            dtype="float64",
+        )
+    if not options.no_speed:
+        result.speeds = speed.measure(
+            section,
+            options.edition,
+            batches(options.speed_batch_size, options.limit),
+            options.rounds,
+            compiled=not options.no_compile,
+        )
+    folder = new_folder(Path(options.out), f"compare-{section}")
+    result.write(folder)
+    print(result.text())
+    print(f"written to {folder}", file=sys.stderr)
+    return result
+
+
+comparisons = [compare_section(name) for name in (RECIPES if options.all else [options.section])]
+
+# %%
+if options.all:
+    table = report.overview(comparisons)
+    print(table)
+    Path(options.results).mkdir(parents=True, exist_ok=True)
+    (Path(options.results) / "compare.md").write_text(table, encoding="utf-8")
+    (Path(options.results) / "compare.json").write_text(
+        json.dumps([one.as_json() for one in comparisons], indent=1) + "\n", encoding="utf-8"
+    )
+if any(one.faults() for one in comparisons) and "ipykernel" not in sys.modules:
+    sys.exit(1)

@@ -1,0 +1,178 @@
+"""Weights across, both ways: by the structure of the nets, not by their names.
+
+Weights, biases and running statistics are carried over exactly; both editions keep a
+convolution's weight as (out, in, height, width) and a dense layer's as (out, in).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+from mxnet import gluon, nd
+import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
+
+from ..runtime import Failure
+from .graph import Op, gluon_ops, torch_ops
+
+
+class TransferError(Failure, ValueError):
+    """The nets do not have the same layers with weights, or a file does not fit a net."""
+
+
+class Pair(NamedTuple):
+    """One array of numbers that both nets have."""
+
+    torch_name: str
+    gluon_name: str
+    role: str
+    """``"weight"``, ``"bias"``, ``"running mean"`` or ``"running var"``."""
+    tensor: torch.Tensor
+    parameter: gluon.Parameter
+
+
+def pairs(torch_net: nn.Module, gluon_net: gluon.Block) -> list[Pair]:
+    """The arrays of both nets, matched layer by layer in the order of computation.
+
+    Raises
+    ------
+    TransferError
+        At the first layers that do not match; names both and their shapes.
+    TraceError
+        If a net cannot be traced.
+    """
+    theirs = [op for op in torch_ops(torch_net) if op.weights]
+    ours = [op for op in gluon_ops(gluon_net) if op.weights]
+    matched = []
+    for a, b in zip(theirs, ours):
+        if a.kind != b.kind or a.weights.keys() != b.weights.keys() or not _fit(a, b):
+            raise TransferError(
+                f"the nets differ: PyTorch's {_with_shapes(a)} stands where Gluon has "
+                f"{_with_shapes(b)}"
+            )
+        matched += [
+            Pair(a.name, b.name, role, a.weights[role], b.weights[role]) for role in a.weights
+        ]
+    if len(theirs) != len(ours):
+        extra, side = (theirs, "PyTorch") if len(theirs) > len(ours) else (ours, "Gluon")
+        raise TransferError(
+            f"the nets differ: {side} has {len(extra)} layers with weights, the other "
+            f"{min(len(theirs), len(ours))}; the first without a counterpart is "
+            f"{_with_shapes(extra[min(len(theirs), len(ours))])}"
+        )
+    return matched
+
+
+def _fit(a: Op, b: Op) -> bool:
+    """Whether all shapes agree, where a 0 of Gluon's is a size it does not know yet."""
+    for role, tensor in a.weights.items():
+        theirs, ours = tuple(tensor.shape), tuple(b.weights[role].shape)
+        if len(theirs) != len(ours) or any(n not in (0, m) for m, n in zip(theirs, ours)):
+            return False
+    return True
+
+
+def _with_shapes(op: Op) -> str:
+    shapes = ", ".join(f"{role} {tuple(value.shape)}" for role, value in op.weights.items())
+    return f"{op.name} ({op.kind}: {shapes})"
+
+
+def to_gluon(torch_net: nn.Module, gluon_net: gluon.Block) -> None:
+    """Copy all weights and running statistics of `torch_net` into `gluon_net`.
+
+    `gluon_net` need not be initialized, nor know its input sizes.
+
+    Raises
+    ------
+    TransferError, TraceError
+        As `pairs` does; `gluon_net` is then as it was.
+    """
+    matched = pairs(torch_net, gluon_net)
+    for pair in matched:
+        if pair.parameter._data is None and not pair.parameter._deferred_init:
+            pair.parameter.initialize()
+    for pair in matched:
+        pair.parameter.set_data(nd.array(pair.tensor.detach().cpu().numpy(), dtype=np.float32))
+
+
+def to_torch(gluon_net: gluon.Block, torch_net: nn.Module) -> None:
+    """Copy all weights and running statistics of `gluon_net` into `torch_net`.
+
+    Raises
+    ------
+    TransferError, TraceError
+        As `pairs` does, and if `gluon_net` has no weights yet; `torch_net` is then as it was.
+    """
+    matched = pairs(torch_net, gluon_net)
+    for pair in matched:
+        if pair.parameter._data is None:
+            raise TransferError(
+                f"the Gluon net's {pair.gluon_name} has no {pair.role} yet: initialize the net "
+                "and run it once"
+            )
+    # After an inference oneDNN rearranges a convolution's weight in place, in the background;
+    # reading it meanwhile gives a mixture.
+    nd.waitall()
+    with torch.no_grad():
+        for pair in matched:
+            value = pair.parameter.data(pair.parameter.list_ctx()[0]).asnumpy()
+            pair.tensor.copy_(torch.from_numpy(value))
+
+
+def save_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Write the net's ``state_dict``: as safetensors if `path` ends so, else as torch does."""
+    state = {name: tensor.contiguous() for name, tensor in torch_net.state_dict().items()}
+    if str(path).endswith(".safetensors"):
+        safetensors.torch.save_file(state, path)
+    else:
+        torch.save(state, path)
+
+
+def load_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Read a ``state_dict`` into `torch_net`, executing nothing that the file may hold.
+
+    Raises
+    ------
+    TransferError
+        If the file holds no ``state_dict``, or one of another net; `torch_net` is then as it
+        was.
+    OSError
+        If the file cannot be opened.
+    """
+    with open(path, "rb"):
+        pass  # so that a missing file is an OSError in either format
+    state = _read_state(path)
+    expected = torch_net.state_dict()
+    for name in expected.keys() | state.keys():
+        if name not in state or name not in expected:
+            where = "the file" if name not in state else "the net"
+            raise TransferError(f"{path} is of another net: {where} has no {name}")
+        if state[name].shape != expected[name].shape:
+            raise TransferError(
+                f"{path} is of another net: {name} is {tuple(state[name].shape)} in the file and "
+                f"{tuple(expected[name].shape)} in the net"
+            )
+    torch_net.load_state_dict(state)
+
+
+def _read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    try:
+        if str(path).endswith(".safetensors"):
+            state: Any = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise TransferError(
+            f"{path} cannot be read as weights ({_first_line(error)}): save the net's "
+            "state_dict() with torch.save or as .safetensors"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise TransferError(f"{path} holds no state_dict: save net.state_dict(), not the net")
+    return state
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

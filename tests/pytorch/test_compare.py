@@ -1,0 +1,266 @@
+"""Equal nets compare equal, within the tolerances; a broken net is caught and named."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import runpy
+import sys
+
+import gluonbook as gb
+from gluonbook.pytorch import compare, report
+from gluonbook.pytorch.kinks import clearest_batch
+from gluonbook.pytorch.transfer import TransferError, to_torch
+from gluonbook.recipes import RECIPES
+import mxnet as mx
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ..conftest import CHAPTERS
+
+
+def differences(ours, theirs, size):
+    layers = compare.architecture(ours, theirs, (1, 1, size, size))
+    return layers, [
+        (layer.torch.name if layer.torch else None, difference)
+        for layer in layers
+        for difference in layer.differences
+    ]
+
+
+@pytest.mark.parametrize("section", RECIPES)
+def test_the_nets_are_the_same(section, dataset):
+    """Forward ≤ 1e-5, gradients ≤ 1e-4, ten steps' loss ≤ 1e-3, all relative."""
+    recipe = RECIPES[section]
+    both = compare.build(section, "pytorch", seed=1)
+    layers, found = differences(both.gluon, both.torch, recipe.size)
+    assert found == [] and both.mismatch is None
+    assert all(layer.torch.shape == layer.gluon.shape for layer in layers)
+
+    candidates = dataset.batches(2, recipe.size, 64, seed=1)[0].arrays()
+    rows = {row.quantity: row for row in compare.numbers(both, candidates).differences}
+    assert rows["outputs"].relative <= 1e-5 and rows["loss"].relative <= 1e-5
+    assert rows["gradients"].relative <= 1e-4
+    assert ("running var" in rows) == (section in ("resnet", "densenet"))
+
+    batches = dataset.batches(4, recipe.size, 40, seed=1)[0].arrays()
+    curves = compare.training(both, batches, recipe.lr, 4, dtype="float64")
+    assert len(curves.gluon_loss) == 10 and max(curves.differences()) <= 1e-3
+
+
+POOLS = ["only in PyTorch: average pool", "only in Gluon: max pool"]
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ("lenet", ["padding: PyTorch 2, Gluon 0", *POOLS, *POOLS]),
+        ("alexnet", ["padding: PyTorch 1, Gluon 0"]),
+        ("vgg", []),
+        ("nin", []),
+        ("googlenet", ["only in PyTorch: relu", "only in PyTorch: relu"]),
+        ("resnet", []),
+        (
+            "densenet",
+            ["channels: PyTorch 112, Gluon 160", "channels: PyTorch 120, Gluon 224"],
+        ),
+    ],
+)
+def test_the_gluon_text_differs_exactly_where_it_does(section, expected):
+    ours, theirs = RECIPES[section].net("gluon"), compare.torch_net(section)
+    ours.initialize()
+    found = [text for _, text in differences(ours, theirs, RECIPES[section].size)[1]]
+    assert sorted(found) == sorted(expected)
+
+
+def missing_relu(net):
+    net[1][0] = type("Silent", (type(net[1][0]),), {"forward": _forward_without_relu})(64, 64)
+
+
+def _forward_without_relu(self, x):
+    return torch.relu(self.bn2(self.conv2(self.bn1(self.conv1(x)))) + x)
+
+
+def swapped_branch(net):
+    block = net[2][1]
+
+    class Swapped(type(block)):
+        def forward(self, x):
+            paths = self.p1_1(x), self.p2_2(self.p2_1(x).relu()), self.p3_2(self.p3_1(x).relu())
+            p1, p2, p3 = (path.relu() for path in paths)
+            return torch.cat((p1, p3, p2, self.p4_2(self.p4_1(x)).relu()), dim=1)
+
+    block.__class__ = Swapped
+
+
+def set_attribute(path, name, value):
+    return lambda net: setattr(net.get_submodule(path), name, value)
+
+
+@pytest.mark.parametrize(
+    ("section", "break_it", "where", "named"),
+    [
+        ("resnet", set_attribute("2.1.conv1", "padding", (2, 2)), "2.1.conv1", "padding: "),
+        ("resnet", missing_relu, None, "only in Gluon: relu"),
+        ("googlenet", swapped_branch, "2.1.p2_1", "only in PyTorch: conv"),
+        ("resnet", set_attribute("3.0.bn2", "eps", 1e-3), "3.0.bn2", "eps: PyTorch 0.001, Gluon"),
+        (
+            "densenet",
+            set_attribute("0.1", "momentum", 0.01),
+            "0.1",
+            "share of the new: PyTorch 0.01, Gluon 0.1",
+        ),
+        ("nin", set_attribute("6", "p", 0.3), "6", "rate: PyTorch 0.3, Gluon 0.5"),
+        ("vgg", set_attribute("0.2", "stride", 1), "0.2", "stride: PyTorch 1, Gluon 2"),
+        (
+            "lenet",
+            lambda net: net.__setitem__(2, nn.MaxPool2d(2)),
+            "2",
+            "only in PyTorch: max pool",
+        ),
+    ],
+)
+def test_a_broken_net_is_caught_and_named(section, break_it, where, named):
+    theirs = compare.torch_net(section)
+    ours = RECIPES[section].net("pytorch")
+    ours.initialize()
+    break_it(theirs)
+    # Without shapes, which some of the broken nets do not have.
+    layers = compare.architecture(ours, theirs, None)
+    found = [(op.torch.name if op.torch else None, d) for op in layers for d in op.differences]
+    assert any(place == where and text.startswith(named) for place, text in found), found
+
+
+@pytest.mark.parametrize(
+    ("section", "break_it", "quantity"),
+    [
+        ("resnet", missing_relu, "outputs"),
+        ("resnet", set_attribute("3.0.bn2", "eps", 1e-3), "outputs"),
+        ("densenet", set_attribute("0.1", "momentum", 0.01), "running mean"),
+        ("alexnet", set_attribute("3", "padding", (1, 1)), "outputs"),
+    ],
+)
+def test_a_broken_nets_numbers_exceed_the_tolerance(section, break_it, quantity, dataset):
+    recipe = RECIPES[section]
+    both = compare.build(section, "pytorch", seed=1)
+    break_it(both.torch)
+    candidates = list(itertools.islice(dataset.batches(2, recipe.size, 8, seed=1)[0].arrays(), 4))
+    to_torch(both.gluon, both.torch)
+    exceeded = [
+        row.quantity for row in compare.numbers(both, candidates).differences if not row.within
+    ]
+    assert quantity in exceeded
+
+
+def test_weights_that_do_not_fit_are_reported(dataset):
+    both = compare.build("densenet", "gluon", seed=1)
+    assert "stands where Gluon has" in both.mismatch
+
+
+def test_own_conventions_part_at_the_smaller_last_batch(dataset):
+    """Five batches of 4 and one of 2, which Gluon divides by 4."""
+    recipe = RECIPES["lenet"]
+    images = dataset.batches(4, None, 22, seed=0)[0]
+
+    def largest(conventions):
+        both = compare.build("lenet", "pytorch", seed=1)
+        stream = itertools.chain(images_of(images), images_of(images))
+        return compare.training(
+            both, stream, recipe.lr, 4, conventions=conventions, dtype="float64"
+        ).differences()
+
+    def images_of(batches):
+        batches.epoch = 0
+        return batches.arrays()
+
+    assert max(largest("shared")) < 1e-9
+    own = largest("own")
+    assert max(own[:6]) < 1e-9 < own[6]
+
+
+def test_starting_from_pytorchs_weights_takes_its_biases():
+    both = compare.build("lenet", "pytorch", seed=1, start_from="pytorch")
+    bias = both.gluon[0].bias.data().asnumpy()
+    assert np.abs(bias).min() > 0
+    np.testing.assert_array_equal(bias, both.torch[0].bias.detach().numpy())
+
+
+def test_the_clearest_batch_is_the_one_farthest_from_kinks():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 1, bias=False), nn.ReLU()).double()
+    nn.init.ones_(net[1].weight)
+    near = np.array([[[[1, -1, 0, 1e-6]]], [[[1, 1, 1, 1]]]])
+    far = np.array([[[[1, -1, 0, 2]]], [[[1, 1, 1, 1]]]])
+    chosen, distance = clearest_batch(net, [near, far, near])
+    assert chosen == 1 and distance == pytest.approx(2 / np.sqrt((2**2 + 4**2) / 2))
+
+
+def test_the_script_prints_writes_and_exits(tmp_path, monkeypatch, capsys):
+    def run(*argv):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+        monkeypatch.setattr(sys, "argv", ["compare.py", *argv])
+        code = 0
+        try:
+            runpy.run_path(str(CHAPTERS / "compare.py"))
+        except SystemExit as exit_:
+            code = exit_.code
+        return code, capsys.readouterr()
+
+    short = ["--steps", "4", "--exact-steps", "2", "--limit", "64", "--rounds", "1", "--no-compile"]
+    code, printed = run("lenet", *short)
+    assert code == 0
+    assert "11 operations, the same in both nets; 61,706 parameters." in printed.out
+    assert "The nets are the same within all tolerances." in printed.out
+    [folder] = (tmp_path / "runs").iterdir()
+    assert {path.name for path in folder.iterdir()} == {
+        *("compare.txt", "compare.json", "compare.png", "layers.csv", "training.csv")
+    }
+    result = json.loads((folder / "compare.json").read_text())
+    assert result["faults"] == [] and len(result["training"]["gluon_loss"]) == 4
+    speeds = {row["form"]: row for row in result["speed"]}
+    assert len(speeds) == 3 and all(row["training"] > 0 for row in speeds.values())
+    assert all(2**20 < row["peak_memory"] < 2**31 for row in speeds.values())
+
+    code, printed = run("lenet", "--edition", "gluon", "--no-speed", *short)
+    assert code == 1
+    assert "The nets differ:" in printed.out and "padding: PyTorch 2, Gluon 0" in printed.out
+
+    code, printed = run("--all", "lenet")
+    assert code == 2 and printed.err.count("\n") == 1
+
+
+def test_without_torch_one_sentence_says_what_to_install(tmp_path):
+    import os
+    import subprocess
+
+    (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
+    result = subprocess.run(
+        [sys.executable, str(CHAPTERS / "compare.py"), "lenet"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "pip install 'gluonbook[pytorch]'" in result.stderr.splitlines()[-1]
+
+
+def test_the_overview_has_a_row_for_each_section():
+    both = compare.build("lenet", "pytorch", seed=1)
+    layers = compare.architecture(both.gluon, both.torch, (1, 1, 28, 28))
+    one = report.Comparison("lenet", "LeNet", "pytorch", {}, layers)
+    lines = report.overview([one, one]).splitlines()
+    assert len({line.count("|") for line in lines[:4]}) == 1
+    assert lines[2].startswith("| LeNet | 11, same | 61,706 |")
+
+
+def test_a_net_that_cannot_be_traced_is_refused():
+    class Plain(mx.gluon.nn.Block):
+        def forward(self, x):
+            return mx.nd.relu(x)
+
+    with pytest.raises(gb.runtime.Failure, match="cannot be traced .*build it of HybridBlocks"):
+        compare.architecture(Plain(), nn.ReLU(), None)
+    assert issubclass(TransferError, gb.runtime.Failure)

@@ -1,0 +1,198 @@
+"""Weights across, both ways and through files, and what does not fit is named."""
+
+from __future__ import annotations
+
+import pickle
+
+import gluonbook as gb
+from gluonbook.pytorch import nets
+from gluonbook.pytorch.transfer import (
+    TransferError,
+    load_weights,
+    pairs,
+    save_weights,
+    to_gluon,
+    to_torch,
+)
+from gluonbook.recipes import RECIPES
+import mxnet as mx
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+
+def randomized(net: nn.Module) -> nn.Module:
+    """The net with running statistics that are not 0 and 1, as after training."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+    return net.eval()
+
+
+def logits(torch_net, gluon_net, size):
+    X = np.random.rand(2, 1, size, size).astype(np.float32)
+    with torch.no_grad():
+        theirs = torch_net(torch.from_numpy(X)).numpy()
+    return theirs, gluon_net(mx.nd.array(X)).asnumpy()
+
+
+@pytest.mark.parametrize("section", RECIPES)
+@pytest.mark.parametrize("edition", ["gluon", "pytorch"])
+def test_logits_agree_and_the_round_trip_is_exact(section, edition):
+    recipe = RECIPES[section]
+    build = getattr(nets, section)
+    options = {"edition": edition} if recipe.editions_differ else {}
+    theirs, ours = randomized(build(**options)), recipe.net(edition)
+    to_gluon(theirs, ours)
+    a, b = logits(theirs, ours, recipe.size)
+    np.testing.assert_allclose(b, a, atol=1e-5 * max(1, np.abs(a).max()), rtol=0)
+
+    back = build(**options)
+    to_torch(ours, back)
+    for (name, x), y in zip(theirs.state_dict().items(), back.state_dict().values()):
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(x, y), name
+
+
+def test_weights_are_whole_while_an_inference_is_still_running():
+    """oneDNN rearranges weights in the background after an inference."""
+    for _ in range(5):
+        ours, early, late = gb.resnet(), nets.resnet(), nets.resnet()
+        ours.initialize(mx.init.Xavier())
+        ours(mx.nd.zeros((1, 1, 96, 96)))
+        to_torch(ours, early)
+        mx.nd.waitall()
+        to_torch(ours, late)
+        for a, b in zip(early.state_dict().values(), late.state_dict().values()):
+            assert torch.equal(a, b)
+
+
+class OtherResidual(nn.Module):
+    """A residual block as a reader may write it: other names, order and nesting."""
+
+    def __init__(self, inputs, outputs, strides=1):
+        super().__init__()
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, strides) if inputs != outputs else None
+        self.norm_b, self.norm_a = nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.first = nn.Conv2d(inputs, outputs, 3, strides, 1)
+
+    def forward(self, x):
+        y = torch.relu(self.norm_a(self.first(x)))
+        y = self.norm_b(self.second(y))
+        y += self.shortcut(x) if self.shortcut is not None else x
+        return y.relu()
+
+
+def test_a_net_that_is_not_of_our_classes():
+    stages, inputs = [], 64
+    for outputs in (64, 128, 256, 512):
+        first = OtherResidual(inputs, outputs, 1 if outputs == 64 else 2)
+        stages += [first, OtherResidual(outputs, outputs)]
+        inputs = outputs
+    theirs = randomized(
+        nn.Sequential(
+            nn.Conv2d(1, 64, 7, 2, 3),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 2, 1),
+            nn.Sequential(*stages),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(512, 10),
+        )
+    )
+    ours = gb.resnet()
+    ours.hybridize()
+    to_gluon(theirs, ours)
+    a, b = logits(theirs, ours, 64)
+    np.testing.assert_allclose(b, a, atol=1e-5 * np.abs(a).max(), rtol=0)
+
+
+def test_a_mismatch_names_both_layers_and_both_shapes():
+    theirs = nets.resnet()
+    theirs[2][0].conv1 = nn.Conv2d(64, 100, 3, 2, 1)
+    with pytest.raises(TransferError) as failure:
+        to_gluon(theirs, gb.resnet())
+    message = str(failure.value)
+    assert "2.0.conv1" in message and "(100, 64, 3, 3)" in message
+    assert "residual0_conv0" in message and "(128, 0, 3, 3)" in message
+
+
+def test_a_missing_layer_is_named():
+    theirs = nn.Sequential(*list(nets.lenet())[:-1])
+    with pytest.raises(TransferError, match="5 layers with weights, the other 4.*dense"):
+        to_gluon(theirs, gb.lenet(edition="pytorch"))
+
+
+def test_a_net_without_weights_yet_is_refused_and_the_other_kept():
+    theirs = nets.lenet()
+    before = {name: value.clone() for name, value in theirs.state_dict().items()}
+    with pytest.raises(
+        TransferError, match=r"conv\d+ has no weight yet: initialize the net and run"
+    ):
+        to_torch(gb.lenet(edition="pytorch"), theirs)
+    assert all(torch.equal(value, before[name]) for name, value in theirs.state_dict().items())
+
+
+def test_every_weight_has_its_pair_once():
+    matched = pairs(nets.googlenet(), gb.googlenet(edition="pytorch"))
+    parameters = gb.googlenet().collect_params()
+    assert len(matched) == len({id(pair.tensor) for pair in matched}) == len(parameters.keys())
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+def test_files_hold_the_weights_exactly(name, tmp_path):
+    theirs, other = randomized(nets.densenet()), nets.densenet()
+    save_weights(theirs, tmp_path / name)
+    load_weights(other, tmp_path / name)
+    for a, b in zip(theirs.state_dict().values(), other.state_dict().values()):
+        assert torch.equal(a, b)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (open, ("executed", "w"))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "told"),
+    [
+        ("w.pt", lambda p: torch.save(nets.lenet(), p), "cannot be read as weights"),
+        ("w.pt", lambda p: p.write_bytes(b"junk" * 100), "cannot be read as weights"),
+        ("w.safetensors", lambda p: p.write_bytes(b"junk" * 100), "cannot be read as weights"),
+        ("w.pt", lambda p: torch.save([1, 2], p), "holds no state_dict"),
+        ("w.pt", lambda p: torch.save({"a": 1}, p), "holds no state_dict"),
+        ("w.pt", lambda p: torch.save(nets.nin().state_dict(), p), "of another net"),
+        (
+            "w.pt",
+            lambda p: torch.save(nets.lenet(7).state_dict(), p),
+            r"11.\w+ is \(7.* in the file and \(10",
+        ),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named(name, write, told, tmp_path):
+    write(tmp_path / name)
+    net = nets.lenet()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(TransferError, match=told) as failure:
+        load_weights(net, tmp_path / name)
+    assert str(tmp_path / name) in str(failure.value) and "\n" not in str(failure.value)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.pt").write_bytes(pickle.dumps({"0.weight": Bomb()}))
+    with pytest.raises(TransferError):
+        load_weights(nets.lenet(), tmp_path / "w.pt")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load_weights(nets.lenet(), tmp_path / "none.safetensors")
