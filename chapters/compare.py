@@ -23,7 +23,7 @@ from gluonbook.runtime import print_sentences
 
 print_sentences(describe)
 
-from gluonbook.pytorch import compare, report, speed  # needs PyTorch, and says so
+from gluonbook.pytorch import architecture, compare, report, speed  # needs PyTorch, and says so
 
 # %% [markdown]
 # ## What to compare
@@ -46,7 +46,7 @@ what.add_argument(
     default="pytorch",
     help="text that the Gluon net follows; the other net is the PyTorch edition's",
 )
-what.add_argument("--steps", type=whole_number, default=30, metavar="N", help="training steps")
+what.add_argument("--steps", type=whole_number, default=20, metavar="N", help="training steps")
 what.add_argument(
     "--epochs",
     type=whole_number,
@@ -91,7 +91,7 @@ how.add_argument(
 )
 timing = parser.add_argument_group("speed")
 timing.add_argument(
-    "--rounds", type=whole_number, default=5, metavar="N", help="interleaved rounds"
+    "--rounds", type=whole_number, default=3, metavar="N", help="interleaved rounds"
 )
 timing.add_argument(
     "--speed-batch-size",
@@ -132,60 +132,62 @@ def compare_section(section: str) -> report.Comparison:
     def nets() -> compare.Nets:
         return compare.build(section, options.edition, options.seed, options.start_from)
 
-    def batches(batch_size: int, limit: int):
+    def batches(batch_size: int, limit: int = options.limit):
         return data.batches(batch_size, recipe.size, limit, options.seed)[0]
 
+    def train(num_steps: int | None, dtype: str) -> tuple[compare.Nets, compare.Curves]:
+        both = nets()
+        images = batches(options.batch_size)
+        passes = range(options.epochs) if num_steps is None else itertools.count()
+        stream = itertools.chain.from_iterable(images.arrays() for _ in passes)
+        curves = compare.training(
+            both,
+            itertools.islice(stream, num_steps),
+            lr,
+            options.batch_size,
+            conventions=options.conventions,
+            dtype=dtype,
+        )
+        return both, curves
+
+    note(f"{recipe.title}: architecture and numbers")
     both = nets()
-    shape = (1, 1, recipe.size, recipe.size)
     result = report.Comparison(
         section,
         recipe.title,
         options.edition,
         {**vars(options), "lr": lr},
-        compare.architecture(both.gluon, both.torch, shape),
+        architecture.architecture(both.gluon, both.torch, (1, 1, recipe.size, recipe.size)),
         both.mismatch,
     )
     if both.mismatch is None:
         result.numbers = compare.numbers(both, batches(2, 64).arrays())
-        train = batches(options.batch_size, options.limit)
-        epochs = range(options.epochs) if options.epochs else itertools.count()
-        stream = itertools.chain.from_iterable(train.arrays() for _ in epochs)
-        steps = None if options.epochs else options.steps
-        both = nets()
-        result.curves = compare.training(
-            both,
-            itertools.islice(stream, steps),
-            lr,
-            options.batch_size,
-            conventions=options.conventions,
-        )
-        test = data.test._replace(images=data.test.images[:500], labels=data.test.labels[:500])
-        result.test_accuracies = compare.test_accuracies(
-            both, data._replace(test=test).batches(100, recipe.size, 1)[1].arrays()
-        )
-        result.exact = compare.training(
-            nets(),
-            itertools.islice(
-                batches(options.batch_size, options.limit).arrays(), options.exact_steps
-            ),
-            lr,
-            options.batch_size,
-            conventions=options.conventions,
-            dtype="float64",
-        )
+        note(f"{recipe.title}: training, float32")
+        both, result.curves = train(None if options.epochs else options.steps, "float32")
+        few = data.test._replace(images=data.test.images[:400], labels=data.test.labels[:400])
+        test_iter = data._replace(test=few).batches(100, recipe.size, limit=1)[1]
+        result.test_accuracies = compare.test_accuracies(both, test_iter.arrays())
+        note(f"{recipe.title}: training, float64")
+        _, result.exact = train(options.exact_steps, "float64")
     if not options.no_speed:
+        note(f"{recipe.title}: speed and memory")
         result.speeds = speed.measure(
             section,
             options.edition,
-            batches(options.speed_batch_size, options.limit),
+            batches(options.speed_batch_size),
             options.rounds,
             compiled=not options.no_compile,
         )
     folder = new_folder(Path(options.out), f"compare-{section}")
     result.write(folder)
     print(result.text())
-    print(f"written to {folder}", file=sys.stderr)
+    note(f"written to {folder}")
     return result
+
+
+def note(text: str) -> None:
+    """Say on the error stream what is going on."""
+    print(text, file=sys.stderr, flush=True)
 
 
 comparisons = [compare_section(name) for name in (RECIPES if options.all else [options.section])]

@@ -292,9 +292,10 @@ def download(folder: Path) -> None:
         read_file(folder, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        order = mirrors()
         with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
             for name in missing:
-                _publish(_verified(name, Path(scratch)), folder)
+                _publish(_verified(name, Path(scratch), order), folder)
     except DatasetError:
         raise
     except OSError as error:
@@ -304,13 +305,18 @@ def download(folder: Path) -> None:
         ) from error
 
 
-def _verified(name: str, scratch: Path) -> Path:
-    """Fetch ``name.gz`` from the first mirror whose copy is a known edition's."""
+def _verified(name: str, scratch: Path, order: list[str]) -> Path:
+    """Fetch ``name.gz`` from the first mirror whose copy is a known edition's.
+
+    That mirror moves to the front of `order`, so that the next file does not wait for those
+    that failed.
+    """
     faults = []
-    for mirror in mirrors():
+    for mirror in list(order):
         try:
             path = fetch(mirror, f"{name}.gz", scratch, limit=SIZES[name])
             read_file(path.parent, name)
+            order.sort(key=lambda other: other != mirror)
             return path
         except MirrorError as error:
             faults.append(f"{mirror}: {error}")

@@ -371,6 +371,15 @@ def test_a_mirror_that_fails_is_followed_by_the_next(mirror, monkeypatch, nowher
     assert mirror.asked == ["/t10k-labels-idx1-ubyte.gz"]
 
 
+def test_a_mirror_that_served_is_asked_first_for_the_next_file(mirror, monkeypatch, nowhere):
+    dead = Server()
+    monkeypatch.setenv(fm.MIRRORS_VARIABLE, f"{dead.address} {mirror.address}")
+    fm.fashion_mnist()
+    dead.shutdown()
+    dead.server_close()
+    assert len(dead.asked) == 1 and len(mirror.asked) == 4
+
+
 def test_an_interrupted_download_is_completed(mirror, nowhere, real_files):
     nowhere.mkdir(parents=True)
     (nowhere / "train-images-idx3-ubyte.gz").write_bytes(mirror.files["train-images-idx3-ubyte.gz"])

@@ -1,11 +1,9 @@
-"""A section's Gluon net and PyTorch net side by side: architecture, numbers, training."""
+"""A section's Gluon net and PyTorch net side by side: the numbers of one step, and training."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
-import difflib
-from typing import Any, Iterable, Iterator, NamedTuple, Sequence
+from typing import Iterable, NamedTuple
 
 import mxnet as mx
 from mxnet import autograd, gluon, nd
@@ -16,7 +14,6 @@ from torch.nn import functional as F
 
 from ..recipes import INITIALIZER, RECIPES, Recipe
 from . import nets
-from .graph import Op, gluon_ops, torch_ops
 from .kinks import clearest_batch
 from .training import init_weights
 from .transfer import TransferError, pairs, to_gluon, to_torch
@@ -92,88 +89,6 @@ def _switch_off_dropout(both: Nets) -> None:
     for module in both.torch.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-
-
-# --- architecture ---------------------------------------------------------------------------
-
-
-@dataclass
-class Layer:
-    """An operation of both nets, or of one that the other lacks."""
-
-    torch: Op | None
-    gluon: Op | None
-    differences: list[str] = field(default_factory=list)
-
-    @property
-    def either(self) -> Op:
-        """The operation, from the side that has it."""
-        op = self.torch or self.gluon
-        assert op is not None
-        return op
-
-
-def architecture(
-    ours: gluon.Block, theirs: nn.Module, input_shape: tuple[int, ...] | None = None
-) -> list[Layer]:
-    """The operations of both nets in the order of computation, matched, with what differs.
-
-    With `input_shape`, (N, C, H, W), the operations have the shapes of their outputs.
-    """
-    a, b = torch_ops(theirs, input_shape), gluon_ops(ours, input_shape)
-    layers = list(_matched(a, b))
-    gluon_place_of = {
-        a.index(layer.torch): b.index(layer.gluon)
-        for layer in layers
-        if layer.torch and layer.gluon
-    }
-    gluon_place_of[-1] = -1
-    for layer in layers:
-        layer.differences = list(_differences(layer, gluon_place_of))
-    return layers
-
-
-def _matched(a: list[Op], b: list[Op]) -> Iterator[Layer]:
-    """Pair the operations: equal ones first, then those of one kind between equal ones."""
-    for tag, i, i_end, j, j_end in _opcodes([str(op) for op in a], [str(op) for op in b]):
-        if tag == "equal":
-            yield from (Layer(x, y) for x, y in zip(a[i:i_end], b[j:j_end]))
-            continue
-        kinds = [op.kind for op in a[i:i_end]], [op.kind for op in b[j:j_end]]
-        for inner, k, k_end, m, m_end in _opcodes(*kinds):
-            if inner == "equal":
-                yield from (Layer(x, y) for x, y in zip(a[i + k : i + k_end], b[j + m : j + m_end]))
-            else:
-                yield from (Layer(x, None) for x in a[i + k : i + k_end])
-                yield from (Layer(None, y) for y in b[j + m : j + m_end])
-
-
-def _opcodes(a: list[str], b: list[str]) -> Sequence[tuple[str, int, int, int, int]]:
-    return difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
-
-
-def _differences(layer: Layer, gluon_place_of: dict[int, int]) -> Iterator[str]:
-    theirs, ours = layer.torch, layer.gluon
-    if ours is None:
-        yield f"only in PyTorch: {layer.either.kind}"
-        return
-    if theirs is None:
-        yield f"only in Gluon: {layer.either.kind}"
-        return
-    for key in theirs.settings.keys() | ours.settings.keys():
-        x, y = theirs.settings.get(key), ours.settings.get(key)
-        if x != y:
-            yield f"{key}: PyTorch {_short(x)}, Gluon {_short(y)}"
-    sources = tuple(gluon_place_of.get(place, place) for place in theirs.inputs)
-    matched = all(place in gluon_place_of for place in theirs.inputs)
-    if matched and sources != ours.inputs:
-        yield "reads other inputs"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, tuple) and len(set(value)) == 1:
-        value = value[0]
-    return str(value)
 
 
 # --- numbers --------------------------------------------------------------------------------

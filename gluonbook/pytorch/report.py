@@ -15,12 +15,12 @@ import mxnet as mx
 import torch
 
 from .. import machine
+from .architecture import Layer
 from .compare import (
     CONVENTIONS,
     START_FROM,
     TOLERANCES,
     Curves,
-    Layer,
     Numbers,
     parted_at,
     relative,
@@ -307,9 +307,13 @@ class Comparison:
                 values = [max(value, 1e-16) for value in values]
                 apart_axes.plot(range(1, len(values) + 1), values, ".-", label=label)
             apart_axes.set_yscale("log")
+            accuracy_axes = loss_axes.twinx()
+            accuracy_axes.plot(steps, _smoothed(self.curves.torch_acc), "--", lw=4, alpha=0.4)
+            accuracy_axes.plot(steps, _smoothed(self.curves.gluon_acc), "--", lw=1.3)
+            accuracy_axes.set(ylim=(0, 1), ylabel="accuracy, dashed, mean of five steps")
             loss_axes.legend()
             apart_axes.legend(fontsize="small")
-        loss_axes.set(title="training loss, same batches", xlabel="step", ylabel="nats")
+        loss_axes.set(title="training on the same batches", xlabel="step", ylabel="loss, nats")
         apart_axes.set(title="relative difference of the losses", xlabel="step")
         if self.numbers is not None:
             rows = self.numbers.differences
@@ -422,6 +426,13 @@ def _folded(layers: list[Layer]) -> list[tuple[Layer, str]]:
 def _shown(steps: int) -> set[int]:
     """Steps worth a line: the first ten, then ever fewer, and the last."""
     return set(range(min(10, steps))) | {2**k * 10 - 1 for k in range(12)} | {steps - 1}
+
+
+def _smoothed(values: list[float]) -> list[float]:
+    """At each step the mean of it and up to four before."""
+    return [
+        sum(part) / len(part) for i in range(len(values)) if (part := values[max(0, i - 4) : i + 1])
+    ]
 
 
 def _write_csv(path: Path, rows: list[Any]) -> None:

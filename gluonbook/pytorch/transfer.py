@@ -6,6 +6,7 @@ convolution's weight as (out, in, height, width) and a dense layer's as (out, in
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any, NamedTuple
 
@@ -16,7 +17,10 @@ import torch
 from torch import nn
 
 from ..runtime import Failure
+from .architecture import architecture
 from .graph import Op, gluon_ops, torch_ops
+
+log = logging.getLogger("gluonbook")
 
 
 class TransferError(Failure, ValueError):
@@ -83,7 +87,8 @@ def _with_shapes(op: Op) -> str:
 def to_gluon(torch_net: nn.Module, gluon_net: gluon.Block) -> None:
     """Copy all weights and running statistics of `torch_net` into `gluon_net`.
 
-    `gluon_net` need not be initialized, nor know its input sizes.
+    `gluon_net` need not be initialized, nor know its input sizes. Where the weights fit but the
+    nets compute otherwise (another padding, say), a warning is logged for each difference.
 
     Raises
     ------
@@ -91,6 +96,7 @@ def to_gluon(torch_net: nn.Module, gluon_net: gluon.Block) -> None:
         As `pairs` does; `gluon_net` is then as it was.
     """
     matched = pairs(torch_net, gluon_net)
+    _warn_of_differences(torch_net, gluon_net)
     for pair in matched:
         if pair.parameter._data is None and not pair.parameter._deferred_init:
             pair.parameter.initialize()
@@ -100,6 +106,8 @@ def to_gluon(torch_net: nn.Module, gluon_net: gluon.Block) -> None:
 
 def to_torch(gluon_net: gluon.Block, torch_net: nn.Module) -> None:
     """Copy all weights and running statistics of `gluon_net` into `torch_net`.
+
+    Differences of computation are logged as by `to_gluon`.
 
     Raises
     ------
@@ -113,6 +121,7 @@ def to_torch(gluon_net: gluon.Block, torch_net: nn.Module) -> None:
                 f"the Gluon net's {pair.gluon_name} has no {pair.role} yet: initialize the net "
                 "and run it once"
             )
+    _warn_of_differences(torch_net, gluon_net)
     # After an inference oneDNN rearranges a convolution's weight in place, in the background;
     # reading it meanwhile gives a mixture.
     nd.waitall()
@@ -120,6 +129,12 @@ def to_torch(gluon_net: gluon.Block, torch_net: nn.Module) -> None:
         for pair in matched:
             value = pair.parameter.data(pair.parameter.list_ctx()[0]).asnumpy()
             pair.tensor.copy_(torch.from_numpy(value))
+
+
+def _warn_of_differences(torch_net: nn.Module, gluon_net: gluon.Block) -> None:
+    for layer in architecture(gluon_net, torch_net):
+        for difference in layer.differences:
+            log.warning("the nets compute otherwise at %s: %s", layer.either.name, difference)
 
 
 def save_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:

@@ -80,3 +80,12 @@ def test_a_run_prints_the_books_lines_and_leaves_its_folder(
     saved.load_parameters(str(folder / f"{section}.params"))
     for other in (exported, saved):
         np.testing.assert_allclose(other(X).asnumpy(), net(X).asnumpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_sizes_of_all_nets(capsys):
+    runpy.run_path(str(CHAPTERS / "parameters.py"))
+    rows = {line.split("  ")[0]: line.split() for line in capsys.readouterr().out.splitlines()[1:]}
+    assert len(rows) == len(RECIPES)
+    # LeNet's dense layers hold 41,854 of 44,426 parameters; its sums are counted in test_summary.
+    assert rows["LeNet"][1:] == ["28", "44,426", "281,640", "94%"]
+    assert rows["NiN"][-1] == "0%" and rows["ResNet-18"][2] == "11,178,378"

@@ -9,6 +9,7 @@ import sys
 
 import gluonbook as gb
 from gluonbook.pytorch import compare, report
+from gluonbook.pytorch.architecture import architecture
 from gluonbook.pytorch.kinks import clearest_batch
 from gluonbook.pytorch.transfer import TransferError, to_torch
 from gluonbook.recipes import RECIPES
@@ -22,7 +23,7 @@ from ..conftest import CHAPTERS
 
 
 def differences(ours, theirs, size):
-    layers = compare.architecture(ours, theirs, (1, 1, size, size))
+    layers = architecture(ours, theirs, (1, 1, size, size))
     return layers, [
         (layer.torch.name if layer.torch else None, difference)
         for layer in layers
@@ -128,7 +129,7 @@ def test_a_broken_net_is_caught_and_named(section, break_it, where, named):
     ours.initialize()
     break_it(theirs)
     # Without shapes, which some of the broken nets do not have.
-    layers = compare.architecture(ours, theirs, None)
+    layers = architecture(ours, theirs, None)
     found = [(op.torch.name if op.torch else None, d) for op in layers for d in op.differences]
     assert any(place == where and text.startswith(named) for place, text in found), found
 
@@ -249,7 +250,7 @@ def test_without_torch_one_sentence_says_what_to_install(tmp_path):
 
 def test_the_overview_has_a_row_for_each_section():
     both = compare.build("lenet", "pytorch", seed=1)
-    layers = compare.architecture(both.gluon, both.torch, (1, 1, 28, 28))
+    layers = architecture(both.gluon, both.torch, (1, 1, 28, 28))
     one = report.Comparison("lenet", "LeNet", "pytorch", {}, layers)
     lines = report.overview([one, one]).splitlines()
     assert len({line.count("|") for line in lines[:4]}) == 1
@@ -262,5 +263,5 @@ def test_a_net_that_cannot_be_traced_is_refused():
             return mx.nd.relu(x)
 
     with pytest.raises(gb.runtime.Failure, match="cannot be traced .*build it of HybridBlocks"):
-        compare.architecture(Plain(), nn.ReLU(), None)
+        architecture(Plain(), nn.ReLU(), None)
     assert issubclass(TransferError, gb.runtime.Failure)

@@ -123,6 +123,16 @@ def test_a_mismatch_names_both_layers_and_both_shapes():
     assert "residual0_conv0" in message and "(128, 0, 3, 3)" in message
 
 
+def test_nets_that_compute_otherwise_are_warned_of(caplog):
+    to_gluon(nets.alexnet(), gb.alexnet(edition="gluon"))
+    assert caplog.messages == [
+        "the nets compute otherwise at 0: padding: PyTorch 1, Gluon 0",
+    ]
+    caplog.clear()
+    to_gluon(nets.alexnet(), gb.alexnet(edition="pytorch"))
+    assert caplog.messages == []
+
+
 def test_a_missing_layer_is_named():
     theirs = nn.Sequential(*list(nets.lenet())[:-1])
     with pytest.raises(TransferError, match="5 layers with weights, the other 4.*dense"):
