@@ -288,14 +288,16 @@ def download(folder: Path) -> None:
         already is damaged.
     """
     missing = [name for name in SIZES if not _find(folder, name)]
+    edition = None
     for name in SIZES.keys() - missing:
-        read_file(folder, name)
+        _, edition = read_file(folder, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         order = mirrors()
         with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
             for name in missing:
-                _publish(_verified(name, Path(scratch), order), folder)
+                path, edition = _verified(name, Path(scratch), order, edition)
+                _publish(path, folder)
     except DatasetError:
         raise
     except OSError as error:
@@ -305,8 +307,8 @@ def download(folder: Path) -> None:
         ) from error
 
 
-def _verified(name: str, scratch: Path, order: list[str]) -> Path:
-    """Fetch ``name.gz`` from the first mirror whose copy is a known edition's.
+def _verified(name: str, scratch: Path, order: list[str], wanted: str | None) -> tuple[Path, str]:
+    """Fetch ``name.gz`` from the first mirror that has it in the `wanted` edition, or in any.
 
     That mirror moves to the front of `order`, so that the next file does not wait for those
     that failed.
@@ -315,13 +317,16 @@ def _verified(name: str, scratch: Path, order: list[str]) -> Path:
     for mirror in list(order):
         try:
             path = fetch(mirror, f"{name}.gz", scratch, limit=SIZES[name])
-            read_file(path.parent, name)
-            order.sort(key=lambda other: other != mirror)
-            return path
+            _, edition = read_file(path.parent, name)
         except MirrorError as error:
             faults.append(f"{mirror}: {error}")
         except DatasetError:
             faults.append(f"{mirror}: a damaged copy")
+        else:
+            if wanted in (None, edition):
+                order.sort(key=lambda other: other != mirror)
+                return path, edition
+            faults.append(f"{mirror}: the edition of {edition}, not of {wanted}")
     raise DatasetError(
         f"Fashion-MNIST is not on this machine and no mirror serves it ({'; '.join(faults)}): "
         f"install the Debian or Ubuntu package {DEBIAN_PACKAGE}, or name the folder that holds "

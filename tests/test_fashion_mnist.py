@@ -380,6 +380,17 @@ def test_a_mirror_that_served_is_asked_first_for_the_next_file(mirror, monkeypat
     assert len(dead.asked) == 1 and len(mirror.asked) == 4
 
 
+def test_a_download_is_completed_in_one_edition_only(mirror, monkeypatch, nowhere, real_files):
+    nowhere.mkdir(parents=True)
+    name = f"{fm.TRAIN_IMAGES}.gz"
+    (nowhere / name).write_bytes(mirror.files[name])
+    as_earlier_edition(real_files, monkeypatch, *fm.SIZES)
+    mirror.files = {path.name: path.read_bytes() for path in real_files.iterdir()}
+    with pytest.raises(fm.DatasetError, match="the edition of 2017-08-26, not of 2017-08-31"):
+        fm.fashion_mnist()
+    assert [path.name for path in nowhere.iterdir()] == [name]
+
+
 def test_an_interrupted_download_is_completed(mirror, nowhere, real_files):
     nowhere.mkdir(parents=True)
     (nowhere / "train-images-idx3-ubyte.gz").write_bytes(mirror.files["train-images-idx3-ubyte.gz"])

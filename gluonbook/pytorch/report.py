@@ -213,7 +213,7 @@ class Comparison:
             if speed.fault:
                 rows.append((speed.form, "did not run: " + speed.fault, *[""] * 6))
                 continue
-            memory = f"{speed.peak_memory / 2**20:,.0f} MiB" if speed.peak_memory else "unknown"
+            memory = f"{speed.peak_memory / 2**20:,.0f} MiB" if speed.peak_memory else ""
             rows.append(
                 (
                     speed.form,
@@ -340,7 +340,8 @@ class Comparison:
                 speed_axes.bar([p + shift for p in range(len(ran))], values, 0.4, label=label)
             names = [speed.form.replace(", ", ",\n") for speed in ran]
             speed_axes.set_xticks(range(len(ran)), names, fontsize="small")
-            speed_axes.legend(loc="lower right")
+            speed_axes.set_ylim(top=1.2 * max((speed.inference for speed in ran), default=1))
+            speed_axes.legend(ncols=2, loc="upper left", fontsize="small")
         speed_axes.set(title="images a second")
         figure.savefig(path, dpi=110)
 

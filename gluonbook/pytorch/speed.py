@@ -37,7 +37,7 @@ class Speed(NamedTuple):
     inference: float
     """Images a second of inference, without loading."""
     peak_memory: int | None
-    """Bytes that two training steps added to a process of their own at most."""
+    """Bytes that two training steps added to a process of their own at most, if measured."""
     fault: str | None = None
     """Why the form did not run, or None."""
 
@@ -144,7 +144,10 @@ def measure(
             training[form],
             with_loading[form],
             inference[form],
-            peak_memory(section, edition, form, batch_size) if memory else None,
+            # Compiling takes a minute again in the process that measures memory.
+            peak_memory(section, edition, form, batch_size)
+            if memory and not form.endswith("compiled")
+            else None,
         )
         if form in sides
         else Speed(form, 0.0, 0.0, 0.0, None, faults[form])

@@ -40,7 +40,7 @@ def test_the_nets_are_the_same(section, dataset):
     assert found == [] and both.mismatch is None
     assert all(layer.torch.shape == layer.gluon.shape for layer in layers)
 
-    candidates = dataset.batches(2, recipe.size, 64, seed=1)[0].arrays()
+    candidates = dataset.batches(2, recipe.size, 48, seed=1)[0].arrays()
     rows = {row.quantity: row for row in compare.numbers(both, candidates).differences}
     assert rows["outputs"].relative <= 1e-5 and rows["loss"].relative <= 1e-5
     assert rows["gradients"].relative <= 1e-4
