@@ -9,13 +9,20 @@
 # %%
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 from pathlib import Path
 import sys
 
-from gluonbook.chapter import Parser, describe, new_folder, positive_number, whole_number
+from gluonbook.chapter import (
+    Parser,
+    data_folder,
+    describe,
+    new_folder,
+    positive_number,
+    seed_number,
+    whole_number,
+)
 from gluonbook.fashion_mnist import fashion_mnist
 from gluonbook.nets.edition import EDITIONS
 from gluonbook.recipes import RECIPES
@@ -31,10 +38,7 @@ from gluonbook.pytorch import architecture, compare, report, speed  # needs PyTo
 # Small batches keep the comparison short; `--batch-size` and `--speed-batch-size` change that.
 
 # %%
-parser = Parser(
-    description="Hold a section's Gluon net against the PyTorch edition.",
-    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-)
+parser = Parser("Hold a section's Gluon net against the PyTorch edition.")
 parser.add_argument(
     "section", nargs="?", choices=list(RECIPES), metavar="SECTION", help=", ".join(RECIPES)
 )
@@ -74,7 +78,7 @@ what.add_argument(
     "--lr", type=positive_number, metavar="RATE", help="learning rate; the recipe's if not given"
 )
 what.add_argument(
-    "--seed", type=whole_number, default=1, metavar="N", help="of weights and shuffling"
+    "--seed", type=seed_number, default=1, metavar="N", help="of weights and shuffling"
 )
 how = parser.add_argument_group("differences of convention")
 how.add_argument(
@@ -103,7 +107,9 @@ timing.add_argument(
 timing.add_argument("--no-speed", action="store_true", help="leave speed and memory out")
 timing.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
 output = parser.add_argument_group("data and output")
-output.add_argument("--data", metavar="DIR", help="folder with the files of Fashion-MNIST")
+output.add_argument(
+    "--data", type=data_folder, metavar="DIR", help="folder with the files of Fashion-MNIST"
+)
 output.add_argument(
     "--out", default="runs", metavar="DIR", help="folder that the comparison's folder is made in"
 )

@@ -188,18 +188,26 @@ def describe(error: BaseException) -> str | None:
 # --- options --------------------------------------------------------------------------------
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that states the default of an option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        stated = action.default is not None and not isinstance(action.default, bool)
+        return super()._get_help_string(action) if stated else action.help
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence."""
+    """A parser whose errors are one sentence, and whose help states defaults."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description=description, formatter_class=_Help)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} (--help lists the options)\n")
 
 
 def _parser(recipe: Recipe) -> argparse.ArgumentParser:
-    parser = Parser(
-        description=f"{recipe.title} on Fashion-MNIST. The defaults are the book's.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = Parser(f"{recipe.title} on Fashion-MNIST. The defaults are the book's.")
     training = parser.add_argument_group("training")
     training.add_argument(
         "--epochs",
