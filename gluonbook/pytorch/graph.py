@@ -238,11 +238,12 @@ def torch_ops(net: nn.Module, input_shape: tuple[int, ...] | None = None) -> lis
     try:
         traced = trace(net)
         if input_shape is not None:
-            reference = next(net.parameters())
-            training = net.training
+            modes = [(layer, layer.training) for layer in net.modules()]
             with torch.no_grad():
-                ShapeProp(traced.eval()).propagate(reference.new_zeros(input_shape))
-            net.train(training)
+                zeros = next(net.parameters()).new_zeros(input_shape)
+                ShapeProp(traced.eval()).propagate(zeros)
+            for layer, training in modes:
+                layer.training = training
     except Exception as error:
         raise TraceError(f"the PyTorch net cannot be traced ({error})") from error
     modules = dict(net.named_modules())
@@ -273,9 +274,8 @@ class _Tracer(torch.fx.Tracer):
 
 
 def trace(net: nn.Module) -> torch.fx.GraphModule:
-    """The net as a torch.fx graph that shares its parameters and its training mode."""
-    traced = torch.fx.GraphModule(net, _Tracer().trace(net))
-    return traced.train(net.training)
+    """The net as a torch.fx graph that shares its layers."""
+    return torch.fx.GraphModule(net, _Tracer().trace(net))
 
 
 def _sources(node: torch.fx.Node) -> Iterator[torch.fx.Node]:

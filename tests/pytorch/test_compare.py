@@ -11,7 +11,7 @@ import gluonbook as gb
 from gluonbook.pytorch import compare, report
 from gluonbook.pytorch.architecture import architecture
 from gluonbook.pytorch.kinks import clearest_batch
-from gluonbook.pytorch.transfer import TransferError, to_torch
+from gluonbook.pytorch.transfer import TransferError, to_gluon, to_torch
 from gluonbook.recipes import RECIPES
 import mxnet as mx
 import numpy as np
@@ -246,6 +246,16 @@ def test_without_torch_one_sentence_says_what_to_install(tmp_path):
     )
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "pip install 'gluonbook[pytorch]'" in result.stderr.splitlines()[-1]
+
+
+def test_tracing_leaves_each_layers_mode_as_it_was():
+    theirs = compare.torch_net("resnet").train()
+    theirs[0][1].eval()
+    ours = gb.resnet()
+    ours.initialize()
+    architecture(ours, theirs, (1, 1, 96, 96))
+    to_gluon(theirs, ours)
+    assert not theirs[0][1].training and theirs[1][0].bn1.training and theirs.training
 
 
 def test_the_overview_has_a_row_for_each_section():
