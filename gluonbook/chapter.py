@@ -21,7 +21,7 @@ import numpy as np
 
 from . import fashion_mnist, machine
 from ._version import __version__
-from .device import try_gpu, working_gpus
+from .device import last_line, try_gpu, working_gpus
 from .export import export_symbol
 from .history import History
 from .nets.edition import EDITIONS
@@ -179,7 +179,7 @@ def describe(error: BaseException) -> str | None:
     if isinstance(error, MemoryError):
         return f"not enough memory ({error}): try a smaller --batch-size or --size"
     if isinstance(error, mx.base.MXNetError):
-        return f"MXNet stopped: {str(error).strip().splitlines()[-1]}"
+        return f"MXNet stopped: {last_line(error)}"
     if isinstance(error, OSError) and not isinstance(error, Failure):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     return sentence(error)

@@ -52,7 +52,7 @@ def _count_gpus() -> tuple[int, str]:
     try:
         count = mx.context.num_gpus()
     except mx.base.MXNetError as error:
-        return 0, f"the NVIDIA driver does not answer ({_message(error)})"
+        return 0, f"the NVIDIA driver does not answer ({last_line(error)})"
     return count, "the NVIDIA driver finds no GPU"
 
 
@@ -75,11 +75,11 @@ def _fault(device_id: int) -> str | None:
                 "this MXNet has no code for its architecture (it knows compute capability 5.0 to "
                 "8.9: up to the RTX 40 series, not Hopper or Blackwell)"
             )
-        return _message(error)
+        return last_line(error)
     return None
 
 
-def _message(error: Exception) -> str:
+def last_line(error: Exception) -> str:
     """The last line of an MXNet error: what went wrong, after where."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 

@@ -298,9 +298,9 @@ def _torch_weights(kind: str, module: nn.Module | None) -> dict[str, torch.Tenso
 def describe(node: torch.fx.Node, module: nn.Module | None) -> _Described:
     """Kind and settings of a node of a trace; `module` is what it calls, if it calls one."""
     if module is not None:
-        for classes, describe in _MODULES:
+        for classes, described in _MODULES:
             if isinstance(module, classes):
-                return describe(module)
+                return described(module)
         return type(module).__name__, {}
     kind = _FUNCTIONS.get(node.target)
     if kind is None:

@@ -76,7 +76,6 @@ class _Side:
                 losses = self.loss(self.net(nd.from_numpy(X, zero_copy=False)), nd.array(y))
             losses.backward()
             self.trainer.step(len(y))
-            losses.wait_to_read()
             nd.waitall()
             return
         self.net.train()
