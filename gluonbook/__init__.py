@@ -5,6 +5,7 @@
 
 from . import runtime  # isort: skip  (MXNet can be imported only after it)
 from ._version import __version__
+from .checkpoint import Checkpoint
 from .device import try_all_gpus, try_gpu
 from .fashion_mnist import load_data_fashion_mnist
 from .history import History
@@ -29,6 +30,7 @@ from .nets import (
 from .training import accuracy, evaluate_accuracy, train, train_ch5
 
 __all__ = [
+    "Checkpoint",
     "DenseBlock",
     "History",
     "Inception",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import contextmanager
 import itertools
 import json
 import logging
@@ -10,20 +11,24 @@ import math
 import os
 from pathlib import Path
 import random
+import re
+import shlex
 import sys
 import time
-from typing import Any, NoReturn, Sequence
+from typing import Any, Iterator, NoReturn, Sequence
 
 import mxnet as mx
 from mxnet import gluon
 from mxnet.gluon import nn
 import numpy as np
 
-from . import fashion_mnist, machine
+from . import fashion_mnist, files, machine
 from ._version import __version__
+from .checkpoint import Checkpoint
 from .device import last_line, try_gpu, working_gpus
-from .export import export_symbol
+from .export import export_symbol, save_parameters
 from .history import History
+from .interrupts import Interrupted
 from .nets.edition import EDITIONS
 from .recipes import INITIALIZER, OPTIMIZER, RECIPES, Recipe
 from .runtime import Failure, print_sentences, sentence
@@ -31,6 +36,11 @@ from .summary import Layer, format_table, layer_table
 from .training import train_ch5
 
 log = logging.getLogger("gluonbook")
+
+CONFIG = "config.json"
+#: Options that a run keeps when it is resumed: those that may be given anew, and those that not.
+_CHANGEABLE = ("num_epochs", "device", "hybridize", "data", "save_every")
+_FIXED = ("lr", "batch_size", "seed", "size", "limit", "edition")
 
 
 class Chapter:
@@ -53,10 +63,10 @@ class Chapter:
         self.recipe = RECIPES[section]
         if argv is None:
             argv = [] if "ipykernel" in sys.modules else sys.argv[1:]
-        self.options = _parser(self.recipe).parse_args(argv)
+        print_sentences(describe)
+        self.options = _options(self.recipe, argv)
         if self.options.seed is None:
             self.options.seed = int.from_bytes(os.urandom(4), "little") // 2
-        print_sentences(describe)
         self.ctx = _device(self.options.device)
         self.folder: Path | None = None
         self._layers: list[Layer] = []
@@ -80,11 +90,14 @@ class Chapter:
         """Train `net` as the section does, and write the run's folder.
 
         The folder holds ``config.json`` (options, device, versions), ``layers.txt``,
-        ``history.csv`` (a row as each epoch ends), ``curve.png``, the parameters and the
-        exported symbol.
+        ``history.csv`` (a row as each epoch ends), the last two checkpoints, ``curve.png``, the
+        parameters and the exported symbol. With ``--resume`` the run in that folder goes on.
         """
         options = self.options
         data = fashion_mnist.fashion_mnist(options.data)
+        if options.resume is not None:
+            _refuse_other_data(Path(options.resume), data.edition)
+        self._refuse_too_large()
         train_iter, test_iter = data.batches(
             options.batch_size,
             resize=options.size,
@@ -96,13 +109,15 @@ class Chapter:
             net.hybridize(static_alloc=True, static_shape=True)
         trainer = gluon.Trainer(net.collect_params(), OPTIMIZER, {"learning_rate": options.lr})
 
-        self.folder = new_folder(Path(options.out), self.recipe.section)
-        (self.folder / "layers.txt").write_text(format_table(self._layers), encoding="utf-8")
-        (self.folder / "config.json").write_text(
-            json.dumps(self._config(data), indent=2) + "\n", encoding="utf-8"
+        folder = self._make_folder(data)
+        checkpoint = Checkpoint(
+            folder,
+            save_every=options.save_every,
+            seed=options.seed,
+            facts={"the section": self.recipe.section, "the text": options.edition},
         )
-        history = History(self.folder / "history.csv")
-        try:
+        history = History(folder / "history.csv")
+        with self._telling_how_to_go_on(folder, history):
             train_ch5(
                 net,
                 train_iter,
@@ -113,17 +128,58 @@ class Chapter:
                 options.num_epochs,
                 progress=True,
                 history=history,
+                checkpoint=checkpoint,
             )
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"the epochs that ended are in {self.folder}") from None
-        finally:
-            if len(history):
-                history.draw(self.folder / "curve.png", f"{self.recipe.title} on Fashion-MNIST")
-        mx.nd.waitall()  # oneDNN may still be rearranging weights after the last inference
-        net.save_parameters(str(self.folder / f"{self.recipe.section}.params"))
-        export_symbol(net, self.folder / self.recipe.section, self.input_shape, self.ctx)
-        print(f"written to {self.folder}", file=sys.stderr)
+            self._draw(history, folder)
+            save_parameters(net, folder / f"{self.recipe.section}.params")
+            export_symbol(net, folder / self.recipe.section, self.input_shape, self.ctx)
+        print(f"written to {folder}", file=sys.stderr)
         return history
+
+    def _refuse_too_large(self) -> None:
+        """Raise a sentence if one batch is sure to need more memory than there is."""
+        values = math.prod(self.input_shape) + sum(
+            math.prod(layer.output_shape) for layer in self._layers
+        )
+        needed, free = 4 * values * self.options.batch_size, machine.available_memory()
+        if self.ctx.device_type == "cpu" and needed > free:
+            raise Failure(
+                f"a batch of {self.options.batch_size:,} images of {self.options.size} pixels "
+                f"needs more than {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are "
+                "free: choose a smaller --batch-size or --size"
+            )
+
+    def _make_folder(self, data: fashion_mnist.FashionMNIST) -> Path:
+        if self.options.resume is not None:
+            self.folder = Path(self.options.resume)
+        else:
+            self.folder = new_folder(Path(self.options.out), self.recipe.section)
+        files.write(self.folder / "layers.txt", format_table(self._layers))
+        files.write(self.folder / CONFIG, json.dumps(self._config(data), indent=2) + "\n")
+        return self.folder
+
+    @contextmanager
+    def _telling_how_to_go_on(self, folder: Path, history: History) -> Iterator[None]:
+        """Add the command that resumes the run to what stopped it."""
+        command = shlex.join(["python", sys.argv[0], "--resume", str(folder)])
+        try:
+            yield
+        except Interrupted as stop:
+            self._draw(history, folder)
+            if "ipykernel" in sys.modules:
+                raise
+            print(f"{stop}; go on with `{command}`", file=sys.stderr)
+            raise SystemExit(128 + stop.signum) from None
+        except (files.FileFailure, MemoryError, mx.base.MXNetError) as error:
+            if _lacks_memory(error):
+                mend = f"; or make some free and go on with `{command}`"
+            else:
+                mend = f"; then go on with `{command}`"
+            raise Failure(f"{describe(error)}{mend}") from error
+
+    def _draw(self, history: History, folder: Path) -> None:
+        if len(history):
+            history.draw(folder / "curve.png", f"{self.recipe.title} on Fashion-MNIST")
 
     def _config(self, data: fashion_mnist.FashionMNIST) -> dict[str, Any]:
         return {
@@ -175,9 +231,9 @@ def new_folder(parent: Path, section: str) -> Path:
 def describe(error: BaseException) -> str | None:
     """What to tell a user about `error`, or None if it is a defect of this package."""
     if isinstance(error, KeyboardInterrupt):
-        return f"interrupted; {error}" if error.args else "interrupted"
-    if isinstance(error, MemoryError):
-        return f"not enough memory ({error}): try a smaller --batch-size or --size"
+        return str(error) or "interrupted"
+    if _lacks_memory(error):
+        return f"not enough memory ({last_line(error)}): try a smaller --batch-size or --size"
     if isinstance(error, mx.base.MXNetError):
         return f"MXNet stopped: {last_line(error)}"
     if isinstance(error, OSError) and not isinstance(error, Failure):
@@ -185,7 +241,99 @@ def describe(error: BaseException) -> str | None:
     return sentence(error)
 
 
+def _lacks_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or (
+        isinstance(error, mx.base.MXNetError)
+        and re.search(r"allocate|out of memory|bad_alloc", str(error)) is not None
+    )
+
+
 # --- options --------------------------------------------------------------------------------
+
+
+def _options(recipe: Recipe, argv: Sequence[str]) -> argparse.Namespace:
+    """The options in `argv`, and with ``--resume`` those of the run for the rest."""
+    parser = _parser(recipe, Parser)
+    options = parser.parse_args(argv)
+    if options.resume is None:
+        return options
+    folder = Path(options.resume)
+    saved = _saved_options(recipe, folder)
+    options = parser.parse_args(argv, argparse.Namespace(**vars(saved)))
+    for name in _FIXED:
+        before, now = getattr(saved, name), getattr(options, name)
+        if before != now:
+            option = f"--{name.replace('_', '-')}"
+            raise Failure(
+                f"the run in {folder} has {option} {before}, not {now}: leave {option} out, or "
+                "start a new run without --resume"
+            )
+    return options
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of the run in `folder`, so far as its form goes."""
+    if not folder.is_dir():
+        raise Failure(f"--resume {folder}: there is no such folder; name one under --out")
+    path = folder / CONFIG
+    try:
+        config = json.loads(files.read(path, 2**20))
+        needed = ("section", "optimizer", "initializer", "dataset", "options")
+        strings = [*(config[name] for name in needed[:3]), config["dataset"]["edition"]]
+        if not all(isinstance(value, str) for value in strings):
+            raise TypeError
+        if not all(name in config["options"] for name in _FIXED):
+            raise KeyError
+        dict(config["options"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise Failure(f"{path} is damaged: it is not the configuration of a run") from error
+    return config
+
+
+def _saved_options(recipe: Recipe, folder: Path) -> argparse.Namespace:
+    """The options of the run in `folder`, checked as if they were given anew."""
+    config = _read_config(folder)
+    if config["section"] != recipe.section:
+        raise Failure(
+            f"{folder} holds a run of {config['section']}, not of {recipe.section}: use the script "
+            "of that section, or name another folder"
+        )
+    for name, now in (("optimizer", OPTIMIZER), ("initializer", INITIALIZER)):
+        if config[name] != now:
+            raise Failure(
+                f"the run in {folder} has the {name} {config[name]}, and this version {now}: "
+                "start a new run"
+            )
+    parser = _parser(recipe, _SavedParser)
+    try:
+        return parser.parse_args(_as_arguments(parser, config["options"]))
+    except (argparse.ArgumentTypeError, TypeError) as error:
+        raise Failure(f"{folder / CONFIG} is damaged: {error}") from error
+
+
+def _refuse_other_data(folder: Path, edition: str) -> None:
+    saved = _read_config(folder)["dataset"]["edition"]
+    if saved != edition:
+        raise Failure(
+            f"the run in {folder} has the data set's edition of {saved}, not of {edition}: name "
+            "the folder of that edition with --data, or start a new run"
+        )
+
+
+def _as_arguments(parser: argparse.ArgumentParser, saved: dict[str, Any]) -> list[str]:
+    """The saved options that a resumed run keeps, as they would stand on the command line."""
+    arguments = []
+    for action in parser._actions:
+        value = saved.get(action.dest)
+        if action.dest not in _FIXED + _CHANGEABLE or value is None:
+            continue
+        if action.dest == "data" and fashion_mnist.folder_with_files(Path(value)) is None:
+            continue  # moved since; then it is looked for
+        if action.nargs != 0:
+            arguments.append(f"{action.option_strings[0]}={value}")
+        elif value is action.const:
+            arguments.append(action.option_strings[0])
+    return arguments
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -206,8 +354,15 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message} (--help lists the options)\n")
 
 
-def _parser(recipe: Recipe) -> argparse.ArgumentParser:
-    parser = Parser(f"{recipe.title} on Fashion-MNIST. The defaults are the book's.")
+class _SavedParser(Parser):
+    """A parser of options that were saved, which raises its errors."""
+
+    def error(self, message: str) -> NoReturn:
+        raise argparse.ArgumentTypeError(message)
+
+
+def _parser(recipe: Recipe, kind: type[Parser]) -> Parser:
+    parser = kind(f"{recipe.title} on Fashion-MNIST. The defaults are the book's.")
     training = parser.add_argument_group("training")
     training.add_argument(
         "--epochs",
@@ -270,6 +425,18 @@ def _parser(recipe: Recipe) -> argparse.ArgumentParser:
         default=EDITIONS[0],
         help="text of the book that the net follows"
         + ("" if recipe.editions_differ else " (the same net in this section)"),
+    )
+    saving = parser.add_argument_group("saving")
+    saving.add_argument(
+        "--save-every",
+        type=whole_number,
+        metavar="N",
+        help="save the run after every N batches too, not only as each epoch ends",
+    )
+    saving.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="go on with the run in this folder, with its options; --epochs may be greater",
     )
     output = parser.add_argument_group("output")
     output.add_argument(

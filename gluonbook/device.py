@@ -79,7 +79,7 @@ def _fault(device_id: int) -> str | None:
     return None
 
 
-def last_line(error: Exception) -> str:
+def last_line(error: BaseException) -> str:
     """The last line of an MXNet error: what went wrong, after where."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 

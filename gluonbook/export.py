@@ -1,12 +1,154 @@
-"""A trained net as files that MXNet can read without this package."""
+"""A trained net as files that MXNet reads without this package, and its parameters read back."""
 
 from __future__ import annotations
 
+import math
 import os
+from pathlib import Path
+import struct
+import tempfile
+from typing import Callable
 
 import mxnet as mx
-from mxnet import nd
+from mxnet import gluon, nd
 from mxnet.gluon import nn
+import numpy as np
+
+from . import files
+from .checkpoint import size_limit
+from .runtime import Failure
+
+_LIST, _ARRAY = 0x112, 0xF993FAC9
+_DTYPES = dict(
+    enumerate((np.float32, np.float64, np.float16, np.uint8, np.int32, np.int8, np.int64))
+)
+_MOST_AXES = 32
+
+
+class ParametersError(Failure, ValueError):
+    """A file of parameters is damaged, or is of another net."""
+
+
+def save_parameters(net: gluon.Block, path: str | os.PathLike[str]) -> None:
+    """Write the parameters as ``net.save_parameters`` does, wholly or not at all.
+
+    Raises
+    ------
+    FileFailure
+        If the file cannot be written; it is then as it was.
+    """
+    nd.waitall()  # oneDNN may still be rearranging weights after the last inference
+    with files.replacing(path) as scratch:
+        _write_checked(scratch, net.save_parameters)
+
+
+def load_parameters(net: gluon.Block, path: str | os.PathLike[str]) -> None:
+    """Read into `net` what `save_parameters`, or ``net.save_parameters``, wrote.
+
+    MXNet's own reader is native code that trusts the sizes it finds in the file; here every
+    byte is checked and none of it is used. `net` must be initialized.
+
+    Raises
+    ------
+    FileFailure
+        If the file is missing or unreadable.
+    ParametersError
+        If the file is damaged, or is of another net; `net` is then as it was.
+    """
+    params = net._collect_params_with_prefix()
+    try:
+        arrays = read_parameters(path, size_limit(net))
+    except files.TooLarge as error:
+        raise ParametersError(f"{error}: it is of another net") from error
+    for name in sorted(params.keys() ^ arrays.keys()):
+        where = "the file" if name in arrays else "the net"
+        raise ParametersError(f"{path} is of another net: only {where} has {name}")
+    for name, param in params.items():
+        shape = arrays[name].shape
+        if len(param.shape) != len(shape) or any(
+            known not in (0, size) for known, size in zip(param.shape, shape)
+        ):
+            raise ParametersError(
+                f"{path} is of another net: {name} is {shape} in the file and {param.shape} in "
+                "the net"
+            )
+    for name, param in params.items():
+        param.set_data(nd.array(arrays[name], dtype=param.dtype))
+
+
+def read_parameters(path: str | os.PathLike[str], limit: int) -> dict[str, np.ndarray]:
+    """The named arrays of a ``.params`` file of at most `limit` bytes.
+
+    Raises
+    ------
+    FileFailure
+        If the file is missing or unreadable.
+    ParametersError
+        If its bytes are not those of dense arrays with a name each.
+    """
+    content = files.read(path, limit)
+    try:
+        return _parse(content)
+    except (struct.error, ValueError, KeyError, OverflowError) as error:
+        reason = str(error) if type(error) is ValueError else "it ends too early or lies"
+        raise ParametersError(f"{path} is not a whole file of parameters ({reason})") from error
+
+
+def _parse(content: bytes) -> dict[str, np.ndarray]:
+    """A list is: its mark, 0, the number of arrays, the arrays, the number of names, the names.
+
+    An array is: its mark, how it is stored (0: dense), the number of axes, their sizes, the
+    device, the type, and the values.
+    """
+    place = 0
+
+    def take(form: str) -> tuple[int, ...]:
+        nonlocal place
+        values = struct.unpack_from("<" + form, content, place)
+        place += struct.calcsize("<" + form)
+        return values
+
+    mark, _, count = take("QQQ")
+    if mark != _LIST:
+        raise ValueError("it does not begin as one")
+    arrays = []
+    for _ in range(count):
+        mark, storage, num_axes = take("IiI")
+        if mark != _ARRAY or storage != 0 or num_axes > _MOST_AXES:
+            raise ValueError("it holds something else than dense arrays")
+        shape = take(f"{num_axes}q")
+        _, _, kind = take("iii")
+        if min(shape, default=0) < 1:
+            raise ValueError("it holds an array without values")
+        dtype, size = np.dtype(_DTYPES[kind]), math.prod(shape)
+        if size * dtype.itemsize > len(content) - place:
+            raise ValueError("it is cut short")
+        arrays.append(np.frombuffer(content, dtype, size, place).reshape(shape))
+        place += size * dtype.itemsize
+    (num_names,) = take("Q")
+    if num_names != count:
+        raise ValueError("it has not one name for each array")
+    names = []
+    for _ in range(num_names):
+        (length,) = take("Q")
+        names.append(content[place : place + length].decode())
+        place += length
+    if place != len(content):
+        raise ValueError("it is cut short, or goes on after its end")
+    if len(set(names)) < count:
+        raise ValueError("two arrays have the same name")
+    return dict(zip(names, arrays))
+
+
+def _write_checked(path: Path, write: Callable[[str], None]) -> None:
+    """Let MXNet write parameters, which says nothing if the disk is full, and read them back."""
+    try:
+        write(str(path))
+        read_parameters(path, limit=os.path.getsize(path))
+    except (mx.base.MXNetError, ParametersError) as error:
+        raise files.FileFailure(
+            f"{path.parent} did not take the parameters: make room on that disk"
+        ) from error
 
 
 def export_symbol(
@@ -15,11 +157,22 @@ def export_symbol(
     input_shape: tuple[int, ...],
     ctx: mx.Context | None = None,
 ) -> None:
-    """Write ``<prefix>-symbol.json`` and ``<prefix>-0000.params``.
+    """Write ``<prefix>-symbol.json`` and ``<prefix>-0000.params``, each wholly or not at all.
 
     ``mxnet.gluon.SymbolBlock.imports`` reads them back. `net` is hybridized, if it is not yet,
     and run once on zeros of `input_shape` (N, C, H, W) on `ctx`, the CPU by default.
+
+    Raises
+    ------
+    FileFailure
+        If the files cannot be written.
     """
     net.hybridize()
     net(nd.zeros(input_shape, ctx=ctx or mx.cpu()))
-    net.export(os.fspath(prefix))
+    nd.waitall()
+    with files.replacing(f"{prefix}-0000.params") as params, files.replacing(
+        f"{prefix}-symbol.json"
+    ) as symbol, tempfile.TemporaryDirectory(prefix=files.PARTIAL, dir=params.parent) as scratch:
+        _write_checked(Path(scratch) / "net-0000.params", lambda _: net.export(f"{scratch}/net"))
+        os.replace(f"{scratch}/net-0000.params", params)
+        os.replace(f"{scratch}/net-symbol.json", symbol)

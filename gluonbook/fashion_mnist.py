@@ -14,7 +14,6 @@ import logging
 import operator
 import os
 from pathlib import Path
-import stat
 import tempfile
 from typing import Iterator, NamedTuple, Sequence
 import zlib
@@ -24,6 +23,7 @@ from mxnet import nd
 from mxnet.gluon.data.vision import FashionMNIST as MXNetFashionMNIST
 import numpy as np
 
+from . import files
 from .machine import available_memory
 from .mirrors import MirrorError, fetch
 from .runtime import Failure
@@ -108,8 +108,11 @@ class FashionMNIST(NamedTuple):
                 size=resize,
                 shuffle=True,
                 seed=seed,
+                edition=self.edition,
             ),
-            ImageBatches(self.test.images, self.test.labels, batch_size, size=resize),
+            ImageBatches(
+                self.test.images, self.test.labels, batch_size, size=resize, edition=self.edition
+            ),
         )
 
 
@@ -133,7 +136,7 @@ def read_file(folder: Path, name: str) -> tuple[bytes, str]:
             f"{folder / name}.gz is missing: put it there, or install the Debian or Ubuntu package "
             f"{DEBIAN_PACKAGE}"
         )
-    raw = _read_bounded(path, SIZES[name])
+    raw = _read(path, SIZES[name])
     if path.suffix == ".gz":
         known = ARCHIVES.get(hashlib.sha1(raw).hexdigest())
         content = _decompress(path, raw, SIZES[name])
@@ -173,21 +176,11 @@ def folder_with_files(place: Path) -> Path | None:
     return None
 
 
-def _read_bounded(path: Path, limit: int) -> bytes:
+def _read(path: Path, limit: int) -> bytes:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DatasetError(f"{path} is not a file: {_MEND}")
-        with open(path, "rb") as file:
-            raw = file.read(limit + 1)
-    except OSError as error:
-        if isinstance(error, DatasetError):
-            raise
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
-    if len(raw) > limit:
-        raise DatasetError(
-            f"{path} is damaged: expected at most {limit:,} bytes, found more; {_MEND}"
-        )
-    return raw
+        return files.read(path, limit)
+    except files.FileFailure as error:
+        raise DatasetError(f"{error}; {_MEND}") from error
 
 
 def _decompress(path: Path, raw: bytes, size: int) -> bytes:
@@ -367,6 +360,8 @@ class ImageBatches:
         the images as they are.
     seed
         Of the shuffling. With None, one is drawn from NumPy's global generator.
+    edition
+        Of the data set, for the record.
     """
 
     def __init__(
@@ -378,7 +373,9 @@ class ImageBatches:
         size: int | None = None,
         shuffle: bool = False,
         seed: int | None = None,
+        edition: str | None = None,
     ) -> None:
+        self.edition = edition
         self.batch_size = _positive("batch_size", batch_size)
         height = images.shape[-1]
         self.size = _positive("resize", size) if size else height
@@ -401,6 +398,17 @@ class ImageBatches:
         """Number of images in one epoch."""
         return len(self._labels)
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """What must be the same for a training to go on with these batches."""
+        return {
+            "the data set's edition": self.edition,
+            "the number of images": self.num_examples,
+            "the image size": self.size,
+            "the batch size": self.batch_size,
+            "shuffling": self.shuffle,
+        }
+
     def __len__(self) -> int:
         return -(-self.num_examples // self.batch_size)
 
@@ -413,21 +421,23 @@ class ImageBatches:
         for indices in self._batches():
             yield _scaled(self._pixels(indices)), self._labels[indices]
 
-    def shards(self, ctxs: Sequence[mx.Context]) -> Iterator[list[tuple[nd.NDArray, nd.NDArray]]]:
-        """One epoch; each batch as a list of ``(X, y)``, one for each device.
+    def shards(
+        self, ctxs: Sequence[mx.Context], first: int = 0
+    ) -> Iterator[list[tuple[nd.NDArray, nd.NDArray]]]:
+        """One epoch from batch `first` on; each as a list of ``(X, y)``, one for each device.
 
         The pixels go to a GPU as uint8 and are cast and scaled there. A batch smaller than the
         number of devices leaves the last of them out.
         """
-        for indices in self._batches():
+        for indices in self._batches(first):
             parts = np.array_split(indices, min(len(ctxs), len(indices)))
             yield [self._load(part, ctx) for part, ctx in zip(parts, ctxs)]
 
-    def _batches(self) -> Iterator[np.ndarray]:
-        """Indices of the images in each batch of the next epoch."""
+    def _batches(self, first: int = 0) -> Iterator[np.ndarray]:
+        """Indices of the images in each batch of the next epoch, from batch `first` on."""
         order = self._order(self.epoch)
         self.epoch += 1
-        for start in range(0, self.num_examples, self.batch_size):
+        for start in range(first * self.batch_size, self.num_examples, self.batch_size):
             yield order[start : start + self.batch_size]
 
     def _order(self, epoch: int) -> np.ndarray:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from typing import Iterable, Iterator, NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from . import files
 
 
 class Epoch(NamedTuple):
@@ -38,15 +41,18 @@ class History:
     Parameters
     ----------
     csv_path
-        A file to which each epoch is written as it ends, so that a run that is cut short
-        leaves the epochs it finished.
+        A file that is written anew as each epoch ends, so that a run that is cut short leaves
+        the epochs it finished.
+
+    Raises
+    ------
+    FileFailure
+        If a file cannot be written; it is then as it was.
     """
 
     def __init__(self, csv_path: str | os.PathLike[str] | None = None) -> None:
         self.epochs: list[Epoch] = []
         self._csv_path = csv_path
-        if csv_path is not None:
-            _write_rows(csv_path, "w", [Epoch._fields])
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -58,20 +64,25 @@ class History:
         return self.epochs[index]
 
     def append(self, epoch: Epoch) -> None:
-        """Add an epoch, and its row to the CSV file if there is one."""
-        self.epochs.append(epoch)
+        """Add an epoch, to the CSV file too if there is one."""
+        self.extend([epoch])
+
+    def extend(self, epochs: Iterable[Epoch]) -> None:
+        """Add several epochs, to the CSV file too if there is one."""
+        self.epochs.extend(epochs)
         if self._csv_path is not None:
-            _write_rows(self._csv_path, "a", [epoch])
+            self.write_csv(self._csv_path)
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a header and a row per epoch."""
-        _write_rows(path, "w", [Epoch._fields, *self.epochs])
+        text = io.StringIO()
+        csv.writer(text).writerows([Epoch._fields, *self.epochs])
+        files.write(path, text.getvalue())
 
     def write_json(self, path: str | os.PathLike[str]) -> None:
         """Write a list of objects, one per epoch."""
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump([epoch._asdict() for epoch in self.epochs], file, indent=2)
-            file.write("\n")
+        rows = [epoch._asdict() for epoch in self.epochs]
+        files.write(path, json.dumps(rows, indent=2) + "\n")
 
     def draw(self, path: str | os.PathLike[str], title: str = "") -> None:
         """Draw loss and accuracies over the epochs, as a PNG or what the path's ending says."""
@@ -90,11 +101,5 @@ class History:
             axes.grid(alpha=0.3)
             axes.legend()
         figure.suptitle(title)
-        figure.savefig(path, dpi=120)
-
-
-def _write_rows(
-    path: str | os.PathLike[str], mode: str, rows: Iterable[tuple[object, ...]]
-) -> None:
-    with open(path, mode, newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
+        with files.replacing(path) as scratch:
+            figure.savefig(scratch, dpi=120)

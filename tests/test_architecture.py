@@ -13,10 +13,12 @@ PACKAGE = Path(__file__).parents[1] / "gluonbook"
 FLOORS = [
     {"_version", "machine", "timing"},
     {"runtime"},
-    {"mirrors"},
+    {"files", "mirrors"},
     {"device", "fashion_mnist", "nets"},
-    {"history"},
-    {"recipes", "training", "checkpoint", "summary", "export"},
+    {"history", "interrupts"},
+    {"checkpoint", "recipes", "summary"},
+    {"run", "export"},
+    {"training"},
     {"chapter", "doctor", "pytorch"},
 ]
 FLOOR = {room: i for i, floor in enumerate(FLOORS) for room in floor}
@@ -55,5 +57,5 @@ def test_imports_point_to_lower_floors(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_the_pytorch_rooms_import_torch(path):
-    if any(name.split(".")[0] in ("torch", "safetensors") for name in imports(path)):
+    if any(name.split(".")[0] == "torch" or name == "safetensors.torch" for name in imports(path)):
         assert room_of(path) == "pytorch"

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 import time
 
-import gluonbook as gb
 from gluonbook import chapter
+from gluonbook import fashion_mnist as fm
 from gluonbook.chapter import Chapter
+from gluonbook.checkpoint import NotFinite
+from gluonbook.files import FileFailure
 from gluonbook.recipes import RECIPES
+from gluonbook.runtime import Failure
+from hypothesis import given, settings
+from hypothesis import strategies as st
 import mxnet as mx
 import pytest
 
-from .conftest import NO_MIRROR, run_script
+from .conftest import CHAPTERS, NO_MIRROR, run_script
 
 
 @pytest.fixture(autouse=True)
@@ -61,21 +69,20 @@ def test_help_groups_the_options(capsys):
         Chapter("googlenet", ["--help"])
     text = capsys.readouterr().out
     assert exit_.value.code == 0
-    for group in ("training:", "data:", "net:", "output:"):
+    for group in ("training:", "data:", "net:", "saving:", "output:"):
         assert group in text
     options = {line.split()[0] for line in text.splitlines() if line.strip().startswith("--")}
     assert options == {
         *("--epochs", "--lr", "--batch-size", "--size", "--device", "--data", "--limit"),
         *("--seed", "--no-hybridize", "--edition", "--out", "--debug"),
+        *("--save-every", "--resume"),
     }
 
 
 def test_device(monkeypatch):
     assert Chapter("lenet", ["--device", "cpu"]).ctx == mx.cpu()
     monkeypatch.setattr(chapter, "working_gpus", lambda: ([], ["no GPU: a reason"]))
-    with pytest.raises(
-        gb.runtime.Failure, match="--device gpu: no GPU: a reason; use --device cpu"
-    ):
+    with pytest.raises(Failure, match="--device gpu: no GPU: a reason; use --device cpu"):
         Chapter("lenet", ["--device", "gpu"])
     monkeypatch.setattr(chapter, "working_gpus", lambda: ([mx.gpu(1)], []))
     assert Chapter("lenet", ["--device", "gpu"]).ctx == mx.gpu(1)
@@ -90,7 +97,7 @@ def test_two_runs_in_one_second_have_folders_of_their_own(tmp_path, monkeypatch)
 def test_out_that_is_a_file(tmp_path):
     (tmp_path / "runs").write_text("mine")
     with pytest.raises(
-        gb.runtime.Failure,
+        Failure,
         match=r"--out .*runs cannot take a run.s folder \(File exists\): name another",
     ):
         chapter.new_folder(tmp_path / "runs", "resnet")
@@ -106,10 +113,11 @@ def test_out_that_is_a_file(tmp_path):
         (KeyboardInterrupt(), "interrupted"),
         (OSError(28, "No space left on device", "runs/x"), "runs/x: No space left on device"),
         (
-            mx.base.MXNetError("Traceback\n  File\nMXNetError: out of memory"),
-            "MXNet stopped: .*out of",
+            mx.base.MXNetError("Traceback\n  File\nMXNetError: Failed to allocate CPU Memory"),
+            r"not enough memory \(MXNetError: Failed to.*smaller --batch-size",
         ),
-        (gb.runtime.Failure("a sentence"), "a sentence"),
+        (mx.base.MXNetError("Traceback\n  File\nMXNetError: a fault"), "MXNet stopped: .*a fault"),
+        (Failure("a sentence"), "a sentence"),
     ],
 )
 def test_errors_are_told_in_one_sentence(error, told):
@@ -124,6 +132,190 @@ def test_in_a_notebook_the_kernels_arguments_are_not_options(monkeypatch):
     monkeypatch.setitem(chapter.sys.modules, "ipykernel", object())
     monkeypatch.setattr(chapter.sys, "argv", ["kernel", "-f", "/x.json"])
     assert Chapter("lenet").options.num_epochs == 5
+
+
+# --- going on with a run ----------------------------------------------------------------------
+
+
+def run(tmp_path, *argv, section="lenet"):
+    """A run in process on a few images; its chapter and its figures without the times."""
+    argv = [*argv, "--device", "cpu"]
+    chapter_ = Chapter(section, argv if "--resume" in argv else [*argv, "--out", str(tmp_path)])
+    net = chapter_.recipe.net(chapter_.options.edition)
+    chapter_.print_shapes(net)
+    history = chapter_.train(net)
+    return chapter_.folder, [row[:4] for row in history]
+
+
+SMALL = ("--batch-size", "16", "--seed", "4")
+
+
+def test_resumed_for_more_epochs(tiny, tmp_path):
+    unbroken, expected = run(tmp_path / "a", *SMALL, "--epochs", "4", "--save-every", "2")
+    folder, _ = run(tmp_path / "b", *SMALL, "--epochs", "2", "--save-every", "2")
+    again, figures = run(tmp_path, "--resume", str(folder), "--epochs", "4")
+    assert again == folder and figures == expected
+    rows = [
+        [row.rsplit(",", 1)[0] for row in (path / "history.csv").read_text().splitlines()]
+        for path in (folder, unbroken)
+    ]
+    assert rows[0] == rows[1] and len(rows[0]) == 5
+    assert (folder / "lenet.params").read_bytes() == (unbroken / "lenet.params").read_bytes()
+    # The run's configuration knows the new number of epochs.
+    assert run(tmp_path, "--resume", str(folder))[1] == expected
+
+
+def test_the_options_of_a_run_are_taken_from_it(tiny, tmp_path):
+    options = ("--lr", "0.25", "--edition", "pytorch", "--no-hybridize", "--save-every", "3")
+    folder, _ = run(tmp_path, *SMALL, *options, "--epochs", "1", "--limit", "40")
+    resumed = Chapter("lenet", ["--resume", str(folder)]).options
+    assert (resumed.lr, resumed.edition, resumed.hybridize) == (0.25, "pytorch", False)
+    assert (resumed.save_every, resumed.limit, resumed.seed) == (3, 40, 4)
+    assert (resumed.batch_size, resumed.num_epochs) == (16, 1)
+    assert Chapter("lenet", ["--resume", str(folder), "--lr", "0.25"]).options.lr == 0.25
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--lr", "0.5"], "has --lr 0.9, not 0.5: leave --lr out"),
+        (["--limit", "20"], "has --limit None, not 20"),
+        (["--edition", "pytorch"], "has --edition gluon, not pytorch"),
+        (["--batch-size", "8"], "has --batch-size 16, not 8"),
+        (["--size", "32"], "has --size 28, not 32"),
+        (["--seed", "5"], "has --seed 4, not 5"),
+    ],
+)
+def test_another_recipe_is_refused_by_both_values(given, told, tiny, tmp_path):
+    folder, _ = run(tmp_path, *SMALL, "--epochs", "1")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(Failure, match=told):
+        Chapter("lenet", ["--resume", str(folder), *given])
+    assert before == {path: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_another_section_is_refused(tiny, tmp_path):
+    folder, _ = run(tmp_path, *SMALL, "--epochs", "1")
+    with pytest.raises(Failure, match="holds a run of lenet, not of resnet: use the script of"):
+        Chapter("resnet", ["--resume", str(folder)])
+
+
+def test_another_edition_of_the_data_set_is_refused(tiny, tmp_path, monkeypatch):
+    folder, _ = run(tmp_path, *SMALL, "--epochs", "1")
+    before = (folder / "config.json").read_bytes()
+    monkeypatch.setattr(fm, "fashion_mnist", lambda root=None: tiny._replace(edition="another"))
+    with pytest.raises(Failure, match=f"edition of {tiny.edition}, not of another: name"):
+        run(tmp_path, "--resume", str(folder), "--epochs", "2")
+    assert (folder / "config.json").read_bytes() == before
+
+
+def test_another_optimizer_of_a_later_version_is_refused(tiny, tmp_path, monkeypatch):
+    folder, _ = run(tmp_path, *SMALL, "--epochs", "1")
+    monkeypatch.setattr(chapter, "OPTIMIZER", "adam")
+    with pytest.raises(Failure, match="has the optimizer sgd, and this version adam"):
+        Chapter("lenet", ["--resume", str(folder)])
+
+
+def test_resuming_nothing(tmp_path):
+    with pytest.raises(Failure, match="none: there is no such folder"):
+        Chapter("lenet", ["--resume", str(tmp_path / "none")])
+    with pytest.raises(Failure, match="config.json is missing"):
+        Chapter("lenet", ["--resume", str(tmp_path)])
+
+
+def test_a_run_that_has_no_checkpoint_begins(tiny, tmp_path):
+    """Killed before its first save, it has its configuration only."""
+    folder, figures = run(tmp_path, *SMALL, "--epochs", "1")
+    for path in folder.glob("checkpoint*"):
+        path.unlink()
+    assert run(tmp_path, "--resume", str(folder)) == (folder, figures)
+
+
+def config_of(folder, changed):
+    options = {"batch_size": 16, "lr": 0.9, "seed": 4, "size": 28, "edition": "gluon"}
+    if isinstance(changed, dict):
+        changed = {**options, "limit": None, **changed}
+    config = {"section": "lenet", "optimizer": "sgd", "initializer": "Xavier"}
+    config.update(options=changed, dataset={"edition": "2017-08-31"})
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"lr": -1}, "config.json is damaged: argument --lr: must be a number above 0, not '-1'"),
+        ({"lr": [1]}, "damaged: argument --lr"),
+        ({"edition": "keras"}, "damaged: argument --edition: invalid choice: 'keras'"),
+        ({"num_epochs": 1e3}, "damaged: argument --epochs"),
+        ({"data": {}}, "config.json is damaged"),
+        ({"seed": "9" * 5000}, "damaged: argument --seed"),
+        ([], "config.json is damaged"),
+        (7, "config.json is damaged: it is not the configuration of a run"),
+    ],
+)
+def test_a_damaged_configuration(options, told, tmp_path):
+    config_of(tmp_path, options)
+    with pytest.raises(Failure, match=told):
+        Chapter("lenet", ["--resume", str(tmp_path)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["options", "section", "lr", "seed", "data", "hybridize"]), inner
+            )
+        ),
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_any_configuration_is_refused_in_one_sentence(tmp_path_factory, content):
+    folder = tmp_path_factory.getbasetemp() / "configurations"
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_bytes(content)
+    with pytest.raises(Failure, match=r"\A.*config.json is damaged: .*\Z"):
+        Chapter("lenet", ["--resume", str(folder)])
+
+
+# --- what stops a run -------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite(tiny, tmp_path):
+    with pytest.raises(NotFinite, match=r"epoch 1, batch \d: .* the learning rate of 1e\+30") as e:
+        run(tmp_path, *SMALL, "--lr", "1e30", "--size", "32", section="resnet")
+    assert "start again with a lower one" in str(e.value) and "--resume" not in str(e.value)
+    assert len(list(tmp_path.glob("*/checkpoint-1-0.safetensors"))) == 1
+
+
+def test_too_little_memory_is_told_before_training(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(chapter.machine, "available_memory", lambda: 1000)
+    told = (
+        r"a batch of 16 images of 28 pixels needs more than 0.0 GB of memory, and 0.0 GB are free: "
+        "choose a smaller --batch-size or --size"
+    )
+    with pytest.raises(Failure, match=told):
+        run(tmp_path, *SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError("Unable to allocate"), "not enough memory.* or make some free and"),
+        (mx.base.MXNetError("Failed to allocate"), "not enough memory.* or make some free and"),
+        (FileFailure("x cannot be written: no room"), "x cannot be written: no room; then"),
+    ],
+)
+def test_what_can_be_mended_names_the_command_to_go_on(error, told, tiny, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(chapter, "train_ch5", fail)
+    with pytest.raises(Failure, match=rf"{told} go on with `python .* --resume .*lenet-"):
+        run(tmp_path, *SMALL)
 
 
 # --- whole scripts, in processes of their own -----------------------------------------------
@@ -186,3 +378,87 @@ def test_the_same_seed_prints_the_same_figures(dataset, tmp_path):
     assert len(configs) == 2 and configs[0]["options"] == configs[1]["options"]
     assert configs[0]["dataset"]["edition"] == dataset.edition
     assert time.strftime("%Y") in next(iter(tmp_path.glob("runs/*"))).name
+
+
+def start_and_signal(tmp_path, signum, *options):
+    """Start a script, send it a signal as it trains, and return what it says at its end."""
+    process = subprocess.Popen(
+        [sys.executable, str(CHAPTERS / "lenet.py"), "--limit", "2000", "--seed", "1", *options],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("epoch 1"):
+            break
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_tells_how_to_go_on(signum, code, dataset, tmp_path):
+    returned, last = start_and_signal(tmp_path, signum, "--epochs", "1000")
+    assert returned == code
+    match = re.fullmatch(
+        r"interrupted in epoch (\d+) after batch (\d+), which is saved in (runs/lenet-\S+); "
+        r"go on with `python \S+lenet.py --resume runs/lenet-\S+`",
+        last,
+    )
+    epoch, batch, folder = match.groups()
+    assert (tmp_path / folder / f"checkpoint-{epoch}-{batch}.safetensors").exists()
+    assert (tmp_path / folder / "curve.png").exists()
+    result = run_script("lenet.py", "--resume", folder, "--epochs", epoch, cwd=tmp_path)
+    assert result.returncode == 0
+    printed = [line for line in result.stdout.splitlines() if line.startswith("epoch")]
+    assert len(printed) == 1 and printed[0].startswith(f"epoch {epoch}, loss ")
+
+
+#: Runs a script under a limit that the system sets once all is loaded.
+LIMITED = """
+import resource, runpy, sys
+import gluonbook as gb, psutil
+gb.lenet()
+limit = sys.argv[1]
+sys.argv = sys.argv[2:]
+if limit == "file":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+else:
+    size = psutil.Process().memory_info().vms + 1250 * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def limited(tmp_path, limit, *options):
+    script = [str(CHAPTERS / "lenet.py"), "--limit", "500", "--epochs", "1", *options]
+    return subprocess.run(
+        [sys.executable, "-c", LIMITED, limit, *script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_a_disk_that_takes_no_large_file(dataset, tmp_path):
+    result = limited(tmp_path, "file")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert re.fullmatch(
+        r"error: .*checkpoint-1-0.safetensors cannot be written: there is no room for it .*; make "
+        r"room on that disk; then go on with `python .*lenet.py --resume runs/lenet-.*`",
+        result.stderr.splitlines()[-1],
+    )
+    [folder] = (tmp_path / "runs").iterdir()
+    assert not list(folder.glob("*.safetensors")) and not list(folder.glob(".partial*"))
+
+
+def test_memory_that_runs_out_within_mxnet(dataset, tmp_path):
+    result = limited(tmp_path, "memory", "--batch-size", "500", "--size", "160")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert re.fullmatch(
+        "error: not enough memory .*: try a smaller --batch-size or --size; or make some free and "
+        "go on with `python .*lenet.py --resume runs/lenet-.*`",
+        result.stderr.splitlines()[-1],
+    )

@@ -35,7 +35,7 @@ def test_prints_the_books_line():
 def test_csv_is_written_as_each_epoch_ends(tmp_path):
     path = tmp_path / "history.csv"
     history = History(path)
-    assert path.read_text() == "epoch,loss,train_acc,test_acc,seconds\n"
+    assert not path.exists()
     for i, epoch in enumerate(EPOCHS, 1):
         history.append(epoch)
         assert read_csv(path) == EPOCHS[:i]

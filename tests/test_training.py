@@ -6,6 +6,7 @@ import re
 
 import gluonbook as gb
 from gluonbook import fashion_mnist as fm
+from gluonbook import run
 import mxnet as mx
 from mxnet import gluon, nd
 from mxnet.gluon import nn
@@ -167,7 +168,7 @@ def test_python_does_not_run_far_ahead_of_the_device(points):
         gb.evaluate_accuracy(Tracked(), net)
     finally:
         nd.NDArray.wait_to_read = original
-    assert len(waits) >= 40 - gb.training.BATCHES_AHEAD
+    assert len(waits) >= 40 - run.BATCHES_AHEAD
 
 
 def test_progress_bar_shows_on_a_terminal_only(points, capsys):

@@ -6,9 +6,12 @@ convolution's weight as (out, in, height, width) and a dense layer's as (out, in
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import pickletools
 from typing import Any, NamedTuple
+import zipfile
 
 from mxnet import gluon, nd
 import numpy as np
@@ -16,6 +19,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from .. import files
 from ..runtime import Failure
 from .architecture import architecture
 from .graph import Op, gluon_ops, torch_ops
@@ -138,12 +142,21 @@ def _warn_of_differences(torch_net: nn.Module, gluon_net: gluon.Block) -> None:
 
 
 def save_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Write the net's ``state_dict``: as safetensors if `path` ends so, else as torch does."""
+    """Write the net's ``state_dict``: as safetensors if `path` ends so, else as torch does.
+
+    Raises
+    ------
+    FileFailure
+        If the file cannot be written; it is then as it was.
+    """
     state = {name: tensor.contiguous() for name, tensor in torch_net.state_dict().items()}
     if str(path).endswith(".safetensors"):
-        safetensors.torch.save_file(state, path)
+        content = safetensors.torch.save(state)
     else:
-        torch.save(state, path)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getvalue()
+    files.write(path, content)
 
 
 def load_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -154,13 +167,15 @@ def load_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
     TransferError
         If the file holds no ``state_dict``, or one of another net; `torch_net` is then as it
         was.
-    OSError
-        If the file cannot be opened.
+    FileFailure
+        If the file is missing or unreadable.
     """
-    with open(path, "rb"):
-        pass  # so that a missing file is an OSError in either format
-    state = _read_state(path)
     expected = torch_net.state_dict()
+    largest = sum(8 * tensor.numel() + 1024 for tensor in expected.values())
+    try:
+        state = _read_state(path, limit=2**20 + largest)
+    except files.TooLarge as error:
+        raise TransferError(f"{error}: it is of another net") from error
     for name in expected.keys() | state.keys():
         if name not in state or name not in expected:
             where = "the file" if name not in state else "the net"
@@ -173,12 +188,14 @@ def load_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
     torch_net.load_state_dict(state)
 
 
-def _read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+def _read_state(path: str | os.PathLike[str], limit: int) -> dict[str, torch.Tensor]:
+    content = files.read(path, limit)
     try:
         if str(path).endswith(".safetensors"):
-            state: Any = safetensors.torch.load_file(path)
+            state: Any = safetensors.torch.load(content)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            _refuse_what_is_no_state_dict(content)
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
         raise TransferError(
             f"{path} cannot be read as weights ({_first_line(error)}): save the net's "
@@ -187,6 +204,34 @@ def _read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise TransferError(f"{path} holds no state_dict: save net.state_dict(), not the net")
     return state
+
+
+def _refuse_what_is_no_state_dict(content: bytes) -> None:
+    """Look into a file of ``torch.save`` before its own reader does, which trusts it more.
+
+    The file is a zip archive with a pickle of the names and shapes. It must not be compressed,
+    or a small file could fill the memory, and must not ask for anything but tensors.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except zipfile.BadZipFile as error:
+        raise ValueError("it is not a file of torch.save since PyTorch 1.6") from error
+    entries = archive.infolist()
+    if sum(entry.file_size for entry in entries) > len(content):
+        raise ValueError("it is compressed or damaged")
+    [pickled] = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
+    for code, argument, _ in pickletools.genops(archive.read(pickled)):
+        if code.name in _IMPORTING and argument not in _IMPORTS:
+            raise ValueError(f"it holds more than tensors: {argument or code.name}")
+
+
+_IMPORTING = {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
+_IMPORTS = {
+    "collections OrderedDict",
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_parameter",
+    *(f"torch {kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int")),
+}
 
 
 def _first_line(error: Exception) -> str:

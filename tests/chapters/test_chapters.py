@@ -63,7 +63,8 @@ def test_a_run_prints_the_books_lines_and_leaves_its_folder(
     [folder] = (tmp_path / "runs").iterdir()
     assert folder.name.startswith(f"{section}-")
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        ["config.json", "curve.png", "history.csv", "layers.txt"]
+        [".lock", "config.json", "curve.png", "history.csv", "layers.txt"]
+        + ["checkpoint-1-0.safetensors", "checkpoint-2-0.safetensors"]
         + [f"{section}{end}" for end in ("-0000.params", "-symbol.json", ".params")]
     )
     config = json.loads((folder / "config.json").read_text())

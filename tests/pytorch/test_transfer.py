@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import gluonbook as gb
+from gluonbook.files import FileFailure
 from gluonbook.pytorch import nets
 from gluonbook.pytorch.transfer import (
     TransferError,
@@ -204,5 +205,5 @@ def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileFailure, match="is missing"):
         load_weights(nets.lenet(), tmp_path / "none.safetensors")

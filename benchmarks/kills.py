@@ -1,0 +1,157 @@
+"""Kill a chapter script at random moments, resume it, and compare with one that never stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+import json
+from pathlib import Path
+import random
+import re
+import shutil
+import subprocess
+import sys
+
+from safetensors.numpy import load_file
+
+CHAPTERS = Path(__file__).parents[1] / "chapters"
+
+#: Runs the chapter script that follows, on the real data set with fewer test images.
+CHILD = """
+import runpy, sys
+import gluonbook.fashion_mnist as fm
+find = fm.fashion_mnist
+def with_few_test_images(root=None):
+    data = find(root)
+    return data._replace(test=fm.Split(data.test.images[:256], data.test.labels[:256]))
+fm.fashion_mnist = with_few_test_images
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+#: Sections and options of a run of some ten seconds: without, with batch norm, with dropout.
+RUNS = {
+    "lenet": ["--limit", "8000", "--batch-size", "64", "--epochs", "4", "--save-every", "5"],
+    "resnet": [
+        *("--size", "48", "--limit", "320", "--batch-size", "32", "--epochs", "4"),
+        *("--save-every", "1"),
+    ],
+    "nin": [
+        *("--size", "96", "--limit", "320", "--batch-size", "32", "--epochs", "4"),
+        *("--save-every", "2"),
+    ],
+}
+
+
+@dataclass
+class Tally:
+    """What was done to one section, and what was found."""
+
+    section: str
+    kills: int = 0
+    finished: int = 0
+    faults: list[str] = field(default_factory=list)
+    killed_at: dict[str, int] = field(default_factory=dict)
+    """How often the kill came before the first checkpoint, between saves, or during one."""
+
+
+def start(section: str, out: Path, *options: str) -> subprocess.Popen:
+    """Start the section's script in a process of its own."""
+    command = [sys.executable, "-c", CHILD, str(CHAPTERS / f"{section}.py"), *options]
+    with open(out, "a") as lines, open(out.with_suffix(".err"), "a") as errors:
+        return subprocess.Popen(command, stdout=lines, stderr=errors)
+
+
+def figures(folder: Path, out: Path) -> dict[str, object]:
+    """All that a run leaves, but for times: lines, rows, parameters and last checkpoint."""
+    lines = {}
+    for line in out.read_text().splitlines():
+        match = re.match(r"(epoch \d+), (.*), time", line)
+        if match:
+            lines[match[1]] = match[2]
+    rows = (folder / "history.csv").read_text().splitlines()
+    newest = max(
+        folder.glob("checkpoint-*.safetensors"), key=lambda path: int(path.name.split("-")[1])
+    )
+    [params] = (path for path in folder.glob("*.params") if "0000" not in path.name)
+    return {
+        "lines": lines,
+        "history.csv": [row.rsplit(",", 1)[0] for row in rows],
+        "parameters": params.read_bytes(),
+        "checkpoint": {name: value.tobytes() for name, value in load_file(newest).items()},
+    }
+
+
+def half_written(folder: Path) -> list[str]:
+    """Files under their own name that are not whole."""
+    found = []
+    for path in folder.glob("[!.]*"):
+        try:
+            if path.suffix == ".json":
+                json.loads(path.read_text())
+            elif path.suffix == ".safetensors":
+                load_file(path)
+            elif path.suffix == ".csv":
+                assert all(len(row.split(",")) == 5 for row in path.read_text().splitlines())
+            elif path.suffix == ".png":
+                assert path.read_bytes().endswith(b"IEND\xaeB`\x82")
+        except Exception as error:
+            found.append(f"{path.name}: {error!r}")
+    return found
+
+
+def run_section(section: str, num_kills: int, work: Path, longest: float, seed: int) -> Tally:
+    """Kill and resume runs of `section` until `num_kills` kills are done and the last has ended.
+
+    `longest` is the most seconds that a process lives before it is killed.
+    """
+    moments = random.Random(seed)
+    tally = Tally(section, killed_at={"before the first save": 0, "between": 0, "in a save": 0})
+    options = [*RUNS[section], "--seed", str(seed), "--device", "cpu"]
+    out = work / f"{section}-unbroken.txt"
+    assert start(section, out, *options, "--out", str(work / f"{section}-unbroken")).wait() == 0
+    [folder] = (work / f"{section}-unbroken").iterdir()
+    expected = figures(folder, out)
+
+    broken, out = work / f"{section}-broken", work / f"{section}-broken.txt"
+    while True:
+        folders = list(broken.iterdir()) if broken.exists() else []
+        if folders and any(folders[0].glob("checkpoint-*.safetensors")):
+            process = start(section, out, *options, "--resume", str(folders[0]))
+        else:  # killed before there was anything to go on with
+            shutil.rmtree(broken, ignore_errors=True)
+            process = start(section, out, *options, "--out", str(broken))
+        try:
+            if tally.kills < num_kills:
+                code = process.wait(moments.uniform(0, longest))
+            else:
+                code = process.wait()
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            tally.kills += 1
+            folders = list(broken.iterdir()) if broken.exists() else []
+            tally.killed_at[_moment(folders)] += 1
+            for folder in folders:
+                tally.faults += half_written(folder)
+            continue
+        if code != 0:
+            tally.faults.append(f"exit code {code}: {out.with_suffix('.err').read_text()[-500:]}")
+            return tally
+        tally.finished += 1
+        [folder] = broken.iterdir()
+        found = figures(folder, out)
+        tally.faults += [
+            f"run {tally.finished}: {what} differ"
+            for what in expected
+            if found[what] != expected[what]
+        ]
+        shutil.rmtree(broken)
+        out.unlink()
+        if tally.kills >= num_kills:
+            return tally
+
+
+def _moment(folders: list[Path]) -> str:
+    if not folders or not any(folders[0].glob("checkpoint-*.safetensors")):
+        return "before the first save"
+    return "in a save" if any(folders[0].glob(".partial-*")) else "between"

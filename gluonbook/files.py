@@ -1,0 +1,110 @@
+"""Reading and writing files so that neither a bad file nor a sudden stop does harm."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+import errno
+import os
+from pathlib import Path
+import stat
+from typing import Iterator
+
+from .runtime import Failure
+
+#: Beginning of the names of files that are being written; a stop may leave one behind.
+PARTIAL = ".partial-"
+
+
+class FileFailure(Failure, OSError):
+    """A file cannot be read or written; the message says which, why and what to do."""
+
+
+class TooLarge(FileFailure):
+    """A file is larger than any that could be meant."""
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A scratch path beside `path`, which takes the place of `path` when the block ends well.
+
+    The bytes are on the disk before the name changes, so whoever opens `path`, even after a
+    power cut, finds the whole old file or the whole new one. If the block fails, the scratch
+    file is removed and `path` is as it was.
+
+    Raises
+    ------
+    FileFailure
+        If the disk is full, or the folder is gone or cannot be written.
+    """
+    path = Path(path)
+    scratch = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    try:
+        try:
+            yield scratch
+            _flush(scratch)
+            os.replace(scratch, path)
+            _flush(path.parent)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        if isinstance(error, Failure):
+            raise
+        raise FileFailure(f"{path} cannot be written: {_why(error, path)}") from error
+
+
+def write(path: str | os.PathLike[str], content: bytes | str) -> None:
+    """Write a whole file, as `replacing` does; text as UTF-8."""
+    with replacing(path) as scratch, open(scratch, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _why(error: OSError, path: Path) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"there is no room for it ({error.strerror}); make room on that disk"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR) and not path.parent.is_dir():
+        return f"the folder {path.parent} is gone; name another"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{path.parent} is read-only ({error.strerror}); allow writing, or name another"
+    return error.strerror or str(error)
+
+
+def read(path: str | os.PathLike[str], limit: int) -> bytes:
+    """The content of a file that holds `limit` bytes at most; no more than that is read.
+
+    Raises
+    ------
+    FileFailure
+        If `path` is missing, unreadable, or not a file (a pipe would hang); as `TooLarge`, if
+        it is longer.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise FileFailure(f"{path} is not a file")
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+    except FileNotFoundError as error:
+        raise FileFailure(f"{path} is missing") from error
+    except OSError as error:
+        if isinstance(error, Failure):
+            raise
+        raise FileFailure(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > limit:
+        raise TooLarge(f"{path} is too large: expected at most {limit:,} bytes, found more")
+    return content
+
+
+def remove_partial(folder: str | os.PathLike[str]) -> None:
+    """Remove what a stop left half-written in `folder`."""
+    for path in Path(folder).glob(f"{PARTIAL}*"):
+        if path.is_file():
+            path.unlink()

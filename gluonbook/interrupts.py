@@ -1,0 +1,62 @@
+"""Ctrl-C and signals to end: the first is a request that a training honours when it can."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any, Iterator
+
+#: Ctrl-C, the end of a job, and a terminal that was closed.
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A training stopped because a signal asked it to; the message says how to go on."""
+
+    def __init__(self, signum: int, message: str = "interrupted") -> None:
+        super().__init__(message)
+        self.signum = signum
+
+
+class Request:
+    """Whether a signal has asked for the end."""
+
+    signum: int | None = None
+
+    def check(self) -> None:
+        """Raise `Interrupted` if a signal has come."""
+        if self.signum is not None:
+            raise Interrupted(self.signum)
+
+
+@contextmanager
+def requests() -> Iterator[Request]:
+    """Within the block the first signal only sets the request; a second ends the process.
+
+    A signal that was ignored before, as ``nohup`` does with SIGHUP, stays ignored. Outside of
+    the main thread, where Python sees no signals, nothing is changed.
+    """
+    request = Request()
+    before: dict[int, Any] = {}
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        request.signum = signum
+        for other in before:  # the system's own action works even while MXNet computes
+            signal.signal(other, signal.SIG_DFL)
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nfinishing the batch and saving; once more stops at once\n")
+
+    if threading.current_thread() is threading.main_thread():
+        for signum in SIGNALS:
+            if signal.getsignal(signum) not in (signal.SIG_IGN, None):
+                before[signum] = signal.signal(signum, note)
+    try:
+        yield request
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

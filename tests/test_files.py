@@ -1,0 +1,125 @@
+"""A file is replaced wholly or not at all, and a bad one is told in one sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from gluonbook import files
+from gluonbook.files import FileFailure
+import pytest
+
+
+def test_a_file_is_replaced(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with files.replacing(path) as scratch:
+        scratch.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_text_and_bytes(tmp_path):
+    files.write(tmp_path / "a", "größer\n")
+    files.write(tmp_path / "b", b"\x00\xff")
+    assert (tmp_path / "a").read_bytes() == b"gr\xc3\xb6\xc3\x9fer\n"
+    assert (tmp_path / "b").read_bytes() == b"\x00\xff"
+
+
+def test_a_failing_block_leaves_the_old_file_alone(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), files.replacing(path) as scratch:
+        scratch.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+FAULTS = {
+    errno.ENOSPC: "there is no room for it .No space left on device.; make room on that disk",
+    errno.EDQUOT: "there is no room for it",
+    errno.EROFS: "is read-only .Read-only file system.; allow writing, or name another",
+    errno.EACCES: "is read-only .Permission denied.",
+    errno.EIO: "Input/output error",
+}
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "open"])
+@pytest.mark.parametrize("code", FAULTS)
+def test_each_fault_at_each_step_is_one_sentence_and_harmless(call, code, tmp_path, monkeypatch):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def fail(*args, **kwargs):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(files.os, call, fail)
+    with pytest.raises(FileFailure, match=rf"file.txt cannot be written: .*{FAULTS[code]}"):
+        files.write(path, "new")
+    monkeypatch.undo()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_device(tmp_path):
+    """/dev/full takes nothing: a write that Python buffers fails as it is flushed."""
+    with pytest.raises(FileFailure, match="no room"), files.replacing(tmp_path / "f") as scratch:
+        scratch.symlink_to("/dev/full")
+        with open(scratch, "w") as file:
+            file.write("some text")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_changes(tmp_path, monkeypatch):
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(
+            files.os, name, lambda *args, name=name, real=real: (calls.append(name), real(*args))
+        )
+    files.write(tmp_path / "f", "text")
+    assert calls == ["fsync", "replace", "fsync"]  # the file, then its name, then the folder
+
+
+def test_a_folder_that_is_gone(tmp_path):
+    with pytest.raises(FileFailure, match=r"the folder .*none is gone; name another"):
+        files.write(tmp_path / "none" / "f", "text")
+
+
+def test_reading(tmp_path):
+    (tmp_path / "f").write_bytes(b"12345")
+    assert files.read(tmp_path / "f", 5) == b"12345"
+    with pytest.raises(files.TooLarge, match="f is too large: expected at most 4 bytes"):
+        files.read(tmp_path / "f", 4)
+    with pytest.raises(FileFailure, match="none is missing"):
+        files.read(tmp_path / "none", 4)
+    with pytest.raises(FileFailure, match="is not a file"):
+        files.read(tmp_path, 4)
+
+
+def test_reading_a_pipe_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileFailure, match="pipe is not a file"):
+        files.read(tmp_path / "pipe", 4)
+
+
+def test_a_read_error_is_told(tmp_path, monkeypatch):
+    (tmp_path / "f").write_bytes(b"12345")
+
+    def fail(*args):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("builtins.open", fail)
+    with pytest.raises(FileFailure, match="f cannot be read: Input/output error"):
+        files.read(tmp_path / "f", 5)
+
+
+def test_only_partial_files_are_removed(tmp_path):
+    for name in (".partial-12-a", ".partial-b", "partial-c", ".other"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".partial-folder").mkdir()
+    files.remove_partial(tmp_path)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".other", ".partial-folder", "partial-c"]
