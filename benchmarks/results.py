@@ -46,9 +46,14 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 def write(
-    name: str, folder: Path, title: str, table: str, rows: list[dict], figure: Figure
+    name: str,
+    folder: Path,
+    title: str,
+    table: str,
+    rows: list[dict],
+    figure: Figure | None = None,
 ) -> None:
-    """Print the table, and write ``<name>.md``, ``<name>.json`` and ``<name>.png``."""
+    """Print the table; write ``<name>.md``, ``<name>.json`` and, if there is one, the figure."""
     folder.mkdir(parents=True, exist_ok=True)
     command = shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]])
     where = machine.describe()
@@ -62,4 +67,5 @@ def write(
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
     result = {"command": command, "machine": where, "rows": rows}
     (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    figure.savefig(folder / f"{name}.png", dpi=120)
+    if figure is not None:
+        figure.savefig(folder / f"{name}.png", dpi=120)
