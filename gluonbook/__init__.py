@@ -5,29 +5,31 @@
 
 from . import runtime  # isort: skip  (MXNet can be imported only after it)
 from ._version import __version__
-from .checkpoint import Checkpoint
-from .device import try_all_gpus, try_gpu
-from .fashion_mnist import load_data_fashion_mnist
-from .history import History
-from .nets import (
-    DenseBlock,
-    Inception,
-    Residual,
-    alexnet,
-    conv_block,
-    densenet,
-    googlenet,
-    lenet,
-    nin,
-    nin_block,
-    resnet,
-    resnet18,
-    resnet_block,
-    transition_block,
-    vgg,
-    vgg_block,
-)
-from .training import accuracy, evaluate_accuracy, train, train_ch5
+
+if runtime.failure is None:
+    from .checkpoint import Checkpoint
+    from .device import try_all_gpus, try_gpu
+    from .fashion_mnist import load_data_fashion_mnist
+    from .history import History
+    from .nets import (
+        DenseBlock,
+        Inception,
+        Residual,
+        alexnet,
+        conv_block,
+        densenet,
+        googlenet,
+        lenet,
+        nin,
+        nin_block,
+        resnet,
+        resnet18,
+        resnet_block,
+        transition_block,
+        vgg,
+        vgg_block,
+    )
+    from .training import accuracy, evaluate_accuracy, train, train_ch5
 
 __all__ = [
     "Checkpoint",

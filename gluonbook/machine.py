@@ -41,21 +41,11 @@ def _cpu_quota() -> float:
 def describe() -> dict[str, object]:
     """The machine as a result names it: processor, cores, memory and system."""
     return {
-        "processor": _processor(),
+        "processor": _cpu_info("model name") or platform.processor() or platform.machine(),
         "cores": physical_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def available_memory() -> int:
@@ -90,3 +80,33 @@ def _address_space() -> float:
     if limit == resource.RLIM_INFINITY:
         return math.inf
     return limit - psutil.Process().memory_info().vms
+
+
+#: Flags of the kernel and the names under which the manuals know them.
+_INSTRUCTIONS = {
+    "sse4_2": "SSE4.2",
+    "avx": "AVX",
+    "avx2": "AVX2",
+    "fma": "FMA",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx512_bf16": "AVX-512 BF16",
+    "amx_bf16": "AMX BF16",
+}
+
+
+def instruction_sets() -> list[str]:
+    """The vector and matrix instructions that the processor has; empty if that is not known."""
+    flags = set(_cpu_info("flags").split())
+    return [name for flag, name in _INSTRUCTIONS.items() if flag in flags]
+
+
+def _cpu_info(name: str) -> str:
+    """A line of ``/proc/cpuinfo``, for the first processor."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.split(":")[0].strip() == name:
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return ""

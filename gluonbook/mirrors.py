@@ -42,6 +42,17 @@ def fetch(mirror: str, name: str, scratch: Path, *, limit: int) -> Path:
     return _from_web(f"{mirror.rstrip('/')}/{name}", scratch / name, limit)
 
 
+def answers(mirror: str) -> bool:
+    """Whether a mirror can be reached; for a Debian package, whether apt-get is here."""
+    if mirror.startswith("apt:"):
+        return _has_apt()
+    try:
+        requests.head(mirror, timeout=(CONNECT_SECONDS, CONNECT_SECONDS), allow_redirects=True)
+    except requests.RequestException:
+        return False
+    return True
+
+
 def _from_web(address: str, path: Path, limit: int) -> Path:
     try:
         with requests.get(
@@ -81,9 +92,13 @@ def _from_package(package: str, name: str, scratch: Path) -> Path:
     raise MirrorError(f"the package holds no {name}")
 
 
+def _has_apt() -> bool:
+    return bool(shutil.which("apt-get") and shutil.which("dpkg-deb"))
+
+
 def _unpack_package(package: str, scratch: Path) -> None:
     """Unpack a Debian package into ``scratch/package``, with the user's rights alone."""
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+    if not _has_apt():
         raise MirrorError("no apt-get here")
     # The machine's own package lists may be empty or old; lists of our own need no root.
     lists = scratch / "apt-lists"

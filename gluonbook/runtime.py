@@ -2,7 +2,8 @@
 
 MXNet 1.9.1 was released for the Python, NumPy and CUDA of early 2022. Importing this module
 first sets the number of threads, gives NumPy and the standard library back the names that MXNet
-reaches for, loads the CUDA libraries that came as wheels, and then imports MXNet.
+reaches for, loads the CUDA libraries that came as wheels, and then imports MXNet. Only where
+``python -m gluonbook.doctor`` asks what is wrong does a failure wait for its answer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import types
 from typing import Callable
 
 import numpy as np
+import psutil
 
 from .machine import physical_cores
 
@@ -40,6 +42,8 @@ CUDA_WHEELS = {
     "libnccl.so.2": "nvidia-nccl-cu11==2.21.5",
 }
 NEWEST_PYTHON = (3, 12)
+#: First and last major compute capability that MXNet 1.9.1 for CUDA 11.2 has machine code for.
+CAPABILITIES = (5, 8)
 
 
 class Failure(Exception):
@@ -50,14 +54,16 @@ class MXNetUnavailable(Failure, ImportError):
     """MXNet cannot be imported on this machine."""
 
 
-def set_threads() -> None:
+def set_threads() -> str:
     """Set ``OMP_NUM_THREADS`` to the number of physical cores, unless the user has set it.
+
+    The result says why it is what it is.
 
     Left alone, MXNet on x86 takes half of the processors for hyper-threads and so leaves half
     of the cores idle where there are none. It reads the variable once, when it is loaded.
     """
     if "OMP_NUM_THREADS" in os.environ:
-        return
+        return "OMP_NUM_THREADS was set already"
     if "mxnet" in sys.modules and physical_cores() > 1:
         log.warning(
             "mxnet was imported before gluonbook and may be using half of the cores: "
@@ -65,6 +71,7 @@ def set_threads() -> None:
             physical_cores(),
         )
     os.environ["OMP_NUM_THREADS"] = str(physical_cores())
+    return "one for each physical core that this process may use"
 
 
 def restore_removed_names() -> None:
@@ -98,16 +105,24 @@ def load_cuda() -> None:
     Does nothing where ``mxnet-cu112`` is not installed. A library without a wheel is left to
     the system's linker.
     """
-    if not _installed("mxnet-cu112"):
+    if not installed("mxnet-cu112"):
         return
-    places = {sysconfig.get_path(kind) for kind in ("purelib", "platlib")}
     for name in CUDA_WHEELS:
-        for place in places:
-            for path in Path(place).glob(f"nvidia/*/lib/{name}"):
-                ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
+        path = in_a_wheel(name)
+        if path is not None:
+            ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
 
 
-def _installed(distribution: str) -> bool:
+def in_a_wheel(library: str) -> Path | None:
+    """Where a wheel of NVIDIA's has put a library, or None."""
+    places = {sysconfig.get_path(kind) for kind in ("purelib", "platlib")}
+    for place in places:
+        for path in Path(place).glob(f"nvidia/*/lib/{library}"):
+            return path
+    return None
+
+
+def installed(distribution: str) -> bool:
     try:
         metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -123,8 +138,9 @@ def import_mxnet() -> types.ModuleType:
     MXNetUnavailable
         With one sentence that names the cause and the command that mends it.
     """
+    global threads_reason
     _refuse_unsupported_versions()
-    set_threads()
+    threads_reason = set_threads()
     restore_removed_names()
     try:
         load_cuda()
@@ -151,7 +167,7 @@ def explain(error: Exception) -> str:
     missing = re.search(r"(lib[\w.+-]+\.so[.\d]*): cannot open shared object", str(error))
     library = missing.group(1) if missing else ""
     if isinstance(error, ModuleNotFoundError) and error.name == "mxnet":
-        if _installed("mxnet") or _installed("mxnet-cu112"):
+        if installed("mxnet") or installed("mxnet-cu112"):
             return (
                 "MXNet's files are missing, though pip lists it: run `pip uninstall -y mxnet "
                 "mxnet-cu112 && pip install mxnet==1.9.1`, or mxnet-cu112==1.9.1 for a GPU"
@@ -185,7 +201,7 @@ def explain(error: Exception) -> str:
             "run `pip install --force-reinstall 'numpy<1.24'`, on Python 3.12 'numpy==1.26.4'"
         )
     first_line = (str(error).splitlines() or [type(error).__name__])[0]
-    build = "mxnet-cu112" if _installed("mxnet-cu112") else "mxnet"
+    build = "mxnet-cu112" if installed("mxnet-cu112") else "mxnet"
     return (
         f"MXNet does not import ({first_line}): run `pip install --force-reinstall --no-deps "
         f"{build}==1.9.1`"
@@ -215,8 +231,12 @@ def print_sentences(describe: Callable[[BaseException], str | None] = sentence) 
     sys.excepthook = hook
 
 
+threads_reason = "MXNet has not been imported"
+failure: MXNetUnavailable | None = None
 try:
-    mxnet = import_mxnet()
-except MXNetUnavailable:
-    print_sentences()
-    raise
+    import_mxnet()
+except MXNetUnavailable as error:
+    if "gluonbook.doctor" not in psutil.Process().cmdline():
+        print_sentences()
+        raise
+    failure = error

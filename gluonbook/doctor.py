@@ -1,0 +1,254 @@
+"""``python -m gluonbook.doctor``: what this machine has, what is missing, and the mend."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib
+from importlib import metadata
+import json
+import os
+from pathlib import Path
+import platform
+import shutil
+import sys
+from typing import Iterator, NamedTuple, Sequence
+
+import numpy as np
+
+from . import machine, runtime
+from ._version import __version__
+
+_GIB = 2**30
+_LOW_MEMORY, _LOW_DISK = 2 * _GIB, 2 * _GIB
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; a problem comes with its mend."""
+
+    name: str
+    found: str
+    problem: str | None = None
+    mend: str | None = None
+    fatal: bool = False
+    """Whether the book cannot be run as long as this is so."""
+
+
+def examine() -> list[Finding]:
+    """Everything that matters for the book on this machine, in the order of need."""
+    findings = [
+        Finding("gluonbook", f"{__version__}, {Path(__file__).parent}"),
+        Finding("Python", f"{platform.python_version()}, {sys.executable}"),
+        Finding("NumPy", np.__version__),
+        *_mxnet(),
+        Finding(
+            "threads",
+            f"{os.environ.get('OMP_NUM_THREADS', 'not set')}: {runtime.threads_reason} "
+            f"(physical cores: {machine.physical_cores()})",
+        ),
+        Finding("instruction sets", ", ".join(machine.instruction_sets()) or "not known"),
+        *_gpus(),
+        *_cuda_libraries(),
+        *_data_set(),
+        *_room(),
+        _pytorch(),
+    ]
+    return findings
+
+
+def _mxnet() -> Iterator[Finding]:
+    builds = [name for name in ("mxnet-cu112", "mxnet") if runtime.installed(name)]
+    found = " and ".join(f"{name} {metadata.version(name)}" for name in builds) or "not installed"
+    if runtime.failure is not None:
+        sentence, _, mend = str(runtime.failure).partition(": ")
+        yield Finding("MXNet", found, sentence, mend, fatal=True)
+        return
+    if len(builds) > 1:
+        yield Finding(
+            "MXNet",
+            found,
+            "both builds are installed, and each has overwritten files of the other",
+            f"run `pip uninstall -y mxnet mxnet-cu112 && pip install {builds[0]}==1.9.1`",
+            fatal=True,
+        )
+        return
+    features = importlib.import_module("mxnet").runtime.Features()
+    fault = _fault_of_a_convolution()
+    if fault is None:
+        yield Finding("MXNet", found)
+    else:
+        mend = f"run `pip install --force-reinstall --no-deps {builds[0]}==1.9.1`"
+        yield Finding("MXNet", found, f"it does not compute ({fault})", mend, fatal=True)
+    enabled = sorted(name for name, feature in features.items() if feature.enabled)
+    yield Finding("features of MXNet", ", ".join(enabled))
+
+
+def _fault_of_a_convolution() -> str | None:
+    """What is wrong if MXNet does not convolve nine ones with nine ones to a 9."""
+    from mxnet import nd
+
+    try:
+        ones = nd.ones((1, 1, 3, 3))
+        nine = nd.Convolution(ones, ones, no_bias=True, num_filter=1, kernel=(3, 3)).asscalar()
+    except Exception as error:
+        return str(error).strip().splitlines()[-1]
+    return None if nine == 9 else f"nine ones add up to {nine}"
+
+
+def _gpus() -> Iterator[Finding]:
+    """The driver, and each GPU as the driver describes it, whatever MXNet there is."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        yield Finding("NVIDIA driver", "none: libcuda.so.1 is missing, so the CPU is used")
+        return
+    version, count = ctypes.c_int(), ctypes.c_int()
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    cuda = f"for CUDA {version.value // 1000}.{version.value % 1000 // 10}"
+    code = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    if code != 0 or count.value == 0:
+        yield Finding("NVIDIA driver", f"{cuda}; no GPU (code {code}), so the CPU is used")
+        return
+    yield Finding("NVIDIA driver", f"{cuda}, {count.value} GPU" + "s" * (count.value > 1))
+    first, last = runtime.CAPABILITIES
+    for i in range(count.value):
+        name, major, minor = ctypes.create_string_buffer(100), ctypes.c_int(), ctypes.c_int()
+        driver.cuDeviceGetName(name, 100, i)
+        driver.cuDeviceGetAttribute(ctypes.byref(major), 75, i)
+        driver.cuDeviceGetAttribute(ctypes.byref(minor), 76, i)
+        found = f"{name.value.decode()}, compute capability {major.value}.{minor.value}"
+        problem = mend = None
+        if not first <= major.value <= last:
+            problem = f"MXNet has code for compute capability {first}.0 to {last}.9 only"
+            mend = "train with --device cpu, or on another GPU"
+        elif not runtime.installed("mxnet-cu112"):
+            problem = "this MXNet is the build for the CPU"
+            mend = "run `pip uninstall -y mxnet && pip install -e '.[cu112]'`"
+        elif runtime.failure is None:
+            problem, mend = _fault_of_gpu(i)
+        yield Finding(f"GPU {i}", found, problem, mend)
+
+
+def _fault_of_gpu(i: int) -> tuple[str | None, str | None]:
+    from .device import working_gpus
+
+    gpus, faults = working_gpus()
+    if any(gpu.device_id == i for gpu in gpus):
+        return None, None
+    return "; ".join(faults), "train with --device cpu, or update the driver"
+
+
+def _cuda_libraries() -> Iterator[Finding]:
+    """Each library that ``mxnet-cu112`` links to; a problem only if that build is here."""
+    needed = runtime.installed("mxnet-cu112")
+    for library, wheel in runtime.CUDA_WHEELS.items():
+        path = runtime.in_a_wheel(library)
+        if path is not None:
+            yield Finding(library, str(path))
+        elif _links(library):
+            yield Finding(library, "found by the system's linker")
+        elif needed:
+            yield Finding(
+                library,
+                "missing",
+                f"mxnet-cu112 needs {library}",
+                f"run `pip install {wheel}`",
+                True,
+            )
+        else:
+            yield Finding(library, "missing; only mxnet-cu112 needs it")
+
+
+def _links(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _data_set() -> Iterator[Finding]:
+    if runtime.failure is not None:
+        yield Finding("data set", "not looked for, as that needs MXNet")
+        return
+    from . import fashion_mnist as fm
+    from . import mirrors
+
+    mend = f"run `sudo apt-get install {fm.DEBIAN_PACKAGE}`"
+    for place in (fm.data_folder(), fm.SYSTEM_FOLDER):
+        folder = fm.folder_with_files(place)
+        if folder is not None:
+            try:
+                data = fm.read_folder(folder)
+            except fm.DatasetError as error:
+                problem, _, mend = str(error).rpartition("; ")
+                yield Finding("data set", str(folder), problem or str(error), mend, fatal=True)
+            else:
+                yield Finding("data set", f"{folder}, edition of {data.edition}")
+            return
+    for mirror in fm.mirrors():
+        if mirrors.answers(mirror):
+            yield Finding("data set", f"not here; the first run downloads it from {mirror}")
+            return
+    yield Finding(
+        "data set",
+        "not here",
+        f"it is neither in {fm.data_folder()} nor in {fm.SYSTEM_FOLDER}, and no mirror answers",
+        mend,
+        fatal=True,
+    )
+
+
+def _room() -> Iterator[Finding]:
+    free = machine.available_memory()
+    low = free < _LOW_MEMORY
+    yield Finding(
+        "memory",
+        f"{free / _GIB:.1f} GiB free",
+        "little memory is free" if low else None,
+        "close other programs, or give the scripts a smaller --batch-size" if low else None,
+    )
+    folder = Path.cwd()
+    free, low = shutil.disk_usage(folder).free, shutil.disk_usage(folder).free < _LOW_DISK
+    problem = mend = None
+    if not os.access(folder, os.W_OK):
+        problem, mend = f"{folder} cannot be written", "name a folder with --out"
+    elif low:
+        problem, mend = "little room for a run's folder", "make room, or name another with --out"
+    yield Finding("disk", f"{free / _GIB:.1f} GiB free in {folder}", problem, mend)
+
+
+def _pytorch() -> Finding:
+    if runtime.installed("torch"):
+        return Finding("PyTorch", f"{metadata.version('torch')}, for chapters/compare.py")
+    return Finding("PyTorch", "not installed; only chapters/compare.py needs it")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the findings and then the problems; 1 if the book cannot be run, else 0."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gluonbook.doctor",
+        description="What this machine has for the book, what is missing, and the mend.",
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    options = parser.parse_args(argv)
+    findings = examine()
+    fatal = any(finding.fatal for finding in findings)
+    if options.json:
+        rows = [finding._asdict() for finding in findings]
+        print(json.dumps({"can_run": not fatal, "findings": rows}, indent=2))
+        return int(fatal)
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        print(f"{finding.name:<{width}}  {finding.found}")
+    print()
+    for finding in findings:
+        if finding.problem is not None:
+            print(f"{'problem' if finding.fatal else 'note'}: {finding.name}: {finding.problem}")
+            print(f"  {finding.mend}")
+    print("the book cannot be run here yet" if fatal else "the book can be run here")
+    return int(fatal)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+"""The doctor names what is there, and each fault with its mend."""
+
+from __future__ import annotations
+
+import ctypes
+from importlib import metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+
+from gluonbook import device, doctor, machine, mirrors, runtime
+from gluonbook import fashion_mnist as fm
+import mxnet as mx
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    yield
+    device._fault.cache_clear()
+
+
+def findings(kind):
+    return {finding.name: finding for finding in kind}
+
+
+def test_a_sound_machine(dataset, capsys):
+    assert doctor.main([]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == "the book can be run here"
+    for known in (platform.python_version(), np.__version__, metadata.version("mxnet")):
+        assert known in out
+    assert dataset.edition in out and str(dataset.folder) in out
+    assert f"{machine.physical_cores()}: " in out
+
+
+def test_json(dataset, capsys):
+    assert doctor.main(["--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["can_run"] is True
+    found = {row["name"]: row["found"] for row in report["findings"]}
+    assert set(runtime.CUDA_WHEELS) <= set(found)
+    assert {"MXNet", "threads", "instruction sets", "NVIDIA driver", "memory", "disk"} <= set(found)
+    assert "MKLDNN" in found["features of MXNet"].split(", ")
+
+
+def test_as_a_module_where_mxnet_does_not_import(tmp_path):
+    (tmp_path / "mxnet").mkdir()
+    (tmp_path / "mxnet" / "__init__.py").write_text(
+        "raise OSError('libcudnn.so.8: cannot open shared object file: No such file')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-m", "gluonbook.doctor"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 1 and result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert "problem: MXNet: mxnet-cu112 needs libcudnn.so.8, which is missing" in lines
+    assert "  run `pip install nvidia-cudnn-cu11==8.9.6.50`" in lines
+    assert any(line.startswith("disk ") for line in lines)  # the rest is looked at all the same
+
+
+def test_both_builds(monkeypatch):
+    monkeypatch.setattr(doctor.runtime, "installed", lambda name: True)
+    monkeypatch.setattr(doctor.metadata, "version", lambda name: "1.9.1")
+    [found] = doctor._mxnet()
+    assert found.fatal and found.found == "mxnet-cu112 1.9.1 and mxnet 1.9.1"
+    assert "pip uninstall -y mxnet mxnet-cu112" in found.mend
+
+
+def test_an_mxnet_that_does_not_compute(monkeypatch):
+    def fail(*args, **kwargs):
+        raise mx.base.MXNetError("Traceback\n  File\nMXNetError: a fault")
+
+    monkeypatch.setattr(mx.nd, "Convolution", fail)
+    found = findings(doctor._mxnet())["MXNet"]
+    assert found.fatal and found.problem == "it does not compute (MXNetError: a fault)"
+    assert found.mend.startswith("run `pip install --force-reinstall")
+
+
+class Driver:
+    """The functions of libcuda, for GPUs given as (name, major, minor)."""
+
+    def __init__(self, *gpus, code=0):
+        self.gpus, self.code = gpus, code
+
+    def cuDriverGetVersion(self, version):
+        version._obj.value = 12040
+        return 0
+
+    def cuInit(self, flags):
+        return self.code
+
+    def cuDeviceGetCount(self, count):
+        count._obj.value = len(self.gpus)
+        return 0
+
+    def cuDeviceGetName(self, name, length, i):
+        name.value = self.gpus[i][0].encode()
+
+    def cuDeviceGetAttribute(self, value, attribute, i):
+        value._obj.value = self.gpus[i][attribute - 74]  # 75: major, 76: minor
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    def install(*gpus, build="mxnet-cu112", **options):
+        fake = Driver(*gpus, **options)
+        monkeypatch.setattr(doctor.ctypes, "CDLL", lambda name: fake)
+        monkeypatch.setattr(doctor.runtime, "installed", lambda name: name == build)
+        monkeypatch.setattr(device, "_count_gpus", lambda: (len(gpus), ""))
+        return findings(doctor._gpus())
+
+    return install
+
+
+def test_no_driver(monkeypatch):
+    def fail(name):
+        raise OSError(name)
+
+    monkeypatch.setattr(doctor.ctypes, "CDLL", fail)
+    [found] = doctor._gpus()
+    assert found.found.startswith("none: libcuda.so.1 is missing") and found.problem is None
+
+
+def test_a_driver_without_a_gpu(driver):
+    assert driver(("none", 0, 0), code=100)["NVIDIA driver"].found == (
+        "for CUDA 12.4; no GPU (code 100), so the CPU is used"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gpu", "fault", "problem"),
+    [
+        (("NVIDIA H100", 9, 0), None, "code for compute capability 5.0 to 8.9 only"),
+        (("Tesla K80", 3, 7), None, "code for compute capability 5.0 to 8.9 only"),
+        (("NVIDIA A100", 8, 0), None, None),
+        (("GeForce RTX 4090", 8, 9), None, None),
+        (("GeForce GTX 1080", 6, 1), "a reason", "gpu(0) is not used: a reason"),
+    ],
+)
+def test_gpus(gpu, fault, problem, driver, monkeypatch):
+    monkeypatch.setattr(device, "_fault", lambda i: fault)
+    device._fault.cache_clear = lambda: None
+    found = driver(gpu)["GPU 0"]
+    assert found.found == f"{gpu[0]}, compute capability {gpu[1]}.{gpu[2]}"
+    assert (found.problem or "").endswith(problem or "") and bool(found.problem) == bool(problem)
+    assert not found.fatal  # the CPU still runs the book
+
+
+def test_a_gpu_and_the_build_for_the_cpu(driver):
+    found = driver(("NVIDIA A100", 8, 0), build="mxnet")["GPU 0"]
+    assert found.problem == "this MXNet is the build for the CPU"
+    assert "pip install -e '.[cu112]'" in found.mend
+
+
+def test_cuda_libraries(monkeypatch, tmp_path):
+    (tmp_path / "nvidia/cudnn/lib").mkdir(parents=True)
+    (tmp_path / "nvidia/cudnn/lib/libcudnn.so.8").touch()
+    monkeypatch.setattr(runtime.sysconfig, "get_path", lambda kind: str(tmp_path))
+
+    def links(name):
+        if name != "libnccl.so.2":
+            raise OSError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", links)
+    for installed in (False, True):
+        monkeypatch.setattr(
+            doctor.runtime, "installed", lambda name, there=installed: there and "cu112" in name
+        )
+        found = findings(doctor._cuda_libraries())
+        assert found["libcudnn.so.8"].found.endswith("nvidia/cudnn/lib/libcudnn.so.8")
+        assert found["libnccl.so.2"].found == "found by the system's linker"
+        assert found["libcublas.so.11"].fatal is installed
+    assert found["libcublas.so.11"].mend == "run `pip install nvidia-cublas-cu11==11.11.3.6`"
+
+
+def test_no_data_set(nowhere, monkeypatch):
+    [found] = doctor._data_set()
+    assert found.fatal and "no mirror answers" in found.problem
+    assert found.mend == "run `sudo apt-get install dataset-fashion-mnist`"
+    monkeypatch.setattr(mirrors, "answers", lambda mirror: True)
+    [found] = doctor._data_set()
+    assert not found.fatal and found.found.startswith("not here; the first run downloads it from")
+
+
+def test_a_mirror_that_answers(monkeypatch):
+    monkeypatch.setattr(mirrors.shutil, "which", lambda name: None)
+    assert not mirrors.answers("apt:package")
+    monkeypatch.setattr(mirrors.shutil, "which", lambda name: f"/bin/{name}")
+    assert mirrors.answers("apt:package")
+    assert not mirrors.answers("http://127.0.0.1:9")
+
+
+def test_a_damaged_data_set(nowhere, real_files):
+    shutil.copytree(real_files, nowhere)
+    (nowhere / f"{fm.TEST_LABELS}.gz").write_bytes(b"damaged")
+    [found] = doctor._data_set()
+    assert found.fatal and f"{fm.TEST_LABELS}.gz is damaged" in found.problem
+    assert found.mend.startswith("move it away")
+
+
+def test_little_room(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    found = findings(doctor._room())
+    assert found["memory"].problem is None and found["disk"].problem is None
+    monkeypatch.setattr(machine, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 9))
+    found = findings(doctor._room())
+    assert "--batch-size" in found["memory"].mend and "make room" in found["disk"].mend
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
+    assert findings(doctor._room())["disk"].problem == f"{tmp_path} cannot be written"
+
+
+def test_a_fatal_problem_is_exit_code_1(monkeypatch, capsys):
+    fault = doctor.Finding("disk", "gone", "there is none", "buy one", fatal=True)
+    monkeypatch.setattr(doctor, "examine", lambda: [fault])
+    assert doctor.main([]) == 1
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "problem: disk: there is none",
+        "  buy one",
+        "the book cannot be run here yet",
+    ]
+    assert doctor.main(["--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["can_run"] is False
