@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
+import zipfile
 
 import gluonbook as gb
 from gluonbook.files import FileFailure
@@ -202,6 +205,49 @@ def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch):
     with pytest.raises(TransferError):
         load_weights(nets.lenet(), tmp_path / "w.pt")
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_file_of_torch_save_that_asks_for_more_than_tensors(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"0.weight": Bomb()}, "w.pt")
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("handed to torch"))
+    with pytest.raises(TransferError, match="it holds more than tensors: (io|_io|builtins) open"):
+        load_weights(nets.lenet(), tmp_path / "w.pt")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_small_file_that_would_fill_the_memory(tmp_path, monkeypatch):
+    torch.save({"0.weight": torch.zeros(2**26)}, tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(
+        tmp_path / "w.pt", "w", zipfile.ZIP_DEFLATED
+    ) as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    assert (tmp_path / "w.pt").stat().st_size < 2**20
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("handed to torch"))
+    with pytest.raises(TransferError, match="it is compressed or damaged"):
+        load_weights(nets.lenet(), tmp_path / "w.pt")
+
+
+def test_the_format_of_before_torch_1_6_is_refused(tmp_path):
+    net = nets.lenet()
+    torch.save(net.state_dict(), tmp_path / "w.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(TransferError, match="not a file of torch.save since PyTorch 1.6"):
+        load_weights(net, tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_a_full_disk_leaves_the_old_file(name, tmp_path, monkeypatch):
+    save_weights(nets.lenet(), tmp_path / name)
+    before = (tmp_path / name).read_bytes()
+
+    def fail(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(FileFailure, match="there is no room for it"):
+        save_weights(nets.lenet(), tmp_path / name)
+    assert (tmp_path / name).read_bytes() == before
 
 
 def test_a_missing_file(tmp_path):

@@ -1,0 +1,185 @@
+"""Parameters as MXNet writes them, read without its native code; whole files or none."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+
+import gluonbook as gb
+from gluonbook import files
+from gluonbook.export import (
+    ParametersError,
+    export_symbol,
+    load_parameters,
+    read_parameters,
+    save_parameters,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import mxnet as mx
+from mxnet import nd
+import numpy as np
+import pytest
+
+from .conftest import initialized
+
+LIMIT = 10**7
+
+
+@pytest.fixture(scope="module")
+def lenet_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("params") / "lenet.params"
+    initialized(gb.lenet(), 28).save_parameters(str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float64", "float16", "uint8", "int32", "int8", "int64"]
+)
+def test_reads_what_mxnet_writes(dtype, tmp_path):
+    arrays = {
+        "a": nd.array(np.arange(24).reshape(2, 3, 4), dtype=dtype),
+        "größe": nd.array([7], dtype=dtype),
+    }
+    nd.save(str(tmp_path / "x.params"), arrays)
+    found = read_parameters(tmp_path / "x.params", LIMIT)
+    assert list(found) == list(arrays)
+    for name, array in arrays.items():
+        assert found[name].dtype == dtype
+        np.testing.assert_array_equal(found[name], array.asnumpy())
+
+
+def test_a_net_is_loaded(lenet_file, tmp_path):
+    x = nd.random.uniform(shape=(2, 1, 28, 28))
+    expected = gb.lenet()
+    expected.load_parameters(str(lenet_file))
+    for net in (gb.lenet(), initialized(gb.lenet(), 28)):
+        net.initialize(force_reinit=True)  # with and without known input sizes
+        load_parameters(net, lenet_file)
+        np.testing.assert_array_equal(net(x).asnumpy(), expected(x).asnumpy())
+    save_parameters(expected, tmp_path / "again.params")
+    assert (tmp_path / "again.params").read_bytes() == lenet_file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("net", "told"),
+    [
+        (lambda: gb.nin(), "is of another net: only the net has|only the file has"),
+        (
+            lambda: gb.lenet(edition="pytorch"),
+            r"is of another net: \d.weight is \(.*\) in the file and \(.*\) in the net",
+        ),
+    ],
+)
+def test_another_net_is_refused(net, told, lenet_file):
+    other = initialized(net(), 28 if "weight" in told else 224)
+    before = [param.data().asnumpy() for param in other.collect_params().values()]
+    with pytest.raises(ParametersError, match=told):
+        load_parameters(other, lenet_file)
+    for old, param in zip(before, other.collect_params().values()):
+        np.testing.assert_array_equal(old, param.data().asnumpy())
+
+
+def test_a_far_larger_file_is_of_another_net(lenet_file, tmp_path):
+    with open(tmp_path / "huge.params", "wb") as file:
+        file.truncate(2**34)
+    with pytest.raises(ParametersError, match="is too large: .* it is of another net"):
+        load_parameters(initialized(gb.lenet(), 28), tmp_path / "huge.params")
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(files.FileFailure, match="none.params is missing"):
+        load_parameters(initialized(gb.lenet(), 28), tmp_path / "none.params")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_file_cut_or_changed_anywhere_is_whole_or_refused(lenet_file, tmp_path_factory, data):
+    content = lenet_file.read_bytes()
+    place = data.draw(st.integers(0, len(content) - 1))
+    number = data.draw(st.sampled_from([0, 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]))
+    path = tmp_path_factory.getbasetemp() / "changed.params"
+    path.write_bytes(content[:place])
+    with pytest.raises(ParametersError, match="is not a whole file of parameters"):
+        read_parameters(path, LIMIT)
+    path.write_bytes(content[:place] + struct.pack("<Q", number) + content[place + 8 :])
+    try:
+        found = read_parameters(path, LIMIT)
+    except ParametersError as error:
+        assert "\n" not in str(error)
+    else:
+        assert sum(array.nbytes for array in found.values()) < len(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "it ends too early"),
+        (struct.pack("<QQQ", 0x113, 0, 0), "it does not begin as one"),
+        (struct.pack("<QQQIiI", 0x112, 0, 1, 0xF993FAC9, 1, 0), "something else than dense"),
+        (struct.pack("<QQQIiI", 0x112, 0, 1, 0xF993FAC9, 0, 2**31), "something else than dense"),
+        (
+            struct.pack("<QQQIiIqiii", 0x112, 0, 1, 0xF993FAC9, 0, 1, 2**60, 1, 0, 0),
+            "it is cut short",
+        ),
+        (struct.pack("<QQQQ", 0x112, 0, 0, 1), "not one name for each array"),
+        (struct.pack("<QQQQ", 0x112, 0, 0, 0) + b"more", "goes on after its end"),
+    ],
+)
+def test_hostile_files(content, told, tmp_path):
+    (tmp_path / "x.params").write_bytes(content)
+    with pytest.raises(ParametersError, match=told):
+        read_parameters(tmp_path / "x.params", LIMIT)
+
+
+def test_a_full_disk_of_which_mxnet_leaves_half_a_file(tmp_path):
+    """What MXNet writes itself is then cut short; ours stands as it was."""
+    code = f"""
+import resource
+import gluonbook as gb, mxnet as mx
+from gluonbook.export import export_symbol, save_parameters
+from gluonbook.files import FileFailure
+net = gb.lenet()
+net.initialize()
+net(mx.nd.ones((1, 1, 28, 28)))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    net.save_parameters({str(tmp_path / "mxnet.params")!r})
+except mx.base.MXNetError:
+    pass
+for write in (
+    lambda: save_parameters(net, {str(tmp_path / "x.params")!r}),
+    lambda: export_symbol(net, {str(tmp_path / "x")!r}, (1, 1, 28, 28)),
+):
+    try:
+        write()
+    except FileFailure as error:
+        print(error)
+"""
+    for name in ("x.params", "x-0000.params", "x-symbol.json"):
+        (tmp_path / name).write_text("old")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2 and all("make room on that disk" in line for line in lines), result
+    assert (tmp_path / "mxnet.params").stat().st_size < 178_000
+    for name in ("x.params", "x-0000.params", "x-symbol.json"):
+        assert (tmp_path / name).read_text() == "old"
+    assert not list(tmp_path.glob(".partial*"))
+
+
+def test_an_export_into_a_folder_that_is_gone(tmp_path):
+    net = initialized(gb.lenet(), 28)
+    with pytest.raises(files.FileFailure, match="the folder .*none is gone"):
+        export_symbol(net, tmp_path / "none" / "x", (1, 1, 28, 28))
+
+
+def test_an_export_is_read_back_by_mxnet(tmp_path):
+    net = initialized(gb.lenet(), 28)
+    export_symbol(net, tmp_path / "x", (1, 1, 28, 28))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x-0000.params", "x-symbol.json"]
+    block = mx.gluon.SymbolBlock.imports(
+        str(tmp_path / "x-symbol.json"), ["data"], str(tmp_path / "x-0000.params")
+    )
+    x = nd.random.uniform(shape=(2, 1, 28, 28))
+    np.testing.assert_allclose(block(x).asnumpy(), net(x).asnumpy(), rtol=1e-5, atol=1e-6)
