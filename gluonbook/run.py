@@ -99,9 +99,9 @@ class Run:
         self._check_losses(0)
 
     def add(
-        self, losses: Sequence[nd.NDArray], outputs: Sequence[nd.NDArray], shards: Shards
+        self, losses: Sequence[nd.NDArray], correct: Sequence[nd.NDArray], shards: Shards
     ) -> None:
-        """Count one batch: on each device the losses (N,) and the outputs (N, classes).
+        """Count one batch: on each device the losses (N,) and the number of right answers.
 
         Raises
         ------
@@ -109,9 +109,9 @@ class Run:
             If the loss of this batch, or of one of the last, is infinite or not a number.
         """
         sums = [loss.sum() for loss in losses]
-        for device, (y_hat, (_, y)) in enumerate(zip(outputs, shards)):
+        for device, (_, y) in enumerate(shards):
             self._loss.add(device, sums[device], y.size)
-            self._correct.add(device, num_correct(y_hat, y), y.size)
+            self._correct.add(device, correct[device], y.size)
         self._ahead.append((self.at.batch + 1, sums))
         self._check_losses(BATCHES_AHEAD)
 
@@ -208,11 +208,6 @@ class Sum:
         if self.count == 0:
             raise ValueError("the data iterator gave no batch")
         return sum(self.values()) / self.count
-
-
-def num_correct(y_hat: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
-    """How many rows of `y_hat` (N, classes) have their greatest entry at `y` (N,)."""
-    return (y_hat.argmax(axis=1) == y.astype(y_hat.dtype)).sum()
 
 
 def shards_of(data_iter: Iterable[Any], ctxs: Sequence[mx.Context]) -> Iterator[Shards]:

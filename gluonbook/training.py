@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from .checkpoint import Checkpoint
 from .history import History
-from .run import BATCHES_AHEAD, Run, Shards, Sum, num_correct, shards_of
+from .run import BATCHES_AHEAD, Run, Shards, Sum, shards_of
+from .step import num_correct, step_of
 
 
 def train_ch5(
@@ -102,6 +103,7 @@ def _fit(
     progress: bool,
 ) -> History:
     net, trainer = run.net, run.trainer
+    step = step_of(net, loss, static=len(run.ctxs) == 1)
     with run:
         for epoch in range(run.at.epoch, num_epochs + 1):
             batches = tqdm(
@@ -115,11 +117,10 @@ def _fit(
             )
             for shards in batches:
                 with autograd.record():
-                    outputs = [net(X) for X, _ in shards]
-                    losses = [loss(y_hat, y) for y_hat, (_, y) in zip(outputs, shards)]
+                    losses, correct = zip(*(step(X, y) for X, y in shards))
                 autograd.backward(losses)
                 trainer.step(batch_size or sum(len(X) for X, _ in shards))
-                run.add(losses, outputs, shards)
+                run.add(losses, correct, shards)
             test_acc = _share_right(run.until_asked(shards_of(test_iter, run.ctxs)), net, run.ctxs)
             print(run.end_epoch(test_acc), flush=True)
             run.save()

@@ -17,7 +17,7 @@ FLOORS = [
     {"device", "fashion_mnist", "nets"},
     {"history", "interrupts"},
     {"checkpoint", "recipes", "summary"},
-    {"run", "export"},
+    {"run", "step", "export"},
     {"training"},
     {"chapter", "doctor", "pytorch"},
 ]
