@@ -20,10 +20,13 @@ from torch.nn import functional as F
 
 from ..fashion_mnist import ImageBatches
 from ..recipes import INITIALIZER, RECIPES
+from ..step import step_of
 from ..timing import interleaved, median
 from .compare import torch_net
 
 FORMS = ("Gluon, hybridized", "PyTorch, as written", "PyTorch, channels_last", "PyTorch, compiled")
+#: Operator by operator, the loss apart.
+IMPERATIVE = "Gluon, imperative"
 EPOCH = 60_000
 
 
@@ -50,7 +53,7 @@ class Speed(NamedTuple):
         return EPOCH / self.training_with_loading
 
 
-class _Side:
+class Side:
     """One form of a net: a training step and an inference on a batch."""
 
     def __init__(self, form: str, section: str, edition: str, lr: float) -> None:
@@ -58,8 +61,9 @@ class _Side:
         if self.is_gluon:
             self.net: Any = RECIPES[section].net(edition)
             self.net.initialize(mx.init.create(INITIALIZER))
-            self.net.hybridize(static_alloc=True, static_shape=True)
-            self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
+            if form != IMPERATIVE:
+                self.net.hybridize(static_alloc=True, static_shape=True)
+            self.step = step_of(self.net, gluon.loss.SoftmaxCrossEntropyLoss())
             self.trainer = gluon.Trainer(self.net.collect_params(), "sgd", {"learning_rate": lr})
             return
         self.net = torch_net(section)
@@ -73,7 +77,7 @@ class _Side:
     def train(self, X: np.ndarray, y: np.ndarray) -> None:
         if self.is_gluon:
             with autograd.record():
-                losses = self.loss(self.net(nd.from_numpy(X, zero_copy=False)), nd.array(y))
+                losses, _ = self.step(nd.from_numpy(X, zero_copy=False), nd.array(y))
             losses.backward()
             self.trainer.step(len(y))
             nd.waitall()
@@ -120,7 +124,7 @@ def measure(
     X, y = next(stream)
     sides, faults = {}, {}
     for form in FORMS if compiled else FORMS[:-1]:
-        side = _Side(form, section, edition, lr)
+        side = Side(form, section, edition, lr)
         try:
             side.train(X, y)
             side.infer(X, y)
@@ -128,7 +132,7 @@ def measure(
         except Exception as error:
             faults[form] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
 
-    def rates(work: Callable[[_Side], None]) -> dict[str, float]:
+    def rates(work: Callable[[Side], None]) -> dict[str, float]:
         measured = interleaved(
             {form: partial(_seconds, partial(work, side)) for form, side in sides.items()}, rounds
         )
@@ -175,7 +179,7 @@ def _print_peak_memory(section: str, edition: str, form: str, batch_size: str) -
     X = np.random.rand(int(batch_size), 1, size, size).astype(np.float32)
     y = np.zeros(int(batch_size), np.int32)
     before = psutil.Process().memory_info().rss
-    side = _Side(form, section, edition, 1e-4)
+    side = Side(form, section, edition, 1e-4)
     for _ in range(2):
         side.train(X, y)
     print(_peak_resident() - before)

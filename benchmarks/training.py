@@ -1,0 +1,120 @@
+"""Images a second of training: gluonbook, the book's form, and PyTorch's forms, interleaved."""
+
+from __future__ import annotations
+
+import sys
+
+from gluonbook.machine import physical_cores
+from gluonbook.pytorch.speed import FORMS, IMPERATIVE
+from gluonbook.recipes import RECIPES
+from gluonbook.timing import interleaved, median
+from matplotlib.figure import Figure
+from worker import Worker
+
+import results
+
+OURS, AS_WRITTEN = FORMS[0], FORMS[1]
+AS_THE_BOOK = "Gluon, as the book runs it"
+LABELS = {OURS: "gluonbook", IMPERATIVE: AS_THE_BOOK}
+
+
+def measure(work: str, forms: list[str], section: str, batch_size: int, rounds: int) -> dict:
+    """Images a second of each form, one figure per round; a form that fails gives its reason."""
+    workers, faults = {}, {}
+    for form in forms:
+        # As the book runs it: operator by operator, on the threads that MXNet takes by itself.
+        threads = None if form == IMPERATIVE else physical_cores()
+        worker = Worker(form, section, batch_size, threads)
+        try:
+            worker.seconds(work)
+            workers[form] = worker
+        except RuntimeError as error:
+            faults[form] = str(error)
+            worker.close()
+    seconds = interleaved(
+        {form: lambda worker=worker: worker.seconds(work) for form, worker in workers.items()},
+        rounds,
+    )
+    for worker in workers.values():
+        worker.close()
+    return {
+        "section": section,
+        "batch_size": batch_size,
+        "image_size": RECIPES[section].size,
+        "threads": {form: None if form == IMPERATIVE else physical_cores() for form in forms},
+        "images_per_second": {
+            LABELS.get(form, form): [batch_size / value for value in values]
+            for form, values in seconds.items()
+        },
+        "faults": faults,
+    }
+
+
+def rates_of(row: dict) -> dict[str, float]:
+    """The median of each form."""
+    return {form: median(values) for form, values in row["images_per_second"].items()}
+
+
+def table_of(rows: list[dict]) -> str:
+    """Medians, and gluonbook's ratio to PyTorch as written, its fastest form, and the book's."""
+    forms = list(dict.fromkeys(form for row in rows for form in row["images_per_second"]))
+    with_book = AS_THE_BOOK in forms
+    header = ["section", "batch", "image", *forms, "÷ PyTorch as written", "÷ fastest PyTorch"]
+    lines = []
+    for row in rows:
+        rates = rates_of(row)
+        torch_rates = [rate for form, rate in rates.items() if form.startswith("PyTorch")]
+        ratios = [rates[LABELS[OURS]] / rates[AS_WRITTEN], rates[LABELS[OURS]] / max(torch_rates)]
+        if with_book:
+            ratios.append(rates[LABELS[OURS]] / rates[AS_THE_BOOK])
+        lines.append(
+            [
+                RECIPES[row["section"]].title,
+                str(row["batch_size"]),
+                str(row["image_size"]),
+                *(f"{rates[form]:,.0f}" if form in rates else "—" for form in forms),
+                *(f"{ratio:.2f}" for ratio in ratios),
+            ]
+        )
+    return results.markdown(header + ["÷ as the book runs it"] * with_book, lines)
+
+
+def picture_of(rows: list[dict]) -> Figure:
+    """Each form's rate as a share of PyTorch's as written."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots()
+    forms = list(dict.fromkeys(form for row in rows for form in row["images_per_second"]))
+    width = 0.8 / len(forms)
+    for i, form in enumerate(forms):
+        shares = [rates_of(row).get(form, 0) / rates_of(row)[AS_WRITTEN] for row in rows]
+        axes.bar([j + width * i for j in range(len(rows))], shares, width, label=form)
+    axes.axhline(1, color="black", linewidth=0.8)
+    axes.set_xticks(
+        [j + 0.4 - width / 2 for j in range(len(rows))], [row["section"] for row in rows]
+    )
+    axes.set_ylabel("rate ÷ PyTorch as written")
+    axes.legend(fontsize="small", ncols=len(forms))
+    return figure
+
+
+def main(work: str, name: str, title: str, forms: list[str]) -> None:
+    options = results.parser(title)
+    options.add_argument(
+        "--sections", nargs="+", choices=list(RECIPES), default=list(RECIPES), metavar="SECTION"
+    )
+    options.add_argument("--batch-size", type=int, help="instead of each recipe's")
+    options.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    options = options.parse_args()
+    if options.no_compile:
+        forms = [form for form in forms if not form.endswith("compiled")]
+    rows = []
+    for section in options.sections:
+        batch_size = options.batch_size or RECIPES[section].batch_size
+        rows.append(measure(work, forms, section, batch_size, options.rounds))
+        print(section, rates_of(rows[-1]), rows[-1]["faults"], file=sys.stderr, flush=True)
+    heading = f"{title}, images a second, median of {options.rounds} interleaved rounds"
+    results.write(name, options.out, heading, table_of(rows), rows, picture_of(rows))
+
+
+if __name__ == "__main__":
+    main("train", "training", "Training in float32", [OURS, IMPERATIVE, *FORMS[1:]])
