@@ -93,7 +93,7 @@ def picture_of(rows: list[dict]) -> Figure:
         [j + 0.4 - width / 2 for j in range(len(rows))], [row["section"] for row in rows]
     )
     axes.set_ylabel("rate ÷ PyTorch as written")
-    axes.legend(fontsize="small", ncols=len(forms))
+    figure.legend(loc="outside upper center", fontsize="small", ncols=len(forms))
     return figure
 
 

@@ -390,7 +390,8 @@ def _parameter_arrays(net: gluon.Block) -> Iterator[tuple[str, np.ndarray]]:
     for name, param in net._collect_params_with_prefix().items():
         values = param.list_data() if param.grad_req == "null" else param.list_data()[:1]
         for device, value in enumerate(values):
-            yield _array_name(name, device), value.asnumpy()
+            # A copy: a weight that was itself read after an inference makes training slower.
+            yield _array_name(name, device), value.copy().asnumpy()
 
 
 def _array_name(name: str, device: int) -> str:

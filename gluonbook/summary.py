@@ -1,8 +1,10 @@
-"""The layers of a net: shapes, parameters and multiply-adds."""
+"""The layers of a net: shapes, parameters, multiply-adds, and the memory that training plans."""
 
 from __future__ import annotations
 
 import math
+import os
+import re
 from typing import Any, NamedTuple
 
 import mxnet as mx
@@ -51,6 +53,35 @@ def num_parameters(block: mx.gluon.Block) -> int:
         for parameter in block.collect_params().values()
         if parameter.grad_req != "null"
     )
+
+
+def planned_memory(
+    net: mx.gluon.HybridBlock, input_shape: tuple[int, ...], *, training: bool = True
+) -> int:
+    """Bytes that MXNet plans for the graph of `net` on a batch of `input_shape` (N, C, H, W).
+
+    With `training` the graph has the softmax cross-entropy and all gradients. What the planner
+    counts are the results of operators, in whole MiB; the parameters, their gradients and the
+    scratch space of a convolution come on top. `net` may be hybridized or not, and its arrays
+    are not touched.
+    """
+    out = net(mx.sym.var("data"))
+    shapes = {"data": input_shape}
+    if training:
+        out = mx.gluon.loss.SoftmaxCrossEntropyLoss()(out, mx.sym.var("label"))
+        shapes["label"] = input_shape[:1]
+    before = os.environ.get("MXNET_SUBGRAPH_BACKEND")
+    os.environ["MXNET_SUBGRAPH_BACKEND"] = "NONE"  # the graph as a hybridized net runs it
+    try:
+        executor = out.simple_bind(mx.cpu(), grad_req="write" if training else "null", **shapes)
+    finally:
+        del os.environ["MXNET_SUBGRAPH_BACKEND"]
+        if before is not None:
+            os.environ["MXNET_SUBGRAPH_BACKEND"] = before
+    planned = re.search(r"Total (\d+) MB allocated", executor.debug_str())
+    if planned is None:
+        raise RuntimeError("this MXNet does not state what it plans")
+    return int(planned[1]) * 2**20
 
 
 class _counted:

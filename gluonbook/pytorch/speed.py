@@ -164,19 +164,24 @@ def _seconds(work: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def peak_memory(section: str, edition: str, form: str, batch_size: int) -> int | None:
-    """Bytes by which two training steps raise the peak of a fresh process, or None."""
+def peak_memory(
+    section: str, edition: str, form: str, batch_size: int, size: int | None = None
+) -> int | None:
+    """Bytes by which two training steps raise the peak of a fresh process, or None.
+
+    `size` is the images' height and width, by default the recipe's.
+    """
+    size = size or RECIPES[section].size
     result = subprocess.run(
-        [sys.executable, "-m", __name__, section, edition, form, str(batch_size)],
+        [sys.executable, "-m", __name__, section, edition, form, str(batch_size), str(size)],
         capture_output=True,
         text=True,
     )
     return int(json.loads(result.stdout)) if result.returncode == 0 else None
 
 
-def _print_peak_memory(section: str, edition: str, form: str, batch_size: str) -> None:
-    size = RECIPES[section].size
-    X = np.random.rand(int(batch_size), 1, size, size).astype(np.float32)
+def _print_peak_memory(section: str, edition: str, form: str, batch_size: str, size: str) -> None:
+    X = np.random.rand(int(batch_size), 1, int(size), int(size)).astype(np.float32)
     y = np.zeros(int(batch_size), np.int32)
     before = psutil.Process().memory_info().rss
     side = Side(form, section, edition, 1e-4)

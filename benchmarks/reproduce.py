@@ -1,0 +1,168 @@
+"""Train sections as the book does, in full, and set the outcome beside the book's figures.
+
+A training that takes hours may be done in pieces: after `--minutes` it is saved, and the next
+call goes on with it. What has ended is kept under results/reproduce/, and the table is made of
+all that is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from pathlib import Path
+import shutil
+from statistics import mean, stdev
+import subprocess
+import sys
+from typing import NamedTuple
+
+from gluonbook.recipes import RECIPES
+from matplotlib.figure import Figure
+
+import results
+
+CHAPTERS = Path(__file__).parents[1] / "chapters"
+HOW_TO_STOP_S = 120
+
+
+class Published(NamedTuple):
+    """What the book states for the last epoch, on a GPU."""
+
+    loss: float
+    train_acc: float
+    test_acc: float
+
+
+#: Dive into Deep Learning, Gluon text, the output printed in each section.
+PUBLISHED = {
+    "lenet": Published(0.6704, 0.733, 0.754),
+    "alexnet": Published(0.4256, 0.845, 0.867),
+    "vgg": Published(0.2649, 0.902, 0.909),
+    "nin": Published(0.5713, 0.791, 0.812),
+    "googlenet": Published(0.3376, 0.872, 0.883),
+    "resnet": Published(0.1030, 0.963, 0.909),
+    "densenet": Published(0.2100, 0.923, 0.879),
+}
+
+
+def train(section: str, seed: int, runs: Path, minutes: float | None) -> Path | None:
+    """Begin the run, or go on with it; its folder once it has ended, else None."""
+    parent = runs / f"{section}-seed{seed}"
+    folders = sorted(
+        path for path in parent.glob(f"{section}-*") if (path / "config.json").exists()
+    )
+    where = ["--resume", str(folders[0])] if folders else ["--out", str(parent)]
+    script = [sys.executable, str(CHAPTERS / f"{section}.py")]
+    process = subprocess.Popen([*script, *where, "--seed", str(seed), "--save-every", "50"])
+    try:
+        code = process.wait(None if minutes is None else 60 * minutes)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.terminate()
+        code = process.wait(HOW_TO_STOP_S)
+    if code not in (0, 130, 143):
+        sys.exit(f"{section}, seed {seed}: the script ended with exit code {code}")
+    if code != 0:
+        return None
+    [folder] = parent.glob(f"{section}-*")
+    return folder
+
+
+def keep(folder: Path, section: str, seed: int, kept: Path) -> None:
+    """Copy what a run measured, and with what, to the results."""
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in ("history.csv", "config.json", "curve.png"):
+        shutil.copy(folder / name, kept / f"{section}-seed{seed}-{name}")
+
+
+def read(kept: Path) -> list[dict]:
+    """All runs that have ended, section by section."""
+    runs = []
+    for path in sorted(kept.glob("*-history.csv")):
+        section, seed = path.name[: -len("-history.csv")].rsplit("-seed", 1)
+        with open(path, newline="") as file:
+            epochs = [
+                {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
+            ]
+        config = json.loads(path.with_name(f"{section}-seed{seed}-config.json").read_text())
+        runs.append({"section": section, "seed": int(seed), "epochs": epochs, "config": config})
+    return sorted(runs, key=lambda run: (list(RECIPES).index(run["section"]), run["seed"]))
+
+
+def table_of(runs: list[dict]) -> str:
+    """The last epoch of each section over its seeds, beside the published one."""
+    lines = []
+    for section in dict.fromkeys(run["section"] for run in runs):
+        chosen = [run for run in runs if run["section"] == section]
+        last = [run["epochs"][-1] for run in chosen]
+        published = PUBLISHED[section]
+        lines.append(
+            [
+                RECIPES[section].title,
+                f"{last[0]['epoch']:.0f}",
+                ", ".join(str(run["seed"]) for run in chosen),
+                *(
+                    cell
+                    for name, digits in (("loss", 4), ("train_acc", 3), ("test_acc", 3))
+                    for cell in (
+                        _spread([row[name] for row in last], digits),
+                        f"{getattr(published, name):.{digits}f}",
+                    )
+                ),
+                f"{mean(row['seconds'] for run in chosen for row in run['epochs']):,.0f}",
+            ]
+        )
+    return results.markdown(
+        ["section", "epochs", "seeds", "loss", "book", "train acc", "book", "test acc", "book"]
+        + ["s per epoch"],
+        lines,
+    )
+
+
+def _spread(values: list[float], digits: int) -> str:
+    """The mean, with the standard deviation where there are several."""
+    text = f"{mean(values):.{digits}f}"
+    return text if len(values) == 1 else f"{text} ± {stdev(values):.{digits}f}"
+
+
+def picture_of(runs: list[dict]) -> Figure:
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    axes = figure.subplots()
+    colors = {section: f"C{i}" for i, section in enumerate(RECIPES)}
+    for run in runs:
+        x = [row["epoch"] for row in run["epochs"]]
+        y = [row["test_acc"] for row in run["epochs"]]
+        axes.plot(x, y, "o-", color=colors[run["section"]], label=run["section"])
+    for section in {run["section"] for run in runs}:
+        axes.axhline(PUBLISHED[section].test_acc, color=colors[section], linestyle=":", linewidth=1)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("test accuracy (dotted: the book's)")
+    axes.grid(alpha=0.3)
+    unique = dict(zip(*reversed(axes.get_legend_handles_labels())))
+    axes.legend(unique.values(), unique.keys(), fontsize="small")
+    return figure
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("sections", nargs="*", choices=[*RECIPES, []], metavar="SECTION")
+    options.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N")
+    options.add_argument("--minutes", type=float, help="for each training, then save and stop")
+    options.add_argument("--runs", type=Path, default=Path("runs/reproduce"))
+    options.add_argument("--out", type=Path, default=results.RESULTS, help="for the results")
+    options = options.parse_args()
+    for section in options.sections:
+        for seed in options.seeds:
+            folder = train(section, seed, options.runs, options.minutes)
+            if folder is not None:
+                keep(folder, section, seed, options.out / "reproduce")
+    runs = read(options.out / "reproduce")
+    if runs:
+        title = "Whole trainings on Fashion-MNIST, as the book does them"
+        results.write("reproduce", options.out, title, table_of(runs), runs, picture_of(runs))
+
+
+if __name__ == "__main__":
+    main()
