@@ -56,6 +56,25 @@ def gflops(section: str) -> float:
     return 2 * sum(row.multiply_adds for row in layer_table(net, (1, 1, size, size))) / 1e9
 
 
+def picture_of(rows: list[dict]) -> Figure:
+    """What the nets reach, under lines for the ceilings."""
+    ceilings_, *speeds = rows
+    figure = Figure(figsize=(8, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for i, work in enumerate(PASSES):
+        chosen = [row for row in speeds if row["work"] == work]
+        heights = [row["gflops_per_second"]["gluonbook"] for row in chosen]
+        axes.bar([j + 0.4 * i for j in range(len(chosen))], heights, 0.4, label=work)
+        axes.set_xticks([j + 0.2 for j in range(len(chosen))], [row["section"] for row in chosen])
+    for i, (name, values) in enumerate(ceilings_["ceilings"].items()):
+        if "GFLOP" in name:
+            label = name.rpartition(",")[0]
+            axes.axhline(median(values), linestyle=":", color=f"C{i + 2}", label=label)
+    axes.set_ylabel("GFLOP/s")
+    figure.legend(loc="outside upper center", fontsize="small", ncols=3)
+    return figure
+
+
 def main() -> None:
     options = results.parser(__doc__, rounds=7)
     options = options.parse_args()
@@ -85,21 +104,9 @@ def main() -> None:
         + ["fastest PyTorch, GFLOP/s", "share of the ceiling"],
         lines,
     )
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
-    axes = figure.subplots()
-    for i, work in enumerate(PASSES):
-        chosen = [row for row in rows if row["work"] == work]
-        heights = [row["gflops_per_second"]["gluonbook"] for row in chosen]
-        axes.bar([j + 0.4 * i for j in range(len(chosen))], heights, 0.4, label=work)
-        axes.set_xticks([j + 0.2 for j in range(len(chosen))], [row["section"] for row in chosen])
-    for name, values in measured.items():
-        if "GFLOP" in name:
-            axes.axhline(median(values), linestyle=":", color="black", linewidth=0.8)
-            axes.annotate(name.rpartition(",")[0], (0, median(values)), fontsize="x-small")
-    axes.set_ylabel("GFLOP/s")
-    axes.legend(fontsize="small")
     title = "Ceilings of this machine, and what the nets reach of them"
-    results.write("ceiling", options.out, title, table, [{"ceilings": measured}, *rows], figure)
+    rows = [{"ceilings": measured}, *rows]
+    results.write("ceiling", options.out, title, table, rows, picture_of(rows))
 
 
 if __name__ == "__main__":

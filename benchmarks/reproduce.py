@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from gluonbook.recipes import RECIPES
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 import results
 
@@ -135,6 +136,7 @@ def picture_of(runs: list[dict]) -> Figure:
         axes.plot(x, y, "o-", color=colors[run["section"]], label=run["section"])
     for section in {run["section"] for run in runs}:
         axes.axhline(PUBLISHED[section].test_acc, color=colors[section], linestyle=":", linewidth=1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("test accuracy (dotted: the book's)")
     axes.grid(alpha=0.3)
