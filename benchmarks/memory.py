@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 import results
 
 MIB = 2**20
-OURS, TORCH = FORMS[:2]
+OURS = FORMS[0]
+COMPARED = FORMS[:2]
 BATCH_SIZES = (16, 32, 64)
 #: Sections whose nets take images of any size, and the sizes tried; the book asks for
 #: DenseNet at 96 and 224.
@@ -28,7 +29,7 @@ def measure(section: str, batch_size: int, size: int) -> dict:
         "image_size": size,
         "planned": planned_memory(RECIPES[section].net("pytorch"), (batch_size, 1, size, size)),
         "peak": {
-            form: peak_memory(section, "pytorch", form, batch_size, size) for form in FORMS[:2]
+            form: peak_memory(section, "pytorch", form, batch_size, size) for form in COMPARED
         },
     }
     print(row, file=sys.stderr, flush=True)
@@ -62,8 +63,7 @@ def picture_of(by_batch: list[dict], by_size: list[dict]) -> Figure:
 
 
 def main() -> None:
-    options = results.parser(__doc__)
-    options.parse_args()
+    options = results.parser(__doc__).parse_args()
     by_batch = [
         measure(section, batch_size, recipe.size)
         for section, recipe in RECIPES.items()
@@ -80,7 +80,7 @@ def main() -> None:
                 RECIPES[row["section"]].title,
                 str(row["batch_size"]),
                 str(row["image_size"]),
-                *(mib(row["peak"][form]) for form in FORMS[:2]),
+                *(mib(row["peak"][form]) for form in COMPARED),
                 mib(row["planned"]),
             ]
             for row in by_batch + by_size
@@ -89,7 +89,7 @@ def main() -> None:
     title = "Memory of a training, MiB, above what the process has before it builds the net"
     results.write(
         "memory",
-        options.parse_args().out,
+        options.out,
         title,
         table,
         by_batch + by_size,

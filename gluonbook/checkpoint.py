@@ -409,16 +409,25 @@ def _check_net(net: gluon.Block, arrays: Mapping[str, np.ndarray], folder: Path)
         place = "it" if name in saved else "this one"
         raise CheckpointError(f"{other}: only {place} has {name[len('net/') :]}")
     for name, param in expected.items():
-        shape, known = arrays[name].shape, param.shape or ()
-        if len(known) not in (0, len(shape)) or any(
-            size > 0 and size != saved_size for size, saved_size in zip(known, shape)
-        ):
-            raise CheckpointError(f"{other}: {name[len('net/') :]} is {shape} there, {known} here")
+        shape = arrays[name].shape
+        if not shape_fits(param, shape):
+            raise CheckpointError(
+                f"{other}: {name[len('net/') :]} is {shape} there, {param.shape} here"
+            )
         if arrays[name].dtype != np.dtype(param.dtype):
             raise CheckpointError(
                 f"{other}: {name[len('net/') :]} is {arrays[name].dtype} there, "
                 f"{np.dtype(param.dtype)} here"
             )
+
+
+def shape_fits(param: gluon.Parameter, shape: tuple[int, ...]) -> bool:
+    """Whether `param` may have this shape; sizes that it does not know yet may be any."""
+    if param.shape is None:
+        return True
+    return len(param.shape) == len(shape) and all(
+        known < 1 or known == size for known, size in zip(param.shape, shape)
+    )
 
 
 def _restore_parameters(net: gluon.Block, arrays: Mapping[str, np.ndarray]) -> None:

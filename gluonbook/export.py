@@ -15,7 +15,7 @@ from mxnet.gluon import nn
 import numpy as np
 
 from . import files
-from .checkpoint import size_limit
+from .checkpoint import shape_fits, size_limit
 from .runtime import Failure
 
 _LIST, _ARRAY = 0x112, 0xF993FAC9
@@ -45,8 +45,8 @@ def save_parameters(net: gluon.Block, path: str | os.PathLike[str]) -> None:
 def load_parameters(net: gluon.Block, path: str | os.PathLike[str]) -> None:
     """Read into `net` what `save_parameters`, or ``net.save_parameters``, wrote.
 
-    MXNet's own reader is native code that trusts the sizes it finds in the file; here every
-    byte is checked and none of it is used. `net` must be initialized.
+    MXNet's own reader is native code that trusts the sizes it finds in the file; it is not used
+    here, where every size is checked first. `net` must be initialized.
 
     Raises
     ------
@@ -65,9 +65,7 @@ def load_parameters(net: gluon.Block, path: str | os.PathLike[str]) -> None:
         raise ParametersError(f"{path} is of another net: only {where} has {name}")
     for name, param in params.items():
         shape = arrays[name].shape
-        if len(param.shape) != len(shape) or any(
-            known not in (0, size) for known, size in zip(param.shape, shape)
-        ):
+        if not shape_fits(param, shape):
             raise ParametersError(
                 f"{path} is of another net: {name} is {shape} in the file and {param.shape} in "
                 "the net"
