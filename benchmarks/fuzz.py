@@ -253,16 +253,17 @@ def _config(inputs: int) -> Reader:
     from gluonbook.recipes import RECIPES
 
     def originals(folder: Path) -> list[bytes]:
-        options = vars(chapter._options(RECIPES["lenet"], ["--seed", "1", "--save-every", "9"]))
+        options = vars(chapter._options("lenet", ["--seed", "1", "--save-every", "9"]))
+        recipe = RECIPES["lenet"]
         config = {
-            **{"section": "lenet", "options": options, "optimizer": chapter.OPTIMIZER},
-            **{"initializer": chapter.INITIALIZER, "dataset": {"edition": "2017-08-31"}},
+            **{"section": "lenet", "options": options, "optimizer": recipe.optimizer},
+            **{"initializer": recipe.initializer, "dataset": {"edition": "2017-08-31"}},
         }
         return [json.dumps(config, indent=2).encode()]
 
     def read(folder: Path, content: bytes) -> bool:
         (folder / chapter.CONFIG).write_bytes(content)
-        options = chapter._options(RECIPES["lenet"], ["--resume", str(folder)])
+        options = chapter._options("lenet", ["--resume", str(folder)])
         return options.batch_size >= 1 and options.lr > 0 and options.edition in chapter.EDITIONS
 
     def structured(content: bytes, rng: random.Random) -> bytes:

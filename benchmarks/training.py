@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 import sys
 
+from gluonbook.form import IMPERATIVE
 from gluonbook.machine import physical_cores
-from gluonbook.pytorch.speed import FORMS, IMPERATIVE
+from gluonbook.pytorch.speed import FORMS
 from gluonbook.recipes import RECIPES
 from gluonbook.timing import interleaved, median
 from matplotlib.figure import Figure
@@ -15,6 +17,7 @@ import results
 
 OURS, AS_WRITTEN = FORMS[0], FORMS[1]
 AS_THE_BOOK = "Gluon, as the book runs it"
+LOADING = "loading"
 LABELS = {OURS: "gluonbook", IMPERATIVE: AS_THE_BOOK}
 
 
@@ -31,10 +34,11 @@ def measure(work: str, forms: list[str], section: str, batch_size: int, rounds: 
         except RuntimeError as error:
             faults[form] = str(error)
             worker.close()
-    seconds = interleaved(
-        {form: lambda worker=worker: worker.seconds(work) for form, worker in workers.items()},
-        rounds,
-    )
+    sides = {form: partial(worker.seconds, work) for form, worker in workers.items()}
+    if work == "train":
+        sides[LOADING] = partial(workers[OURS].seconds, "load")
+    seconds = interleaved(sides, rounds)
+    loading = seconds.pop(LOADING, None)
     for worker in workers.values():
         worker.close()
     return {
@@ -47,6 +51,7 @@ def measure(work: str, forms: list[str], section: str, batch_size: int, rounds: 
             for form, values in seconds.items()
         },
         "faults": faults,
+        "loading_share": loading and median(loading) / median(seconds[OURS]),
     }
 
 
@@ -56,7 +61,10 @@ def rates_of(row: dict) -> dict[str, float]:
 
 
 def table_of(rows: list[dict]) -> str:
-    """Medians, and gluonbook's ratio to PyTorch as written, its fastest form, and the book's."""
+    """Medians, and gluonbook's ratio to PyTorch as written, its fastest form, and the book's.
+
+    For training, what loading the batch takes besides, as a share of the step.
+    """
     forms = list(dict.fromkeys(form for row in rows for form in row["images_per_second"]))
     with_book = AS_THE_BOOK in forms
     header = ["section", "batch", "image", *forms, "÷ PyTorch as written", "÷ fastest PyTorch"]
@@ -74,9 +82,10 @@ def table_of(rows: list[dict]) -> str:
                 str(row["image_size"]),
                 *(f"{rates[form]:,.0f}" if form in rates else "—" for form in forms),
                 *(f"{ratio:.2f}" for ratio in ratios),
+                *([f"{row['loading_share']:.2%}"] if with_book else []),
             ]
         )
-    return results.markdown(header + ["÷ as the book runs it"] * with_book, lines)
+    return results.markdown(header + ["÷ as the book runs it", LOADING] * with_book, lines)
 
 
 def picture_of(rows: list[dict]) -> Figure:

@@ -5,15 +5,18 @@ So each form has the number of threads it would have by itself, and memory of it
 
 from __future__ import annotations
 
+from functools import partial
 import importlib
 import os
 import subprocess
 import sys
 import time
-from typing import Callable
+from typing import Callable, Iterator
 
 #: A measurement repeats its work until this much time has passed.
 LEAST_SECONDS = 1.0
+#: Images in memory that batches are drawn from when loading is measured.
+LOADED = 5120
 
 
 class Worker:
@@ -34,7 +37,7 @@ class Worker:
         )
 
     def seconds(self, work: str) -> float:
-        """Seconds that one batch of ``"train"`` or ``"infer"`` takes."""
+        """Seconds that one batch of ``"train"``, ``"infer"`` or ``"load"`` takes."""
         try:
             print(work, file=self._process.stdin, flush=True)
             return float(self._process.stdout.readline())
@@ -49,21 +52,45 @@ class Worker:
         self._process.wait()
 
 
+def _endless(batch_size: int, size: int) -> Iterator[list]:
+    """Shuffled batches as a training gets them, epoch after epoch."""
+    from gluonbook.fashion_mnist import fashion_mnist
+    import mxnet as mx
+
+    batches, _ = fashion_mnist().batches(batch_size, size, limit=LOADED, seed=1)
+    while True:
+        yield from batches.shards([mx.cpu()])
+
+
+def _load(stream: Iterator[list], X: object, y: object) -> None:
+    [(images, _)] = next(stream)
+    images.wait_to_read()
+
+
 def _serve(form: str, section: str, batch_size: int, threads: str) -> None:
     # Before gluonbook, which would choose the number of threads.
     mx = importlib.import_module("mxnet")
     from gluonbook.fashion_mnist import fashion_mnist
-    from gluonbook.pytorch.speed import Side
+    from gluonbook.form import GluonForm
     from gluonbook.recipes import RECIPES
-    import torch
 
-    if threads:
-        torch.set_num_threads(int(threads))
     recipe = RECIPES[section]
+    lr = recipe.lr / 100
+    if form.startswith("Gluon"):
+        side = GluonForm(form, section, "pytorch", lr)
+    else:  # in a process without PyTorch, whose threads slow MXNet's shortest steps
+        from gluonbook.pytorch.speed import TorchForm
+        import torch
+
+        torch.set_num_threads(int(threads))
+        side = TorchForm(form, section, lr)
     batches, _ = fashion_mnist().batches(batch_size, recipe.size, limit=batch_size, seed=1)
     [(X, y)] = batches.arrays()
-    side = Side(form, section, "pytorch", recipe.lr / 100)
-    works: dict[str, Callable[..., None]] = {"train": side.train, "infer": side.infer}
+    works: dict[str, Callable[..., object]] = {
+        "train": side.train,
+        "infer": side.infer,
+        "load": partial(_load, _endless(batch_size, recipe.size)),
+    }
     for line in sys.stdin:
         work, times, start = works[line.strip()], 0, time.perf_counter()
         while time.perf_counter() - start < LEAST_SECONDS:

@@ -30,7 +30,8 @@ from .export import export_symbol, save_parameters
 from .history import History
 from .interrupts import Interrupted
 from .nets.edition import EDITIONS
-from .recipes import INITIALIZER, OPTIMIZER, RECIPES, Recipe
+from .precision import use_bfloat16
+from .recipes import RECIPES, Recipe, recipes_of
 from .runtime import Failure, print_sentences, sentence
 from .summary import Layer, format_table, layer_table
 from .training import train_ch5
@@ -40,7 +41,9 @@ log = logging.getLogger("gluonbook")
 CONFIG = "config.json"
 #: Options that a run keeps when it is resumed: those that may be given anew, and those that not.
 _CHANGEABLE = ("num_epochs", "device", "hybridize", "data", "save_every")
-_FIXED = ("lr", "batch_size", "seed", "size", "limit", "edition")
+_FIXED = ("recipe", "lr", "batch_size", "seed", "size", "limit", "edition", "amp")
+#: Options whose default is the chosen recipe's.
+_OF_THE_RECIPE = ("num_epochs", "lr", "batch_size", "size")
 
 
 class Chapter:
@@ -60,14 +63,16 @@ class Chapter:
     """
 
     def __init__(self, section: str, argv: Sequence[str] | None = None) -> None:
-        self.recipe = RECIPES[section]
         if argv is None:
             argv = [] if "ipykernel" in sys.modules else sys.argv[1:]
         print_sentences(describe)
-        self.options = _options(self.recipe, argv)
+        self.options = _options(section, argv)
+        self.recipe = recipes_of(section)[self.options.recipe]
         if self.options.seed is None:
             self.options.seed = int.from_bytes(os.urandom(4), "little") // 2
         self.ctx = _device(self.options.device)
+        if self.options.amp:
+            use_bfloat16(section, self.ctx)
         self.folder: Path | None = None
         self._layers: list[Layer] = []
         random.seed(self.options.seed)
@@ -82,7 +87,15 @@ class Chapter:
     def print_shapes(self, net: nn.HybridSequential) -> None:
         """Initialize `net` and print the output shape of each layer, as the book does."""
         net.initialize()
-        self._layers = layer_table(net, self.input_shape)
+        try:
+            self._layers = layer_table(net, self.input_shape)
+        except (mx.base.MXNetError, ValueError) as error:
+            if not re.search("kernel size .*exceed", str(error)):
+                raise
+            raise Failure(
+                f"--size {self.options.size} is too small for {self.recipe.title}: a pooling or "
+                f"convolution is wider than what reaches it; choose more, up to {self.recipe.size}"
+            ) from error
         for layer in self._layers:
             print(layer.name, "output shape:\t", layer.output_shape)
 
@@ -104,10 +117,12 @@ class Chapter:
             limit=options.limit,
             seed=options.seed,
         )
-        net.initialize(mx.init.create(INITIALIZER), ctx=self.ctx, force_reinit=True)
+        net.initialize(mx.init.create(self.recipe.initializer), ctx=self.ctx, force_reinit=True)
         if options.hybridize:
             net.hybridize(static_alloc=True, static_shape=True)
-        trainer = gluon.Trainer(net.collect_params(), OPTIMIZER, {"learning_rate": options.lr})
+        trainer = gluon.Trainer(
+            net.collect_params(), self.recipe.optimizer, {"learning_rate": options.lr}
+        )
 
         folder = self._make_folder(data)
         checkpoint = Checkpoint(
@@ -185,8 +200,8 @@ class Chapter:
         return {
             "section": self.recipe.section,
             "options": vars(self.options),
-            "optimizer": OPTIMIZER,
-            "initializer": INITIALIZER,
+            "optimizer": self.recipe.optimizer,
+            "initializer": self.recipe.initializer,
             "dataset": {"edition": data.edition, "folder": str(data.folder)},
             "device": str(self.ctx),
             "threads": os.environ.get("OMP_NUM_THREADS"),
@@ -251,15 +266,23 @@ def _lacks_memory(error: BaseException) -> bool:
 # --- options --------------------------------------------------------------------------------
 
 
-def _options(recipe: Recipe, argv: Sequence[str]) -> argparse.Namespace:
-    """The options in `argv`, and with ``--resume`` those of the run for the rest."""
-    parser = _parser(recipe, Parser)
+def _options(section: str, argv: Sequence[str]) -> argparse.Namespace:
+    """The options in `argv`; for the rest those of the run to resume, or of the recipe."""
+    parser = _parser(section, Parser)
     options = parser.parse_args(argv)
-    if options.resume is None:
-        return options
-    folder = Path(options.resume)
-    saved = _saved_options(recipe, folder)
-    options = parser.parse_args(argv, argparse.Namespace(**vars(saved)))
+    if options.resume is not None:
+        folder = Path(options.resume)
+        saved = _saved_options(section, folder)
+        options = parser.parse_args(argv, argparse.Namespace(**vars(saved)))
+        _refuse_changes(saved, options, folder)
+    recipe = recipes_of(section)[options.recipe]
+    for name in _OF_THE_RECIPE:
+        if getattr(options, name) is None:
+            setattr(options, name, getattr(recipe, name))
+    return options
+
+
+def _refuse_changes(saved: argparse.Namespace, options: argparse.Namespace, folder: Path) -> None:
     for name in _FIXED:
         before, now = getattr(saved, name), getattr(options, name)
         if before != now:
@@ -268,7 +291,6 @@ def _options(recipe: Recipe, argv: Sequence[str]) -> argparse.Namespace:
                 f"the run in {folder} has {option} {before}, not {now}: leave {option} out, or "
                 "start a new run without --resume"
             )
-    return options
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -290,25 +312,27 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _saved_options(recipe: Recipe, folder: Path) -> argparse.Namespace:
+def _saved_options(section: str, folder: Path) -> argparse.Namespace:
     """The options of the run in `folder`, checked as if they were given anew."""
     config = _read_config(folder)
-    if config["section"] != recipe.section:
+    if config["section"] != section:
         raise Failure(
-            f"{folder} holds a run of {config['section']}, not of {recipe.section}: use the script "
+            f"{folder} holds a run of {config['section']}, not of {section}: use the script "
             "of that section, or name another folder"
         )
-    for name, now in (("optimizer", OPTIMIZER), ("initializer", INITIALIZER)):
+    parser = _parser(section, _SavedParser)
+    try:
+        options = parser.parse_args(_as_arguments(parser, config["options"]))
+    except (argparse.ArgumentTypeError, TypeError) as error:
+        raise Failure(f"{folder / CONFIG} is damaged: {error}") from error
+    recipe = recipes_of(section)[options.recipe]
+    for name, now in (("optimizer", recipe.optimizer), ("initializer", recipe.initializer)):
         if config[name] != now:
             raise Failure(
                 f"the run in {folder} has the {name} {config[name]}, and this version {now}: "
                 "start a new run"
             )
-    parser = _parser(recipe, _SavedParser)
-    try:
-        return parser.parse_args(_as_arguments(parser, config["options"]))
-    except (argparse.ArgumentTypeError, TypeError) as error:
-        raise Failure(f"{folder / CONFIG} is damaged: {error}") from error
+    return options
 
 
 def _refuse_other_data(folder: Path, edition: str) -> None:
@@ -361,26 +385,31 @@ class _SavedParser(Parser):
         raise argparse.ArgumentTypeError(message)
 
 
-def _parser(recipe: Recipe, kind: type[Parser]) -> Parser:
+def _parser(section: str, kind: type[Parser]) -> Parser:
+    recipe, recipes = RECIPES[section], recipes_of(section)
     parser = kind(f"{recipe.title} on Fashion-MNIST. The defaults are the book's.")
     training = parser.add_argument_group("training")
+    training.add_argument(
+        "--recipe",
+        choices=tuple(recipes),
+        default="book",
+        help="; ".join(f"{name}: {_described(each)}" for name, each in recipes.items()),
+    )
     training.add_argument(
         "--epochs",
         dest="num_epochs",
         type=whole_number,
-        default=recipe.num_epochs,
         metavar="N",
-        help="passes over the training images",
+        help=f"passes over the training images (default: {recipe.num_epochs})",
     )
     training.add_argument(
-        "--lr", type=positive_number, default=recipe.lr, metavar="RATE", help="learning rate"
+        "--lr", type=positive_number, metavar="RATE", help="learning rate (default: the recipe's)"
     )
     training.add_argument(
         "--batch-size",
         type=whole_number,
-        default=recipe.batch_size,
         metavar="N",
-        help="images in a batch",
+        help=f"images in a batch (default: {recipe.batch_size})",
     )
     training.add_argument(
         "--seed",
@@ -401,13 +430,17 @@ def _parser(recipe: Recipe, kind: type[Parser]) -> Parser:
         default=True,
         help="run the net operator by operator, which is slower and easier to debug",
     )
+    training.add_argument(
+        "--amp",
+        action="store_true",
+        help="compute in bfloat16; refused where that is not known to be safe and faster",
+    )
     data = parser.add_argument_group("data")
     data.add_argument(
         "--size",
         type=whole_number,
-        default=recipe.size,
         metavar="PIXELS",
-        help="height and width of the images",
+        help=f"height and width of the images (default: {recipe.size})",
     )
     data.add_argument(
         "--limit", type=whole_number, metavar="N", help="train on the first N images: a quick look"
@@ -444,6 +477,11 @@ def _parser(recipe: Recipe, kind: type[Parser]) -> Parser:
     )
     output.add_argument("--debug", action="store_true", help="print the traceback of an error")
     return parser
+
+
+def _described(recipe: Recipe) -> str:
+    """What a recipe's training begins and goes on with."""
+    return f"{recipe.optimizer}, learning rate {recipe.lr}, {recipe.initializer} weights"
 
 
 def whole_number(text: str) -> int:

@@ -1,7 +1,8 @@
 """One row per section of the book: the net and the numbers it is trained with.
 
 Every learning rate, batch size, image size and number of epochs stands here and nowhere else.
-All sections train with plain stochastic gradient descent from Xavier's uniform initial weights.
+All sections of the book train with plain stochastic gradient descent from Xavier's uniform initial
+weights.
 """
 
 from __future__ import annotations
@@ -12,9 +13,6 @@ from mxnet.gluon import nn
 
 from . import nets
 from .nets.edition import follows_pytorch
-
-OPTIMIZER = "sgd"
-INITIALIZER = "Xavier"
 
 
 class Recipe(NamedTuple):
@@ -29,6 +27,10 @@ class Recipe(NamedTuple):
     size: int
     """Height and width of the images, in pixels."""
     num_epochs: int = 5
+    optimizer: str = "sgd"
+    """MXNet's name of it; its settings but the learning rate are MXNet's defaults."""
+    initializer: str = "Xavier"
+    """MXNet's name of it, with MXNet's default settings."""
 
     def net(self, edition: str = "gluon") -> nn.HybridSequential:
         """The section's net, not initialized, as the Gluon or the PyTorch text has it.
@@ -54,3 +56,14 @@ RECIPES = {
         Recipe("densenet", "DenseNet", nets.densenet, True, 0.1, 256, 96),
     )
 }
+
+#: A second recipe for the sections whose own leaves it to the seed whether the net learns at all.
+STABLE = {
+    "nin": RECIPES["nin"]._replace(lr=0.0005, optimizer="adam", initializer="MSRAPrelu"),
+}
+
+
+def recipes_of(section: str) -> dict[str, Recipe]:
+    """All recipes of a section by name: ``"book"``, and ``"stable"`` where it needs one."""
+    recipes = {"book": RECIPES[section]}
+    return {**recipes, "stable": STABLE[section]} if section in STABLE else recipes

@@ -1,12 +1,18 @@
-"""What is computed in a training step: net, loss and count, in one graph where that can be."""
+"""What is computed with one batch, in training and in inference, in one graph where that can be."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Tuple
+import json
+import logging
+from typing import Any, Callable, Sequence, Tuple
+import warnings
 
 import mxnet as mx
 from mxnet import gluon, nd
 from mxnet.gluon import HybridBlock
+import numpy as np
+
+log = logging.getLogger("gluonbook")
 
 #: From one batch, X and y (N,), the losses (N,) and the number of right answers (1,).
 Step = Callable[[nd.NDArray, nd.NDArray], Tuple[nd.NDArray, nd.NDArray]]
@@ -25,12 +31,7 @@ def step_of(net: gluon.Block, loss: Callable[..., Any], *, static: bool = True) 
     static
         Plan the graph's memory for batches of one size; another size is planned anew.
     """
-    if (
-        isinstance(net, HybridBlock)
-        and isinstance(loss, HybridBlock)
-        and net._active
-        and not (net._forward_hooks or net._forward_pre_hooks)
-    ):
+    if _hybridized(net) and isinstance(loss, HybridBlock):
         graph = _Graph(net, loss)
         try:
             graph(mx.sym.var("data"), mx.sym.var("label"))
@@ -41,9 +42,84 @@ def step_of(net: gluon.Block, loss: Callable[..., Any], *, static: bool = True) 
     return _plain(net, loss)
 
 
+#: How many images of the first batch the fused graph and the net must agree on, and how well:
+#: the greatest difference as a share of the greatest output. A wrong fusion differs by far more,
+#: float32 rounding by about 1e-6.
+_COMPARED, _TOLERANCE = 16, 1e-4
+
+
+def inference_of(
+    net: gluon.Block, ctxs: Sequence[mx.Context], *, static: bool = True
+) -> Callable[[nd.NDArray], nd.NDArray]:
+    """The forward pass outside of training, with the weights that `net` has now.
+
+    On the CPU, in a hybridized net, oneDNN computes a convolution with the batch norm, ReLU and
+    sum that follow as one operator. The first call compares with `net` itself, which is used
+    if the numbers are not the same, or if the net can't be fused.
+    """
+    fused = _fused(net) if all(ctx.device_type == "cpu" for ctx in ctxs) else None
+    if fused is None:
+        return net
+    # Not static_shape: some of MXNet's fused operators then fail after a batch of another size.
+    fused.hybridize(static_alloc=static)
+    chosen: list[gluon.Block] = []
+
+    def infer(X: nd.NDArray) -> nd.NDArray:
+        if not chosen:
+            chosen.append(fused if _agree(fused, net, X[:_COMPARED]) else net)
+        return chosen[0](X)
+
+    return infer
+
+
+def _fused(net: gluon.Block) -> gluon.SymbolBlock | None:
+    """`net` with oneDNN's fused operators, sharing its parameters, or None."""
+    if not _hybridized(net):
+        return None
+    data = mx.sym.var("data", dtype="float32")
+    try:
+        symbol = net(data)
+        params = net.collect_params()
+        activations = {
+            node["attrs"]["act_type"]
+            for node in json.loads(symbol.tojson())["nodes"]
+            if node["op"] == "Activation"
+        }
+        # A convolution with another activation than ReLU inside is slower than the two apart.
+        if activations - {"relu"} or any(
+            np.dtype(param.dtype) != np.float32 for param in params.values()
+        ):
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # types that are still to be inferred
+            return gluon.SymbolBlock(symbol.get_backend_symbol("MKLDNN"), data, params=params)
+    except Exception as error:  # whatever this net does with an input that is not there yet
+        log.debug("the net is not fused: %s", error)
+        return None
+
+
+def _agree(fused: gluon.Block, net: gluon.Block, X: nd.NDArray) -> bool:
+    expected = net(X).astype("float32").asnumpy()
+    try:
+        found = fused(X).astype("float32").asnumpy()
+    except mx.base.MXNetError as error:
+        log.debug("the fused net does not run: %s", error)
+        return False
+    return bool(np.abs(found - expected).max() <= _TOLERANCE * np.abs(expected).max())
+
+
+def _hybridized(net: gluon.Block) -> bool:
+    return (
+        isinstance(net, HybridBlock)
+        and net._active
+        and not (net._forward_hooks or net._forward_pre_hooks)
+    )
+
+
 def num_correct(y_hat: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
     """How many rows of `y_hat` (N, classes) have their greatest entry at `y` (N,)."""
-    return (y_hat.argmax(axis=1) == y.astype(y_hat.dtype)).sum()
+    # In float32, whatever the outputs are: bfloat16 does not know all class numbers apart.
+    return (y_hat.argmax(axis=1).astype("float32") == y.astype("float32")).sum()
 
 
 def _plain(net: gluon.Block, loss: Callable[..., Any]) -> Step:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from .checkpoint import Checkpoint
 from .history import History
 from .run import BATCHES_AHEAD, Run, Shards, Sum, shards_of
-from .step import num_correct, step_of
+from .step import inference_of, num_correct, step_of
 
 
 def train_ch5(
@@ -151,9 +151,10 @@ def evaluate_accuracy(
 def _share_right(batches: Iterable[Shards], net: gluon.Block, ctxs: list[mx.Context]) -> float:
     correct = Sum(ctxs)
     ahead: collections.deque[nd.NDArray] = collections.deque()
+    infer = inference_of(net, ctxs, static=len(ctxs) == 1)
     for shards in batches:
         for device, (X, y) in enumerate(shards):
-            ahead.append(num_correct(net(X), y))
+            ahead.append(num_correct(infer(X), y))
             correct.add(device, ahead[-1], y.size)
         while len(ahead) > BATCHES_AHEAD * len(ctxs):
             ahead.popleft().wait_to_read()

@@ -15,10 +15,10 @@ FLOORS = [
     {"runtime"},
     {"files", "mirrors"},
     {"device", "fashion_mnist", "nets"},
-    {"history", "interrupts"},
+    {"history", "interrupts", "plateau", "precision"},
     {"checkpoint", "recipes", "summary"},
     {"run", "step", "export"},
-    {"training"},
+    {"form", "training"},
     {"chapter", "doctor", "pytorch"},
 ]
 FLOOR = {room: i for i, floor in enumerate(FLOORS) for room in floor}

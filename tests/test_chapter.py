@@ -14,7 +14,7 @@ from gluonbook import fashion_mnist as fm
 from gluonbook.chapter import Chapter
 from gluonbook.checkpoint import NotFinite
 from gluonbook.files import FileFailure
-from gluonbook.recipes import RECIPES
+from gluonbook.recipes import RECIPES, STABLE
 from gluonbook.runtime import Failure
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -64,6 +64,34 @@ def test_a_bad_option_is_one_sentence_and_exit_2(argv, named, capsys):
     assert named in error and error.startswith("error: ") and error.count("\n") == 1
 
 
+def test_the_stable_recipe_is_chosen_by_name(tiny, tmp_path):
+    options = Chapter("nin", ["--recipe", "stable", "--epochs", "2"]).options
+    assert (options.lr, options.num_epochs, options.batch_size) == (0.0005, 2, 128)
+    assert Chapter("nin", ["--recipe", "stable", "--lr", "0.1"]).options.lr == 0.1
+    chosen = ("--recipe", "stable", "--size", "96", "--limit", "16", "--batch-size", "8")
+    chapter_ = Chapter("nin", [*chosen, "--epochs", "1", "--out", str(tmp_path)])
+    chapter_.train(RECIPES["nin"].net())
+    config = json.loads((chapter_.folder / "config.json").read_text())
+    assert (config["optimizer"], config["initializer"]) == ("adam", "MSRAPrelu")
+    with pytest.raises(Failure, match="has --recipe stable, not book: leave --recipe out"):
+        Chapter("nin", ["--resume", str(chapter_.folder), "--recipe", "book"])
+    assert Chapter("nin", ["--resume", str(chapter_.folder)]).recipe == STABLE["nin"]
+
+
+def test_a_section_without_a_second_recipe_says_so(capsys):
+    with pytest.raises(SystemExit):
+        Chapter("resnet", ["--recipe", "stable"])
+    assert "--recipe: invalid choice: 'stable'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("section", "size"), [("nin", 64), ("lenet", 8), ("alexnet", 8)])
+def test_images_that_are_too_small(section, size):
+    """NiN's third pooling, LeNet's second convolution and AlexNet's first are too wide."""
+    chapter_ = Chapter(section, ["--size", str(size)])
+    with pytest.raises(Failure, match=f"--size {size} is too small for .* choose more, up to"):
+        chapter_.print_shapes(RECIPES[section].net())
+
+
 def test_help_groups_the_options(capsys):
     with pytest.raises(SystemExit) as exit_:
         Chapter("googlenet", ["--help"])
@@ -75,7 +103,7 @@ def test_help_groups_the_options(capsys):
     assert options == {
         *("--epochs", "--lr", "--batch-size", "--size", "--device", "--data", "--limit"),
         *("--seed", "--no-hybridize", "--edition", "--out", "--debug"),
-        *("--save-every", "--resume"),
+        *("--save-every", "--resume", "--recipe", "--amp"),
     }
 
 
@@ -211,7 +239,7 @@ def test_another_edition_of_the_data_set_is_refused(tiny, tmp_path, monkeypatch)
 
 def test_another_optimizer_of_a_later_version_is_refused(tiny, tmp_path, monkeypatch):
     folder, _ = run(tmp_path, *SMALL, "--epochs", "1")
-    monkeypatch.setattr(chapter, "OPTIMIZER", "adam")
+    monkeypatch.setitem(RECIPES, "lenet", RECIPES["lenet"]._replace(optimizer="adam"))
     with pytest.raises(Failure, match="has the optimizer sgd, and this version adam"):
         Chapter("lenet", ["--resume", str(folder)])
 
@@ -233,6 +261,7 @@ def test_a_run_that_has_no_checkpoint_begins(tiny, tmp_path):
 
 def config_of(folder, changed):
     options = {"batch_size": 16, "lr": 0.9, "seed": 4, "size": 28, "edition": "gluon"}
+    options.update(recipe="book", amp=False)
     if isinstance(changed, dict):
         changed = {**options, "limit": None, **changed}
     config = {"section": "lenet", "optimizer": "sgd", "initializer": "Xavier"}

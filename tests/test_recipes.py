@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gluonbook.recipes import RECIPES
+from gluonbook.recipes import RECIPES, recipes_of
 from gluonbook.summary import num_parameters
 import pytest
 
@@ -26,6 +26,16 @@ def test_recipes_are_the_books():
         for name, recipe in RECIPES.items()
     }
     assert found == BOOK
+
+
+def test_the_books_optimizer_and_weights():
+    """Plain SGD from Xavier's uniform weights, in every section; a second recipe has its own."""
+    for section, recipe in RECIPES.items():
+        assert (recipe.optimizer, recipe.initializer) == ("sgd", "Xavier")
+        first, *others = recipes_of(section).values()
+        assert first == recipe
+        for other in others:
+            assert (other.batch_size, other.size) == (recipe.batch_size, recipe.size)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gluonbook as gb
+from gluonbook import step as step_module
 from gluonbook.recipes import RECIPES
-from gluonbook.step import _Graph, step_of
+from gluonbook.step import _Graph, inference_of, step_of
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
@@ -124,3 +125,94 @@ def test_hooks_are_called_for_each_batch():
     for _ in range(3):
         step(nd.ones((2, 5)), nd.array([0, 1]))
     assert calls == [nd.NDArray] * 3
+
+
+# --- inference ------------------------------------------------------------------------------
+
+
+def trained(net, size, images, labels):
+    """After one step, so that batch norm has statistics of its own; hybridized."""
+    net = initialized(net, size)
+    net.hybridize(static_alloc=True, static_shape=True)
+    X, y = nd.array(gb.fashion_mnist.resize(images, size) / 255), nd.array(labels)
+    one_step(net, step_of(net, LOSS), X, y)
+    gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.01}).step(len(y))
+    return net, X
+
+
+@pytest.mark.parametrize("section", RECIPES)
+@pytest.mark.parametrize("edition", ["gluon", "pytorch"])
+def test_the_fused_net_has_the_outputs_of_the_plain_one(section, edition, dataset):
+    net = RECIPES[section].net(edition)
+    images, labels = dataset.train.images[:20], dataset.train.labels[:20]
+    net, X = trained(net, SIZES.get(section, 48), images, labels)
+    infer = inference_of(net, [mx.cpu()])
+    # A convolution with a sigmoid inside would be slower than the two apart.
+    assert (infer is net) == (section == "lenet")
+    assert relative(infer(X).asnumpy(), net(X).asnumpy()) < 1e-5
+
+
+@pytest.mark.parametrize("size", [8, 24, 33])
+def test_a_fused_net_takes_batches_of_several_sizes(size):
+    """Some of MXNet's fused operators fail on small images, with shapes held to be static."""
+    net = initialized(gb.resnet18(10), size)
+    net.hybridize(static_alloc=True, static_shape=True)
+    infer = inference_of(net, [mx.cpu()])
+    X = nd.random.uniform(shape=(16, 1, size, size))
+    for n in (16, 16, 7, 16, 16, 7):
+        assert relative(infer(X[:n]).asnumpy(), net(X[:n]).asnumpy()) < 1e-5
+    assert infer is not net
+
+
+def test_each_inference_has_the_weights_of_its_moment(dataset):
+    net, X = trained(gb.resnet18(10), 48, dataset.train.images[:4], dataset.train.labels[:4])
+    before = inference_of(net, [mx.cpu()])(X).asnumpy()
+    nd.waitall()
+    for param in net.collect_params(".*weight|.*gamma").values():
+        param.set_data(2 * param.data())
+    after = inference_of(net, [mx.cpu()])(X).asnumpy()
+    assert relative(after, before) > 0.1
+    assert relative(after, net(X).asnumpy()) < 1e-5
+
+
+def test_a_fused_net_with_other_numbers_is_not_used(monkeypatch):
+    net, other = small(), small()
+    net.hybridize()
+    X = nd.random.uniform(shape=(4, 5))
+    expected = net(X).asnumpy()
+    other(X)
+    monkeypatch.setattr(step_module, "_fused", lambda net: other)
+    for _ in range(2):
+        np.testing.assert_array_equal(inference_of(net, [mx.cpu()])(X).asnumpy(), expected)
+
+
+def in_float64():
+    net = small()
+    net.cast("float64")
+    return net
+
+
+@pytest.mark.parametrize(
+    ("net", "hybridize"),
+    [
+        (small, False),
+        (lambda: small(WithShape()), True),
+        (lambda: hooked(small()), True),
+        (lambda: small(nn.Activation("tanh")), True),
+        (in_float64, True),
+    ],
+    ids=["not hybridized", "cannot be traced", "hooks", "tanh", "float64"],
+)
+def test_what_cannot_be_fused_is_called_as_it_is(net, hybridize):
+    net = net()
+    if hybridize and not net._active:
+        net.hybridize()
+    assert inference_of(net, [mx.cpu()]) is net
+
+
+def test_a_net_without_weights_says_so_in_inference():
+    net = nn.HybridSequential()
+    net.add(nn.Dense(3))
+    net.hybridize()
+    with pytest.raises(RuntimeError, match="has not been initialized"):
+        gb.evaluate_accuracy([(nd.ones((2, 5)), nd.array([0, 1]))], net)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..recipes import INITIALIZER, RECIPES, Recipe
+from ..recipes import RECIPES, Recipe
 from . import nets
 from .kinks import clearest_batch
 from .training import init_weights
@@ -65,7 +65,7 @@ def build(section: str, edition: str, seed: int, start_from: str = "gluon") -> N
     mx.random.seed(seed)
     torch.manual_seed(seed)
     ours, theirs = recipe.net(edition), torch_net(section)
-    ours.initialize(mx.init.create(INITIALIZER))
+    ours.initialize(mx.init.create(recipe.initializer))
     theirs.apply(init_weights)
     ours(nd.zeros((1, 1, recipe.size, recipe.size)))
     try:

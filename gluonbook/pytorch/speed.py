@@ -9,24 +9,20 @@ import os
 import subprocess
 import sys
 import time
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any, Callable, Iterator, NamedTuple, cast
 
-import mxnet as mx
-from mxnet import autograd, gluon, nd
 import numpy as np
 import psutil
 import torch
 from torch.nn import functional as F
 
 from ..fashion_mnist import ImageBatches
-from ..recipes import INITIALIZER, RECIPES
-from ..step import step_of
+from ..form import HYBRIDIZED, GluonForm
+from ..recipes import RECIPES
 from ..timing import interleaved, median
 from .compare import torch_net
 
-FORMS = ("Gluon, hybridized", "PyTorch, as written", "PyTorch, channels_last", "PyTorch, compiled")
-#: Operator by operator, the loss apart.
-IMPERATIVE = "Gluon, imperative"
+FORMS = (HYBRIDIZED, "PyTorch, as written", "PyTorch, channels_last", "PyTorch, compiled")
 EPOCH = 60_000
 
 
@@ -53,20 +49,11 @@ class Speed(NamedTuple):
         return EPOCH / self.training_with_loading
 
 
-class Side:
-    """One form of a net: a training step and an inference on a batch."""
+class TorchForm:
+    """The PyTorch net of `section`, measured as `GluonForm` is."""
 
-    def __init__(self, form: str, section: str, edition: str, lr: float) -> None:
-        self.is_gluon = form.startswith("Gluon")
-        if self.is_gluon:
-            self.net: Any = RECIPES[section].net(edition)
-            self.net.initialize(mx.init.create(INITIALIZER))
-            if form != IMPERATIVE:
-                self.net.hybridize(static_alloc=True, static_shape=True)
-            self.step = step_of(self.net, gluon.loss.SoftmaxCrossEntropyLoss())
-            self.trainer = gluon.Trainer(self.net.collect_params(), "sgd", {"learning_rate": lr})
-            return
-        self.net = torch_net(section)
+    def __init__(self, form: str, section: str, lr: float) -> None:
+        self.net = cast(Any, torch_net(section))
         self.channels_last = form.endswith("channels_last")
         if self.channels_last:
             self.net = self.net.to(memory_format=torch.channels_last)
@@ -75,22 +62,12 @@ class Side:
             self.net = torch.compile(self.net)
 
     def train(self, X: np.ndarray, y: np.ndarray) -> None:
-        if self.is_gluon:
-            with autograd.record():
-                losses, _ = self.step(nd.from_numpy(X, zero_copy=False), nd.array(y))
-            losses.backward()
-            self.trainer.step(len(y))
-            nd.waitall()
-            return
         self.net.train()
         self.optimizer.zero_grad()
         F.cross_entropy(self.net(self._tensor(X)), torch.from_numpy(y.astype(np.int64))).backward()
         self.optimizer.step()
 
     def infer(self, X: np.ndarray, y: np.ndarray) -> None:
-        if self.is_gluon:
-            self.net(nd.from_numpy(X, zero_copy=False)).wait_to_read()
-            return
         self.net.eval()
         with torch.no_grad():
             self.net(self._tensor(X))
@@ -98,6 +75,13 @@ class Side:
     def _tensor(self, X: np.ndarray) -> torch.Tensor:
         tensor = torch.from_numpy(X)
         return tensor.to(memory_format=torch.channels_last) if self.channels_last else tensor
+
+
+def form_of(form: str, section: str, edition: str, lr: float) -> GluonForm | TorchForm:
+    """The form of that name; `edition` is the text that the Gluon net follows."""
+    if form in FORMS[1:]:
+        return TorchForm(form, section, lr)
+    return GluonForm(form, section, edition, lr)
 
 
 def _endless(batches: ImageBatches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -124,7 +108,7 @@ def measure(
     X, y = next(stream)
     sides, faults = {}, {}
     for form in FORMS if compiled else FORMS[:-1]:
-        side = Side(form, section, edition, lr)
+        side = form_of(form, section, edition, lr)
         try:
             side.train(X, y)
             side.infer(X, y)
@@ -132,7 +116,7 @@ def measure(
         except Exception as error:
             faults[form] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
 
-    def rates(work: Callable[[Side], None]) -> dict[str, float]:
+    def rates(work: Callable[[GluonForm | TorchForm], None]) -> dict[str, float]:
         measured = interleaved(
             {form: partial(_seconds, partial(work, side)) for form, side in sides.items()}, rounds
         )
@@ -184,7 +168,7 @@ def _print_peak_memory(section: str, edition: str, form: str, batch_size: str, s
     X = np.random.rand(int(batch_size), 1, int(size), int(size)).astype(np.float32)
     y = np.zeros(int(batch_size), np.int32)
     before = psutil.Process().memory_info().rss
-    side = Side(form, section, edition, 1e-4)
+    side = form_of(form, section, edition, 1e-4)
     for _ in range(2):
         side.train(X, y)
     print(_peak_resident() - before)

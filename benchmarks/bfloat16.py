@@ -1,0 +1,200 @@
+"""Training in bfloat16 (AMP) beside float32: same first weights, same batches, step by step.
+
+Each precision has a process of its own, so that a crash is a result; the two take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import mean, median
+import subprocess
+import sys
+import time
+
+from gluonbook.machine import instruction_sets
+from gluonbook.precision import init_amp
+from gluonbook.recipes import RECIPES, recipes_of
+from matplotlib.figure import Figure
+
+import results
+
+FLOAT32, BFLOAT16 = PRECISIONS = ("float32", "bfloat16")
+#: The losses of the last steps are averaged and compared; how far they may lie apart.
+AVERAGED, TOLERANCE = 10, 0.1
+#: A gain below this is not worth the digits.
+LEAST_GAIN = 1.05
+TEST_IMAGES = 1000
+
+
+def serve(precision: str, section: str, steps: int, seed: int) -> None:
+    """In a process of its own: one training step for each line, then the test accuracy."""
+    from gluonbook import evaluate_accuracy
+    from gluonbook.fashion_mnist import ImageBatches, fashion_mnist
+    from gluonbook.step import step_of
+    import mxnet as mx
+    from mxnet import autograd, gluon
+    import numpy as np
+
+    if precision == BFLOAT16:
+        init_amp()
+    recipe = list(recipes_of(section).values())[-1]
+    mx.random.seed(seed)
+    np.random.seed(seed)
+    data = fashion_mnist()
+    limit = steps * recipe.batch_size
+    batches, _ = data.batches(recipe.batch_size, recipe.size, limit=min(limit, 60_000), seed=seed)
+    few = (data.test.images[:TEST_IMAGES], data.test.labels[:TEST_IMAGES])
+    test = ImageBatches(*few, recipe.batch_size, size=recipe.size)
+    net = recipe.net()
+    net.initialize(mx.init.create(recipe.initializer))
+    net.hybridize(static_alloc=True, static_shape=True)
+    step = step_of(net, gluon.loss.SoftmaxCrossEntropyLoss())
+    trainer = gluon.Trainer(net.collect_params(), recipe.optimizer, {"learning_rate": recipe.lr})
+    stream = (batch for _ in range(steps) for batch in batches)
+    for line in sys.stdin:
+        if line.strip() == "test":
+            print(evaluate_accuracy(test, net), flush=True)
+            continue
+        X, y = next(stream)
+        start = time.perf_counter()
+        with autograd.record():
+            loss, _ = step(X, y)
+        loss.backward()
+        trainer.step(recipe.batch_size)
+        mx.nd.waitall()
+        seconds = time.perf_counter() - start
+        print(json.dumps([float(loss.mean().asscalar()), seconds]), flush=True)
+
+
+class Training:
+    """A training in a process of its own, which takes a step when told to."""
+
+    def __init__(self, precision: str, section: str, steps: int, seed: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--serve", precision, section, str(steps), str(seed)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, what: str):
+        """The answer, or the reason why there is none as an exception."""
+        try:
+            print(what, file=self._process.stdin, flush=True)
+            return json.loads(self._process.stdout.readline())
+        except (OSError, ValueError) as error:
+            code = self._process.wait()
+            reason = self._process.stderr.read().strip().splitlines() or [f"exit code {code}"]
+            raise RuntimeError(reason[-1]) from error
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def soak(section: str, steps: int, seed: int) -> dict:
+    """Losses, seconds and test accuracy of both precisions, or the fault of the second."""
+    batch_size = RECIPES[section].batch_size
+    row: dict = {"section": section, "steps": steps, "batch_size": batch_size, "fault": None}
+    row["recipe"] = list(recipes_of(section))[-1]
+    trainings = {name: Training(name, section, steps, seed) for name in PRECISIONS}
+    measured: dict[str, list] = {name: [] for name in PRECISIONS}
+    try:
+        for _ in range(steps):
+            for name, training in trainings.items():
+                measured[name].append(training.ask("step"))
+        row["test_acc"] = {name: training.ask("test") for name, training in trainings.items()}
+    except RuntimeError as error:
+        row["fault"] = str(error)
+    for training in trainings.values():
+        training.close()
+    row["losses"] = {name: [loss for loss, _ in pairs] for name, pairs in measured.items()}
+    row["images_per_second"] = {
+        name: batch_size / median(seconds for _, seconds in pairs[1:])
+        for name, pairs in measured.items()
+        if len(pairs) > 1
+    }
+    row["verdict"] = verdict(row)
+    return row
+
+
+def last(row: dict, precision: str) -> float:
+    return mean(row["losses"][precision][-AVERAGED:])
+
+
+def verdict(row: dict) -> str | None:
+    """Why bfloat16 is to be refused, or None."""
+    if row["fault"] is not None:
+        return f"it stopped after {len(row['losses'][BFLOAT16])} steps: {row['fault']}"
+    apart = abs(last(row, BFLOAT16) / last(row, FLOAT32) - 1)
+    if not apart < TOLERANCE:
+        return f"after {row['steps']} steps its loss is {apart:.0%} away from float32's"
+    gain = row["images_per_second"][BFLOAT16] / row["images_per_second"][FLOAT32]
+    return None if gain >= LEAST_GAIN else f"it trains at {gain:.2f} times float32's speed"
+
+
+def table_of(rows: list[dict]) -> str:
+    lines = []
+    for row in rows:
+        rates = row["images_per_second"]
+        lines.append([RECIPES[row["section"]].title, str(row["steps"])])
+        if row["fault"] is None:
+            lines[-1] += [
+                *(f"{rates[name]:,.0f}" for name in PRECISIONS),
+                f"{rates[BFLOAT16] / rates[FLOAT32]:.2f}",
+                *(f"{last(row, name):.3f}" for name in PRECISIONS),
+                *(f"{row['test_acc'][name]:.3f}" for name in PRECISIONS),
+            ]
+        else:
+            lines[-1] += ["—"] * 7
+        lines[-1].append(f"refused: {row['verdict']}" if row["verdict"] else "allowed")
+    return results.markdown(
+        ["section", "steps", "float32, images/s", "bfloat16", "÷", "loss, float32", "bfloat16"]
+        + ["test acc, float32", "bfloat16", "`--amp`"],
+        lines,
+    )
+
+
+def picture_of(rows: list[dict]) -> Figure:
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for i, row in enumerate(rows):
+        for name, style in zip(PRECISIONS, ("-", ":")):
+            label = row["section"] if name == FLOAT32 else None
+            share = [j / row["steps"] for j in range(len(row["losses"][name]))]
+            axes.plot(share, row["losses"][name], style, color=f"C{i}", label=label, linewidth=1)
+    axes.set_xlabel("share of the steps (dotted: bfloat16)")
+    axes.set_ylabel("loss")
+    axes.legend(fontsize="small", ncols=2)
+    return figure
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument(
+        "--sections", nargs="+", choices=list(RECIPES), default=list(RECIPES), metavar="SECTION"
+    )
+    options.add_argument("--steps", type=int, default=60)
+    options.add_argument("--lenet-steps", type=int, default=1000, help="LeNet learns late")
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--out", type=Path, default=results.RESULTS, help="for the results")
+    options.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
+    options = options.parse_args()
+    if options.serve:
+        precision, section, steps, seed = options.serve
+        serve(precision, section, int(steps), int(seed))
+        return
+    rows = []
+    for section in options.sections:
+        steps = options.lenet_steps if section == "lenet" else options.steps
+        rows.append(soak(section, steps, options.seed))
+        print(section, rows[-1]["images_per_second"], rows[-1]["verdict"], file=sys.stderr)
+    title = f"Training in bfloat16 and in float32, with {', '.join(instruction_sets())}"
+    results.write("bfloat16", options.out, title, table_of(rows), rows, picture_of(rows))
+
+
+if __name__ == "__main__":
+    main()
