@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import logging
 import os
 import time
 from types import TracebackType
@@ -10,10 +11,15 @@ from typing import Any, Iterable, Iterator, Sequence
 
 import mxnet as mx
 from mxnet import gluon, nd
+import numpy as np
+from tqdm import tqdm
 
 from .checkpoint import Checkpoint, NotFinite, Progress
 from .history import Epoch, History
 from .interrupts import Interrupted, Request, requests
+from .plateau import Plateau
+
+log = logging.getLogger("gluonbook")
 
 #: One batch, cut into one ``(X, y)`` for each device.
 Shards = Sequence["tuple[nd.NDArray, nd.NDArray]"]
@@ -50,6 +56,7 @@ class Run:
         self.ctxs, self._checkpoint = list(ctxs), checkpoint
         self.history = History() if history is None else history
         self._saved_at: tuple[int, int] | None = None
+        self._plateau = Plateau()
 
     def __enter__(self) -> Run:
         self._request = Request()
@@ -59,6 +66,7 @@ class Run:
                 self.net, self.trainer, self.train_iter, self.history, facts
             )
             self._saved_at = (self.at.epoch, self.at.batch)
+            self._plateau.open = self._saved_at == (1, 0)
             self._requests = requests()
             self._request = self._requests.__enter__()
         return self
@@ -78,7 +86,8 @@ class Run:
         self._start = time.time() - self.at.seconds
         self._loss = Sum(self.ctxs, self.at.loss, self.at.examples)
         self._correct = Sum(self.ctxs, self.at.correct, self.at.examples)
-        self._ahead: collections.deque[tuple[int, list[nd.NDArray]]] = collections.deque()
+        self._ahead: collections.deque[tuple[int, list[nd.NDArray], list[nd.NDArray]]]
+        self._ahead = collections.deque()
         batches = self._from_the_position()
         while True:
             self._stop_if_asked()
@@ -112,7 +121,7 @@ class Run:
         for device, (_, y) in enumerate(shards):
             self._loss.add(device, sums[device], y.size)
             self._correct.add(device, correct[device], y.size)
-        self._ahead.append((self.at.batch + 1, sums))
+        self._ahead.append((self.at.batch + 1, sums, [y for _, y in shards]))
         self._check_losses(BATCHES_AHEAD)
 
     def until_asked(self, batches: Iterable[Shards]) -> Iterator[Shards]:
@@ -174,7 +183,7 @@ class Run:
     def _check_losses(self, pending: int) -> None:
         """Wait until the losses of all batches but the last `pending` are there."""
         while len(self._ahead) > pending:
-            batch, losses = self._ahead.popleft()
+            batch, losses, labels = self._ahead.popleft()
             loss = sum(float(part.asscalar()) for part in losses)
             if not abs(loss) < float("inf"):
                 raise NotFinite(
@@ -184,6 +193,12 @@ class Run:
                     self.trainer.learning_rate,
                     None if self._checkpoint is None else self._checkpoint.folder,
                 )
+            if self._plateau.open:
+                classes = np.concatenate([y.asnumpy() for y in labels])
+                sentence = self._plateau.add(loss / len(classes), classes)
+                if sentence is not None:
+                    with tqdm.external_write_mode():
+                        log.warning(sentence)
 
 
 class Sum:

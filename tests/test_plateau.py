@@ -1,0 +1,79 @@
+"""The sentence comes when the loss stays that of guessing, once, and not otherwise."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import gluonbook as gb
+from gluonbook.plateau import Plateau
+import mxnet as mx
+from mxnet import gluon, nd
+from mxnet.gluon import nn
+import numpy as np
+import pytest
+
+BATCH = np.arange(20) % 10
+
+
+def sentences(losses, labels=BATCH):
+    plateau = Plateau()
+    return [text for text in (plateau.add(loss, labels) for loss in losses) if text]
+
+
+def test_a_loss_that_stays_at_ln_10_is_told_once_within_a_hundred_batches():
+    plateau = Plateau()
+    told = [plateau.add(math.log(10), BATCH) for _ in range(300)]
+    [place] = [i for i, text in enumerate(told) if text]
+    assert place < 100
+    assert "2.303" in told[place] and "10 classes" in told[place] and "\n" not in told[place]
+
+
+@pytest.mark.parametrize(
+    ("losses", "labels"),
+    [
+        (np.linspace(2.303, 2.2, 300), BATCH),
+        # Learned already, as in fine-tuning: it does not fall either.
+        (np.full(300, 0.3), BATCH),
+        # Nine of ten of one class: guessing scores 0.325, and this net is below that.
+        (np.full(300, 0.30), np.array([0] * 9 + [1])),
+        (np.full(300, 5.0), np.linspace(0, 1, 20)),
+        (np.full(300, 5.0), np.zeros((20, 2))),
+        (np.full(300, 0.0), np.zeros(20)),
+        (np.full(80, 2.303), BATCH),
+    ],
+    ids=["falls", "low", "unequal classes", "regression", "2-d labels", "one class", "too few"],
+)
+def test_no_sentence(losses, labels):
+    assert sentences(losses, labels) == []
+
+
+def test_guessing_is_the_entropy_of_the_labels():
+    labels = np.array([0] * 9 + [1])
+    entropy = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
+    assert len(sentences(np.full(100, entropy), labels)) == 1
+    assert sentences(np.full(100, 0.98 * entropy), labels) == []
+
+
+def train(first_weights, caplog, num_epochs=2):
+    """A net whose output is a ReLU, on 50 batches an epoch of separable points."""
+    generator = np.random.RandomState(1)
+    y = generator.randint(0, 10, 500)
+    X = (np.eye(10)[y] + 0.1 * generator.normal(size=(500, 10))).astype(np.float32)
+    net = nn.HybridSequential()
+    net.add(nn.Dense(10, activation="relu", in_units=10))
+    net.initialize(first_weights)
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
+    batches = [(nd.array(X[i : i + 10]), nd.array(y[i : i + 10])) for i in range(0, 500, 10)]
+    with caplog.at_level(logging.WARNING, "gluonbook"):
+        history = gb.train_ch5(net, batches, batches, 10, trainer, mx.cpu(), num_epochs)
+    return history, [record.getMessage() for record in caplog.records]
+
+
+def test_dead_relus_are_told_and_live_ones_not(caplog):
+    history, told = train(mx.init.Constant(-1), caplog)
+    assert history[-1].loss == pytest.approx(math.log(10), rel=1e-5)
+    assert len(told) == 1 and "MSRAPrelu" in told[0]
+    caplog.clear()
+    history, told = train(mx.init.Constant(0.1), caplog)
+    assert history[-1].loss < 1 and told == []
