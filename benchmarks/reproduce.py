@@ -47,20 +47,28 @@ PUBLISHED = {
 }
 
 
-def train(section: str, seed: int, runs: Path, minutes: float | None) -> Path | None:
+def name_of(section: str, recipe: str, seed: int) -> str:
+    return f"{section}{'' if recipe == 'book' else f'-{recipe}'}-seed{seed}"
+
+
+def train(section: str, recipe: str, seed: int, runs: Path, minutes: float | None) -> Path | None:
     """Begin the run, or go on with it; its folder once it has ended, else None."""
-    parent = runs / f"{section}-seed{seed}"
+    parent = runs / name_of(section, recipe, seed)
     folders = sorted(
         path for path in parent.glob(f"{section}-*") if (path / "config.json").exists()
     )
     where = ["--resume", str(folders[0])] if folders else ["--out", str(parent)]
-    script = [sys.executable, str(CHAPTERS / f"{section}.py")]
+    script = [sys.executable, str(CHAPTERS / f"{section}.py"), "--recipe", recipe]
     process = subprocess.Popen([*script, *where, "--seed", str(seed), "--save-every", "50"])
     try:
         code = process.wait(None if minutes is None else 60 * minutes)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+    except subprocess.TimeoutExpired:
         process.terminate()
         code = process.wait(HOW_TO_STOP_S)
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait(HOW_TO_STOP_S)
+        sys.exit("interrupted; the same command goes on")
     if code not in (0, 130, 143):
         sys.exit(f"{section}, seed {seed}: the script ended with exit code {code}")
     if code != 0:
@@ -69,37 +77,46 @@ def train(section: str, seed: int, runs: Path, minutes: float | None) -> Path | 
     return folder
 
 
-def keep(folder: Path, section: str, seed: int, kept: Path) -> None:
+def keep(folder: Path, name: str, kept: Path) -> None:
     """Copy what a run measured, and with what, to the results."""
     kept.mkdir(parents=True, exist_ok=True)
-    for name in ("history.csv", "config.json", "curve.png"):
-        shutil.copy(folder / name, kept / f"{section}-seed{seed}-{name}")
+    for file in ("history.csv", "config.json", "curve.png"):
+        shutil.copy(folder / file, kept / f"{name}-{file}")
 
 
 def read(kept: Path) -> list[dict]:
     """All runs that have ended, section by section."""
     runs = []
     for path in sorted(kept.glob("*-history.csv")):
-        section, seed = path.name[: -len("-history.csv")].rsplit("-seed", 1)
         with open(path, newline="") as file:
             epochs = [
                 {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
             ]
-        config = json.loads(path.with_name(f"{section}-seed{seed}-config.json").read_text())
-        runs.append({"section": section, "seed": int(seed), "epochs": epochs, "config": config})
-    return sorted(runs, key=lambda run: (list(RECIPES).index(run["section"]), run["seed"]))
+        config = json.loads(Path(str(path).replace("history.csv", "config.json")).read_text())
+        options = config["options"]
+        runs.append(
+            {
+                "section": config["section"],
+                "recipe": options.get("recipe", "book"),
+                "seed": options["seed"],
+                "epochs": epochs,
+                "config": config,
+            }
+        )
+    order = list(RECIPES)
+    return sorted(runs, key=lambda run: (order.index(run["section"]), run["recipe"], run["seed"]))
 
 
 def table_of(runs: list[dict]) -> str:
     """The last epoch of each section over its seeds, beside the published one."""
     lines = []
-    for section in dict.fromkeys(run["section"] for run in runs):
-        chosen = [run for run in runs if run["section"] == section]
+    for section, recipe in dict.fromkeys((run["section"], run["recipe"]) for run in runs):
+        chosen = [run for run in runs if (run["section"], run["recipe"]) == (section, recipe)]
         last = [run["epochs"][-1] for run in chosen]
         published = PUBLISHED[section]
         lines.append(
             [
-                RECIPES[section].title,
+                RECIPES[section].title + ("" if recipe == "book" else f", `--recipe {recipe}`"),
                 f"{last[0]['epoch']:.0f}",
                 ", ".join(str(run["seed"]) for run in chosen),
                 *(
@@ -133,7 +150,13 @@ def picture_of(runs: list[dict]) -> Figure:
     for run in runs:
         x = [row["epoch"] for row in run["epochs"]]
         y = [row["test_acc"] for row in run["epochs"]]
-        axes.plot(x, y, "o-", color=colors[run["section"]], label=run["section"])
+        axes.plot(
+            x,
+            y,
+            "o-" if run["recipe"] == "book" else "s--",
+            color=colors[run["section"]],
+            label=run["section"] + ("" if run["recipe"] == "book" else f", {run['recipe']}"),
+        )
     for section in {run["section"] for run in runs}:
         axes.axhline(PUBLISHED[section].test_acc, color=colors[section], linestyle=":", linewidth=1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -150,6 +173,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("sections", nargs="*", choices=[*RECIPES, []], metavar="SECTION")
+    options.add_argument("--recipe", default="book", choices=("book", "stable"))
     options.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N")
     options.add_argument("--minutes", type=float, help="for each training, then save and stop")
     options.add_argument("--runs", type=Path, default=Path("runs/reproduce"))
@@ -157,9 +181,10 @@ def main() -> None:
     options = options.parse_args()
     for section in options.sections:
         for seed in options.seeds:
-            folder = train(section, seed, options.runs, options.minutes)
+            folder = train(section, options.recipe, seed, options.runs, options.minutes)
             if folder is not None:
-                keep(folder, section, seed, options.out / "reproduce")
+                name = name_of(section, options.recipe, seed)
+                keep(folder, name, options.out / "reproduce")
     runs = read(options.out / "reproduce")
     if runs:
         title = "Whole trainings on Fashion-MNIST, as the book does them"

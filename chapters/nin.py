@@ -5,8 +5,10 @@
 # convolution with two 1×1 convolutions, which are a small dense network applied to every pixel, and
 # gives the last block one channel per class, whose mean over the image is the class's score.
 #
-# The last block ends in a ReLU. If all of its outputs become zero, no gradient passes and the loss
-# stays at ln 10 = 2.303. Should a run do that, start it again with another `--seed`.
+# Twelve convolutions with ReLU from Xavier's weights let the signal shrink to a twentieth, and the
+# gradients with it: the loss lingers at ln 10 = 2.303, that of guessing, and if the ReLUs of the
+# last block fall silent meanwhile, it stays there for good. The script says when it sees that.
+# `--recipe stable` begins with weights made for ReLU (`MSRAPrelu`) and trains with Adam instead.
 #
 # Lin, Chen and Yan, "Network in network", 2014.
 

@@ -32,7 +32,8 @@ def train_ch5(
     """Train `net` with softmax cross-entropy and print one line per epoch (section on LeNet).
 
     The summed gradients of a batch are divided by `batch_size`, so a smaller last batch weighs
-    less.
+    less. If after 90 batches the loss is still that of guessing (ln 10 for ten classes), one
+    warning is logged that says what to do.
 
     Parameters
     ----------
