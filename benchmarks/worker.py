@@ -23,10 +23,12 @@ class Worker:
     """A process that trains or infers with one form of a section's net on one batch."""
 
     def __init__(self, form: str, section: str, batch_size: int, threads: int | None = None):
-        """`threads` None leaves MXNet the number that it takes by itself."""
+        """`threads` None leaves MXNet what it takes by itself: of threads, and for copies."""
         environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
+        else:
+            environment["MXNET_CPU_PARALLEL_SIZE"] = "200000"
         self._process = subprocess.Popen(
             [sys.executable, __file__, form, section, str(batch_size), str(threads or "")],
             env=environment,

@@ -390,7 +390,8 @@ def _parameter_arrays(net: gluon.Block) -> Iterator[tuple[str, np.ndarray]]:
     for name, param in net._collect_params_with_prefix().items():
         values = param.list_data() if param.grad_req == "null" else param.list_data()[:1]
         for device, value in enumerate(values):
-            # A copy: a weight that was itself read after an inference makes training slower.
+            # A copy, made by MXNet's engine: were a weight that oneDNN has rearranged put back in
+            # order here, Python's thread would get OpenMP threads (runtime.copy_on_one_thread).
             yield _array_name(name, device), value.copy().asnumpy()
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from pathlib import Path
 import subprocess
 import sys
 
 from gluonbook import runtime
+from gluonbook.machine import physical_cores
 import numpy as np
 import pytest
 
@@ -58,6 +60,18 @@ def test_sets_threads_to_the_physical_cores():
 def test_a_users_own_thread_setting_wins():
     code = "import gluonbook, os; print(os.environ['OMP_NUM_THREADS'])"
     assert python(code, OMP_NUM_THREADS="1").stdout == "1\n"
+
+
+@pytest.mark.skipif(
+    physical_cores() < 2 or not Path("/proc/self/task").exists(), reason="needs two cores, Linux"
+)
+def test_reading_an_array_starts_no_threads():
+    """With MXNet's own setting it does, and they slow all that follows."""
+    code = "import gluonbook, os; from mxnet import nd; x = nd.ones(10**6); x.wait_to_read(); "
+    code += "count = lambda: len(os.listdir('/proc/self/task')); before = count(); x.asnumpy(); "
+    code += "print(count() - before)"
+    assert python(code, MXNET_CPU_PARALLEL_SIZE="").stdout == "0\n"
+    assert int(python(code, MXNET_CPU_PARALLEL_SIZE="200000").stdout) > 0
 
 
 def test_says_that_threads_come_too_late(monkeypatch, caplog):
