@@ -49,7 +49,7 @@ _COMPARED, _TOLERANCE = 16, 1e-4
 
 
 def inference_of(
-    net: gluon.Block, ctxs: Sequence[mx.Context], *, static: bool = True
+    net: gluon.Block, ctxs: Sequence[mx.Context]
 ) -> Callable[[nd.NDArray], nd.NDArray]:
     """The forward pass outside of training, with the weights that `net` has now.
 
@@ -61,13 +61,14 @@ def inference_of(
     if fused is None:
         return net
     # Not static_shape: some of MXNet's fused operators then fail after a batch of another size.
-    fused.hybridize(static_alloc=static)
-    chosen: list[gluon.Block] = []
+    fused.hybridize(static_alloc=len(ctxs) == 1)
+    chosen: gluon.Block | None = None
 
     def infer(X: nd.NDArray) -> nd.NDArray:
-        if not chosen:
-            chosen.append(fused if _agree(fused, net, X[:_COMPARED]) else net)
-        return chosen[0](X)
+        nonlocal chosen
+        if chosen is None:
+            chosen = fused if _agree(fused, net, X[:_COMPARED]) else net
+        return chosen(X)
 
     return infer
 

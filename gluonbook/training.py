@@ -152,7 +152,7 @@ def evaluate_accuracy(
 def _share_right(batches: Iterable[Shards], net: gluon.Block, ctxs: list[mx.Context]) -> float:
     correct = Sum(ctxs)
     ahead: collections.deque[nd.NDArray] = collections.deque()
-    infer = inference_of(net, ctxs, static=len(ctxs) == 1)
+    infer = inference_of(net, ctxs)
     for shards in batches:
         for device, (X, y) in enumerate(shards):
             ahead.append(num_correct(infer(X), y))
