@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from statistics import mean, median
 import subprocess
@@ -23,6 +24,8 @@ import results
 FLOAT32, BFLOAT16 = PRECISIONS = ("float32", "bfloat16")
 #: The losses of the last steps are averaged and compared; how far they may lie apart.
 AVERAGED, TOLERANCE = 10, 0.1
+#: While the loss is above this, both stay at that of guessing, and agree for that alone.
+LEARNED = 0.95 * math.log(10)
 #: A gain below this is not worth the digits.
 LEAST_GAIN = 1.05
 TEST_IMAGES = 1000
@@ -129,6 +132,8 @@ def verdict(row: dict) -> str | None:
     """Why bfloat16 is to be refused, or None."""
     if row["fault"] is not None:
         return f"it stopped after {len(row['losses'][BFLOAT16])} steps: {row['fault']}"
+    if last(row, FLOAT32) > LEARNED:
+        return f"{row['steps']} steps were too few for the loss to leave ln 10 in either precision"
     apart = abs(last(row, BFLOAT16) / last(row, FLOAT32) - 1)
     if not apart < TOLERANCE:
         return f"after {row['steps']} steps its loss is {apart:.0%} away from float32's"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 
 from gluonbook import precision
-from gluonbook.precision import refusal, use_bfloat16
+from gluonbook.export import read_parameters
+from gluonbook.machine import instruction_sets
+from gluonbook.precision import SOAKED, refusal, use_bfloat16
+from gluonbook.recipes import RECIPES
 from gluonbook.runtime import Failure
 import mxnet as mx
+import numpy as np
 import pytest
+
+from .conftest import run_script
 
 RESULTS = Path(__file__).parents[1] / "results"
 BF16 = "AVX-512 BF16"
@@ -37,3 +45,32 @@ def test_a_refusal_is_raised_before_anything_is_changed(able, monkeypatch):
     monkeypatch.setattr(precision, "init_amp", lambda: pytest.fail("changed"))
     with pytest.raises(Failure, match="^--amp: it melts"):
         use_bfloat16("resnet", mx.cpu())
+
+
+def test_what_is_allowed_is_what_the_soak_found():
+    rows = json.loads((RESULTS / "bfloat16.json").read_text())["rows"]
+    assert {row["section"]: row["verdict"] for row in rows} == SOAKED
+    assert set(SOAKED) == set(RECIPES)
+
+
+def test_a_script_trains_in_bfloat16_or_says_why_not(tmp_path):
+    short = ("--limit", "64", "--batch-size", "16", "--size", "32", "--epochs", "1", "--seed", "1")
+    short += ("--lr", "1e-6")  # so small that rounding does not decide where it goes
+    losses = {}
+    for options in ((), ("--amp",)):
+        out = tmp_path / "".join(options)
+        result = run_script("resnet.py", *short, *options, "--out", str(out), cwd=tmp_path)
+        if options and BF16 not in instruction_sets():
+            assert result.returncode == 1
+            assert result.stderr.splitlines()[-1].startswith("error: --amp: this processor has no")
+            return
+        assert result.returncode == 0, result.stderr
+        [folder] = out.glob("resnet-*")
+        [row] = csv.DictReader((folder / "history.csv").read_text().splitlines())
+        losses[options] = float(row["loss"])
+        weights = read_parameters(folder / "resnet.params", 2**30)
+        assert {value.dtype for value in weights.values()} == {np.dtype("float32")}
+        assert "amp_cast" not in (folder / "resnet-symbol.json").read_text()
+    plain, bfloat16 = losses.values()
+    assert bfloat16 != plain
+    assert bfloat16 == pytest.approx(plain, rel=0.01)
