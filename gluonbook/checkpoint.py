@@ -279,8 +279,9 @@ class Checkpoint:
         for name in {**state["facts"], **self.facts}:
             saved, now = state["facts"].get(name, "none"), self.facts.get(name, "none")
             if saved != now:
+                held = " ".join(f"{name} {saved}".split())  # whatever the file says, in one line
                 raise CheckpointError(
-                    f"{self.folder} holds a run with {name} {saved}, and this one has {now}: "
+                    f"{self.folder} holds a run with {held}, and this one has {now}: "
                     "give the same, or start a new run"
                 )
         _check_net(self._net, arrays, self.folder)

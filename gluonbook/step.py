@@ -106,7 +106,7 @@ def _agree(fused: gluon.Block, net: gluon.Block, X: nd.NDArray) -> bool:
     except mx.base.MXNetError as error:
         log.debug("the fused net does not run: %s", error)
         return False
-    return bool(np.abs(found - expected).max() <= _TOLERANCE * np.abs(expected).max())
+    return np.allclose(found, expected, rtol=0, atol=_TOLERANCE * np.abs(expected).max())
 
 
 def _hybridized(net: gluon.Block) -> bool:

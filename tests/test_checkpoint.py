@@ -17,7 +17,7 @@ from gluonbook.checkpoint import Checkpoint, CheckpointError, NotFinite
 from gluonbook.fashion_mnist import ImageBatches
 from gluonbook.history import History
 from gluonbook.interrupts import Interrupted
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 import mxnet as mx
 from mxnet import gluon, nd
@@ -559,6 +559,8 @@ json_values = st.recursive(
     inner=st.sampled_from([None, "epoch", "batch", "loss", "counts", "states", "optimizer"]),
     value=json_values,
 )
+@example(name="facts", inner=None, value={"\n": None})
+@example(name="facts", inner="epoch", value="one\ntwo")
 def test_a_state_that_lies_is_refused_or_harmless(saved, tmp_path_factory, name, inner, value):
     """Whoever makes a checkpoint can give it a right checksum; nothing but an error comes of it."""
     length = int.from_bytes(saved[:8], "little")

@@ -186,6 +186,15 @@ def test_a_fused_net_with_other_numbers_is_not_used(monkeypatch):
         np.testing.assert_array_equal(inference_of(net, [mx.cpu()])(X).asnumpy(), expected)
 
 
+def test_outputs_that_are_not_finite_come_from_the_net_itself():
+    net = small()
+    net.hybridize()
+    X = nd.random.uniform(shape=(4, 5))
+    net(X)
+    net[1].bias.set_data(nd.array([np.inf, np.nan, 0]))
+    np.testing.assert_array_equal(inference_of(net, [mx.cpu()])(X).asnumpy(), net(X).asnumpy())
+
+
 def in_float64():
     net = small()
     net.cast("float64")
