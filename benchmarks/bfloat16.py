@@ -35,9 +35,8 @@ def serve(precision: str, section: str, steps: int, seed: int) -> None:
     """In a process of its own: one training step for each line, then the test accuracy."""
     from gluonbook import evaluate_accuracy
     from gluonbook.fashion_mnist import ImageBatches, fashion_mnist
-    from gluonbook.step import step_of
+    from gluonbook.form import GluonForm
     import mxnet as mx
-    from mxnet import autograd, gluon
     import numpy as np
 
     if precision == BFLOAT16:
@@ -50,25 +49,17 @@ def serve(precision: str, section: str, steps: int, seed: int) -> None:
     batches, _ = data.batches(recipe.batch_size, recipe.size, limit=min(limit, 60_000), seed=seed)
     few = (data.test.images[:TEST_IMAGES], data.test.labels[:TEST_IMAGES])
     test = ImageBatches(*few, recipe.batch_size, size=recipe.size)
-    net = recipe.net()
-    net.initialize(mx.init.create(recipe.initializer))
-    net.hybridize(static_alloc=True, static_shape=True)
-    step = step_of(net, gluon.loss.SoftmaxCrossEntropyLoss())
-    trainer = gluon.Trainer(net.collect_params(), recipe.optimizer, {"learning_rate": recipe.lr})
-    stream = (batch for _ in range(steps) for batch in batches)
+    form = GluonForm(recipe)
+    stream = (batch for _ in range(steps) for batch in batches.arrays())
     for line in sys.stdin:
         if line.strip() == "test":
-            print(evaluate_accuracy(test, net), flush=True)
+            print(evaluate_accuracy(test, form.net), flush=True)
             continue
         X, y = next(stream)
         start = time.perf_counter()
-        with autograd.record():
-            loss, _ = step(X, y)
-        loss.backward()
-        trainer.step(recipe.batch_size)
-        mx.nd.waitall()
+        losses = form.train(X, y)
         seconds = time.perf_counter() - start
-        print(json.dumps([float(loss.mean().asscalar()), seconds]), flush=True)
+        print(json.dumps([float(losses.mean().asscalar()), seconds]), flush=True)
 
 
 class Training:

@@ -21,7 +21,7 @@ os.environ.update(
 
 # MXNet reads the environment as it is imported.
 from gluonbook.fashion_mnist import fashion_mnist  # noqa: E402
-from gluonbook.form import HYBRIDIZED, GluonForm  # noqa: E402
+from gluonbook.form import GluonForm  # noqa: E402
 from gluonbook.recipes import RECIPES  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from mxnet import nd, profiler  # noqa: E402
@@ -89,7 +89,7 @@ def main() -> None:
         recipe = RECIPES[section]
         size = options.batch_size or recipe.batch_size
         [(X, y)] = fashion_mnist().batches(size, recipe.size, limit=size, seed=1)[0].arrays()
-        form = GluonForm(HYBRIDIZED, section, "pytorch", recipe.lr / 100)
+        form = GluonForm(recipe, "pytorch", lr=recipe.lr / 100)
         for work in ("train", "infer"):
             shares, clock = milliseconds(form, work, X, y)
             rows.append({"section": section, "work": work, "batch_size": size, "ms": shares})

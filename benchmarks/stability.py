@@ -15,11 +15,11 @@ import time
 from typing import Iterator
 
 from gluonbook.fashion_mnist import fashion_mnist
+from gluonbook.form import GluonForm
 from gluonbook.recipes import STABLE, Recipe, recipes_of
-from gluonbook.step import step_of
 from matplotlib.figure import Figure
 import mxnet as mx
-from mxnet import autograd, gluon, nd
+from mxnet import gluon, nd
 from mxnet.gluon import nn
 import numpy as np
 
@@ -61,28 +61,20 @@ def train(recipe: Recipe, seed: int, images: int) -> dict:
     mx.random.seed(seed)
     np.random.seed(seed)
     batches, _ = fashion_mnist().batches(recipe.batch_size, recipe.size, limit=images, seed=seed)
-    net = recipe.net()
-    net.initialize(mx.init.create(recipe.initializer))
-    net.hybridize(static_alloc=True, static_shape=True)
-    step = step_of(net, gluon.loss.SoftmaxCrossEntropyLoss())
-    trainer = gluon.Trainer(net.collect_params(), recipe.optimizer, {"learning_rate": recipe.lr})
+    form = GluonForm(recipe)
     losses: list[float] = []
     before = None
-    for X, y in batches:
+    for X, y in batches.arrays():
         if before is None:
-            few = X[:LOOKED_AT]
-            before = outputs_of(net, few)
-        with autograd.record():
-            loss, _ = step(X, y)
-        loss.backward()
-        trainer.step(recipe.batch_size)
-        losses.append(float(loss.mean().asscalar()))
+            few = nd.array(X[:LOOKED_AT])
+            before = outputs_of(form.net, few)
+        losses.append(float(form.train(X, y).mean().asscalar()))
     return {
         "seed": seed,
         "losses": losses,
         "last": mean(losses[-AVERAGED:]),
         "before": before,
-        "after": outputs_of(net, few),
+        "after": outputs_of(form.net, few),
     }
 
 

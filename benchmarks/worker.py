@@ -73,13 +73,13 @@ def _serve(form: str, section: str, batch_size: int, threads: str) -> None:
     # Before gluonbook, which would choose the number of threads.
     mx = importlib.import_module("mxnet")
     from gluonbook.fashion_mnist import fashion_mnist
-    from gluonbook.form import GluonForm
+    from gluonbook.form import IMPERATIVE, GluonForm
     from gluonbook.recipes import RECIPES
 
     recipe = RECIPES[section]
     lr = recipe.lr / 100
     if form.startswith("Gluon"):
-        side = GluonForm(form, section, "pytorch", lr)
+        side = GluonForm(recipe, "pytorch", lr=lr, hybridize=form != IMPERATIVE)
     else:  # in a process without PyTorch, whose threads slow MXNet's shortest steps
         from gluonbook.pytorch.speed import TorchForm
         import torch

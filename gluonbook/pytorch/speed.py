@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from ..fashion_mnist import ImageBatches
-from ..form import HYBRIDIZED, GluonForm
+from ..form import HYBRIDIZED, IMPERATIVE, GluonForm
 from ..recipes import RECIPES
 from ..timing import interleaved, median
 from .compare import torch_net
@@ -81,7 +81,7 @@ def form_of(form: str, section: str, edition: str, lr: float) -> GluonForm | Tor
     """The form of that name; `edition` is the text that the Gluon net follows."""
     if form in FORMS[1:]:
         return TorchForm(form, section, lr)
-    return GluonForm(form, section, edition, lr)
+    return GluonForm(RECIPES[section], edition, lr=lr, hybridize=form != IMPERATIVE)
 
 
 def _endless(batches: ImageBatches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
