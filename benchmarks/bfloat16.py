@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from pathlib import Path
 from statistics import mean, median
 import subprocess
 import sys
@@ -169,14 +168,10 @@ def picture_of(rows: list[dict]) -> Figure:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument(
-        "--sections", nargs="+", choices=list(RECIPES), default=list(RECIPES), metavar="SECTION"
-    )
+    options = results.parser(__doc__, sections=True)
     options.add_argument("--steps", type=int, default=60)
     options.add_argument("--lenet-steps", type=int, default=1000, help="LeNet learns late")
     options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--out", type=Path, default=results.RESULTS, help="for the results")
     options.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
     options = options.parse_args()
     if options.serve:

@@ -33,7 +33,7 @@ def epoch(batches, num_batches: int) -> None:
 
 
 def main() -> None:
-    options = results.parser(__doc__)
+    options = results.parser(__doc__, rounds=5)
     options.add_argument("--images", type=int, default=5120, help="images in one measurement")
     options = options.parse_args()
     num_batches = options.images // BATCH_SIZE

@@ -40,18 +40,20 @@ def mib(number: int | None) -> str:
     return "—" if number is None else f"{number / MIB:,.0f}"
 
 
-def picture_of(by_batch: list[dict], by_size: list[dict]) -> Figure:
+def picture_of(rows: list[dict]) -> Figure:
+    by_batch = [row for row in rows if row["image_size"] == RECIPES[row["section"]].size]
+    by_size = [row for row in rows if row["batch_size"] == SIZES_BATCH and row["section"] in SIZES]
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for axes, rows, name in ((left, by_batch, "batch_size"), (right, by_size, "image_size")):
-        for section in dict.fromkeys(row["section"] for row in rows):
-            chosen = [row for row in rows if row["section"] == section and row["peak"][OURS]]
+    for axes, shown, name in ((left, by_batch, "batch_size"), (right, by_size, "image_size")):
+        for section in dict.fromkeys(row["section"] for row in shown):
+            chosen = [row for row in shown if row["section"] == section and row["peak"][OURS]]
             x = [row[name] for row in chosen]
             [line] = axes.plot(x, [row["peak"][OURS] / MIB for row in chosen], "o-", label=section)
             axes.plot(x, [row["planned"] / MIB for row in chosen], ":", color=line.get_color())
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-        axes.set_xticks(sorted({row[name] for row in rows}))
+        axes.set_xticks(sorted({row[name] for row in shown}))
         axes.get_xaxis().set_major_formatter("{x:.0f}")
         axes.set_ylabel("MiB")
         axes.grid(alpha=0.3)
@@ -64,14 +66,12 @@ def picture_of(by_batch: list[dict], by_size: list[dict]) -> Figure:
 
 def main() -> None:
     options = results.parser(__doc__).parse_args()
-    by_batch = [
-        measure(section, batch_size, recipe.size)
-        for section, recipe in RECIPES.items()
-        for batch_size in sorted({*BATCH_SIZES, recipe.batch_size})
-    ]
-    by_size = [
-        measure(section, SIZES_BATCH, size) for section, sizes in SIZES.items() for size in sizes
-    ]
+    rows = []
+    for section, recipe in RECIPES.items():
+        batches = {(recipe.size, batch_size) for batch_size in (*BATCH_SIZES, recipe.batch_size)}
+        sizes = {(size, SIZES_BATCH) for size in SIZES.get(section, ())}
+        for size, batch_size in sorted(batches | sizes):
+            rows.append(measure(section, batch_size, size))
     header = ["section", "batch", "image", "gluonbook, peak", "PyTorch, peak", "planned by MXNet"]
     table = results.markdown(
         header,
@@ -83,18 +83,11 @@ def main() -> None:
                 *(mib(row["peak"][form]) for form in COMPARED),
                 mib(row["planned"]),
             ]
-            for row in by_batch + by_size
+            for row in rows
         ],
     )
     title = "Memory of a training, MiB, above what the process has before it builds the net"
-    results.write(
-        "memory",
-        options.out,
-        title,
-        table,
-        by_batch + by_size,
-        picture_of(by_batch, by_size),
-    )
+    results.write("memory", options.out, title, table, rows, picture_of(rows))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,8 @@ are a little slower than those of training.py.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-from pathlib import Path
 import re
 import sys
 import time
@@ -69,14 +67,8 @@ def milliseconds(form: GluonForm, work: str, X, y) -> tuple[dict[str, float], fl
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument(
-        "--sections", nargs="+", choices=list(RECIPES), default=list(RECIPES), metavar="SECTION"
-    )
+    options = results.parser(__doc__, sections=True)
     options.add_argument("--batch-size", type=int, help="instead of each recipe's")
-    options.add_argument("--out", type=Path, default=results.RESULTS, help="for the results")
     options = options.parse_args()
     profiler.set_config(
         profile_imperative=True,

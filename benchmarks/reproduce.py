@@ -7,7 +7,6 @@ all that is there.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 from pathlib import Path
@@ -169,15 +168,12 @@ def picture_of(runs: list[dict]) -> Figure:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = results.parser(__doc__)
     options.add_argument("sections", nargs="*", choices=[*RECIPES, []], metavar="SECTION")
     options.add_argument("--recipe", default="book", choices=("book", "stable"))
     options.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N")
     options.add_argument("--minutes", type=float, help="for each training, then save and stop")
     options.add_argument("--runs", type=Path, default=Path("runs/reproduce"))
-    options.add_argument("--out", type=Path, default=results.RESULTS, help="for the results")
     options = options.parse_args()
     for section in options.sections:
         for seed in options.seeds:

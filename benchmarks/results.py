@@ -13,6 +13,7 @@ from typing import Callable
 
 import gluonbook as gb
 from gluonbook import machine
+from gluonbook.recipes import RECIPES
 from matplotlib.figure import Figure
 import mxnet as mx
 import numpy as np
@@ -20,12 +21,26 @@ import numpy as np
 RESULTS = Path(__file__).parents[1] / "results"
 
 
-def parser(description: str, rounds: int = 5) -> argparse.ArgumentParser:
-    """Options that every benchmark has."""
-    options = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    options.add_argument("--rounds", type=int, default=rounds, help="interleaved rounds")
+class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Tells each option's default, and leaves the paragraphs of the description as they are."""
+
+
+def parser(
+    description: str, *, rounds: int | None = None, sections: bool = False
+) -> argparse.ArgumentParser:
+    """Options that benchmarks share; `rounds` is the default of ``--rounds``, for those timed."""
+    options = argparse.ArgumentParser(description=description, formatter_class=Help)
+    if sections:
+        options.add_argument(
+            "--sections",
+            nargs="+",
+            choices=list(RECIPES),
+            default=list(RECIPES),
+            metavar="SECTION",
+            help="which to measure",
+        )
+    if rounds is not None:
+        options.add_argument("--rounds", type=int, default=rounds, help="interleaved rounds")
     options.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     return options
 

@@ -5,7 +5,6 @@ With the default numbers it takes about an hour on two cores.
 
 from __future__ import annotations
 
-import argparse
 from concurrent.futures import ThreadPoolExecutor
 import functools
 import http.server
@@ -214,9 +213,7 @@ def cost(rounds: int, work: Path) -> dict:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    options = results.parser(__doc__)
     options.add_argument("--kills", type=int, default=200, help="over three sections")
     options.add_argument("--inputs", type=int, default=20_000, help="over all readers")
     options.add_argument("--rounds", type=int, default=5, help="of the rest")
@@ -224,7 +221,6 @@ def main() -> None:
     options.add_argument(
         "--longest", type=float, default=9, metavar="SECONDS", help="a process lives until its kill"
     )
-    options.add_argument("--out", type=Path, default=results.RESULTS, help="for the results")
     options = options.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)

@@ -6,9 +6,7 @@ loss of each batch, and of each convolution the scale of its output and the shar
 
 from __future__ import annotations
 
-import argparse
 import math
-from pathlib import Path
 from statistics import mean
 import sys
 import time
@@ -118,16 +116,13 @@ def picture_of(rows: list[dict]) -> Figure:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = results.parser(__doc__)
     options.add_argument("--section", default="nin", choices=list(STABLE), metavar="SECTION")
     options.add_argument("--images", type=int, default=6400, help="in each training")
     options.add_argument(
         "--seeds", type=int, nargs="+", default=list(range(1, 11)), help="of the stable recipe"
     )
     options.add_argument("--few", type=int, default=1, help="how many of them for the others")
-    options.add_argument("--out", type=Path, default=results.RESULTS, help="for the results")
     options = options.parse_args()
     recipes = recipes_of(options.section)
     variants = {name: change(recipes["book"]) for name, change in CHANGES.items()}

@@ -107,10 +107,7 @@ def picture_of(rows: list[dict]) -> Figure:
 
 
 def main(work: str, name: str, title: str, forms: list[str]) -> None:
-    options = results.parser(title)
-    options.add_argument(
-        "--sections", nargs="+", choices=list(RECIPES), default=list(RECIPES), metavar="SECTION"
-    )
+    options = results.parser(title, rounds=5, sections=True)
     options.add_argument("--batch-size", type=int, help="instead of each recipe's")
     options.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options = options.parse_args()

@@ -67,7 +67,7 @@ def test_the_printed_epochs_are_those_of_the_recorded_run(text):
 @pytest.mark.parametrize(
     "name",
     ["loading.md", "compare.md", "soak.md", "training.md", "inference.md", "reproduce.md"]
-    + ["stability.md", "bfloat16.md"],
+    + ["stability.md", "bfloat16.md", "memory.md"],
 )
 def test_the_tables_are_the_measured_ones(text, name):
     measured = (ROOT / "results" / name).read_text(encoding="utf-8")
