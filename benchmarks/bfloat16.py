@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from statistics import mean, median
-import subprocess
 import sys
 import time
 
+from child import Child
 from gluonbook.machine import instruction_sets
 from gluonbook.precision import init_amp
 from gluonbook.recipes import RECIPES, recipes_of
 from matplotlib.figure import Figure
+from stability import AVERAGED, LEFT
 
 import results
 
 FLOAT32, BFLOAT16 = PRECISIONS = ("float32", "bfloat16")
-#: The losses of the last steps are averaged and compared; how far they may lie apart.
-AVERAGED, TOLERANCE = 10, 0.1
-#: While the loss is above this, both stay at that of guessing, and agree for that alone.
-LEARNED = 0.95 * math.log(10)
+#: How far the losses of the last steps may lie apart.
+TOLERANCE = 0.1
 #: A gain below this is not worth the digits.
 LEAST_GAIN = 1.05
 TEST_IMAGES = 1000
@@ -61,39 +59,14 @@ def serve(precision: str, section: str, steps: int, seed: int) -> None:
         print(json.dumps([float(losses.mean().asscalar()), seconds]), flush=True)
 
 
-class Training:
-    """A training in a process of its own, which takes a step when told to."""
-
-    def __init__(self, precision: str, section: str, steps: int, seed: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", precision, section, str(steps), str(seed)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def ask(self, what: str):
-        """The answer, or the reason why there is none as an exception."""
-        try:
-            print(what, file=self._process.stdin, flush=True)
-            return json.loads(self._process.stdout.readline())
-        except (OSError, ValueError) as error:
-            code = self._process.wait()
-            reason = self._process.stderr.read().strip().splitlines() or [f"exit code {code}"]
-            raise RuntimeError(reason[-1]) from error
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
 def soak(section: str, steps: int, seed: int) -> dict:
     """Losses, seconds and test accuracy of both precisions, or the fault of the second."""
     batch_size = RECIPES[section].batch_size
     row: dict = {"section": section, "steps": steps, "batch_size": batch_size, "fault": None}
     row["recipe"] = list(recipes_of(section))[-1]
-    trainings = {name: Training(name, section, steps, seed) for name in PRECISIONS}
+    trainings = {
+        name: Child(__file__, "--serve", name, section, steps, seed) for name in PRECISIONS
+    }
     measured: dict[str, list] = {name: [] for name in PRECISIONS}
     try:
         for _ in range(steps):
@@ -122,7 +95,7 @@ def verdict(row: dict) -> str | None:
     """Why bfloat16 is to be refused, or None."""
     if row["fault"] is not None:
         return f"it stopped after {len(row['losses'][BFLOAT16])} steps: {row['fault']}"
-    if last(row, FLOAT32) > LEARNED:
+    if last(row, FLOAT32) > LEFT:  # at the loss of guessing any two agree
         return f"{row['steps']} steps were too few for the loss to leave ln 10 in either precision"
     apart = abs(last(row, BFLOAT16) / last(row, FLOAT32) - 1)
     if not apart < TOLERANCE:

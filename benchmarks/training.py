@@ -29,14 +29,14 @@ def measure(work: str, forms: list[str], section: str, batch_size: int, rounds: 
         threads = None if form == IMPERATIVE else physical_cores()
         worker = Worker(form, section, batch_size, threads)
         try:
-            worker.seconds(work)
+            worker.ask(work)
             workers[form] = worker
         except RuntimeError as error:
             faults[form] = str(error)
             worker.close()
-    sides = {form: partial(worker.seconds, work) for form, worker in workers.items()}
+    sides = {form: partial(worker.ask, work) for form, worker in workers.items()}
     if work == "train":
-        sides[LOADING] = partial(workers[OURS].seconds, "load")
+        sides[LOADING] = partial(workers[OURS].ask, "load")
     seconds = interleaved(sides, rounds)
     loading = seconds.pop(LOADING, None)
     for worker in workers.values():

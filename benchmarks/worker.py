@@ -8,10 +8,11 @@ from __future__ import annotations
 from functools import partial
 import importlib
 import os
-import subprocess
 import sys
 import time
 from typing import Callable, Iterator
+
+from child import Child
 
 #: A measurement repeats its work until this much time has passed.
 LEAST_SECONDS = 1.0
@@ -19,8 +20,11 @@ LEAST_SECONDS = 1.0
 LOADED = 5120
 
 
-class Worker:
-    """A process that trains or infers with one form of a section's net on one batch."""
+class Worker(Child):
+    """A process that trains or infers with one form of a section's net on one batch.
+
+    Asked ``"train"``, ``"infer"`` or ``"load"``, it answers with the seconds that one batch takes.
+    """
 
     def __init__(self, form: str, section: str, batch_size: int, threads: int | None = None):
         """`threads` None leaves MXNet what it takes by itself: of threads, and for copies."""
@@ -29,29 +33,7 @@ class Worker:
             environment["OMP_NUM_THREADS"] = str(threads)
         else:
             environment["MXNET_CPU_PARALLEL_SIZE"] = "200000"
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, form, section, str(batch_size), str(threads or "")],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def seconds(self, work: str) -> float:
-        """Seconds that one batch of ``"train"``, ``"infer"`` or ``"load"`` takes."""
-        try:
-            print(work, file=self._process.stdin, flush=True)
-            return float(self._process.stdout.readline())
-        except (OSError, ValueError) as error:
-            reason = self._process.stderr.read().strip().splitlines() or ["it ended"]
-            raise RuntimeError(f"{' '.join(self._process.args[2:5])}: {reason[-1]}") from error
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.stderr.close()
-        self._process.wait()
+        super().__init__(__file__, form, section, batch_size, threads or "", env=environment)
 
 
 def _endless(batch_size: int, size: int) -> Iterator[list]:
