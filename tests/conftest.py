@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+import signal
 import subprocess
 import sys
 
@@ -22,6 +23,21 @@ NO_MIRROR = "http://127.0.0.1:9"
 def _seeded():
     np.random.seed(1)
     mx.random.seed(1)
+
+
+@pytest.fixture
+def terminal_signals():
+    """Signals that act as in a terminal, even if pytest runs in the background or by nohup."""
+    before = {
+        signum: signal.signal(signum, action)
+        for signum, action in (
+            (signal.SIGINT, signal.default_int_handler),
+            (signal.SIGHUP, signal.SIG_DFL),
+        )
+    }
+    yield
+    for signum, action in before.items():
+        signal.signal(signum, action)
 
 
 @pytest.fixture(scope="session")

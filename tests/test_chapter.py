@@ -23,6 +23,8 @@ import pytest
 
 from .conftest import CHAPTERS, NO_MIRROR, run_script
 
+pytestmark = pytest.mark.usefixtures("terminal_signals")
+
 
 @pytest.fixture(autouse=True)
 def _keep_excepthook(monkeypatch):

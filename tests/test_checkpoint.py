@@ -26,6 +26,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+pytestmark = pytest.mark.usefixtures("terminal_signals")
+
 EPOCHS, BATCHES = 3, 5
 
 

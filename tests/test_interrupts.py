@@ -11,6 +11,8 @@ import threading
 from gluonbook.interrupts import Interrupted, requests
 import pytest
 
+pytestmark = pytest.mark.usefixtures("terminal_signals")
+
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_is_a_request(signum, capfd):
