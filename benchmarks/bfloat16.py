@@ -95,8 +95,10 @@ def verdict(row: dict) -> str | None:
     """Why bfloat16 is to be refused, or None."""
     if row["fault"] is not None:
         return f"it stopped after {len(row['losses'][BFLOAT16])} steps: {row['fault']}"
-    if last(row, FLOAT32) > LEFT:  # at the loss of guessing any two agree
-        return f"{row['steps']} steps were too few for the loss to leave ln 10 in either precision"
+    left = [last(row, name) < LEFT for name in PRECISIONS]
+    if not all(left):  # at the loss of guessing any two agree
+        where = "both precisions" if any(left) else "either precision"
+        return f"{row['steps']} steps were too few for the loss to leave ln 10 in {where}"
     apart = abs(last(row, BFLOAT16) / last(row, FLOAT32) - 1)
     if not apart < TOLERANCE:
         return f"after {row['steps']} steps its loss is {apart:.0%} away from float32's"
