@@ -38,5 +38,5 @@ class Child:
             raise RuntimeError(reason[-1]) from error
 
     def close(self) -> None:
-        self._process.kill()
+        """End its questions, and wait until it and what it started are done."""
         self._process.communicate()
