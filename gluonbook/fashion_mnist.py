@@ -451,7 +451,7 @@ class ImageBatches:
         return resize(pixels, self.size) if self._resize_batches else pixels
 
     def _load(self, indices: np.ndarray, ctx: mx.Context) -> tuple[nd.NDArray, nd.NDArray]:
-        y = nd.array(self._labels[indices], dtype=np.int32, ctx=ctx)
+        y = nd.from_numpy(self._labels[indices]).as_in_context(ctx)
         pixels = self._pixels(indices)
         if ctx.device_type == "gpu":
             return nd.array(pixels, dtype=np.uint8, ctx=ctx).astype(np.float32) / 255, y
