@@ -1,11 +1,13 @@
 """Training in bfloat16 (AMP) beside float32: same first weights, same batches, step by step.
 
-Each precision has a process of its own, so that a crash is a result; the two take turns.
+Each precision has a process of its own, so that a crash is a result; the two take turns, until
+both losses have left ln 10 and `--steps` steps more.
 """
 
 from __future__ import annotations
 
 import argparse
+from itertools import count
 import json
 from statistics import mean, median
 import sys
@@ -28,7 +30,7 @@ LEAST_GAIN = 1.05
 TEST_IMAGES = 1000
 
 
-def serve(precision: str, section: str, steps: int, seed: int) -> None:
+def serve(precision: str, section: str, seed: int) -> None:
     """In a process of its own: one training step for each line, then the test accuracy."""
     from gluonbook import evaluate_accuracy
     from gluonbook.fashion_mnist import ImageBatches, fashion_mnist
@@ -42,12 +44,11 @@ def serve(precision: str, section: str, steps: int, seed: int) -> None:
     mx.random.seed(seed)
     np.random.seed(seed)
     data = fashion_mnist()
-    limit = steps * recipe.batch_size
-    batches, _ = data.batches(recipe.batch_size, recipe.size, limit=min(limit, 60_000), seed=seed)
+    batches, _ = data.batches(recipe.batch_size, recipe.size, seed=seed)
     few = (data.test.images[:TEST_IMAGES], data.test.labels[:TEST_IMAGES])
     test = ImageBatches(*few, recipe.batch_size, size=recipe.size)
     form = GluonForm(recipe)
-    stream = (batch for _ in range(steps) for batch in batches.arrays())
+    stream = (batch for _ in count() for batch in batches.arrays())
     for line in sys.stdin:
         if line.strip() == "test":
             print(evaluate_accuracy(test, form.net), flush=True)
@@ -59,47 +60,54 @@ def serve(precision: str, section: str, steps: int, seed: int) -> None:
         print(json.dumps([float(losses.mean().asscalar()), seconds]), flush=True)
 
 
-def soak(section: str, steps: int, seed: int) -> dict:
-    """Losses, seconds and test accuracy of both precisions, or the fault of the second."""
+def soak(section: str, steps: int, most: int, seed: int) -> dict:
+    """Losses, seconds and test accuracy of both precisions, or the fault of the second.
+
+    At the loss of guessing any two agree, so `steps` begin where both have left it. A section
+    that has not done so is given up after `most`.
+    """
     batch_size = RECIPES[section].batch_size
-    row: dict = {"section": section, "steps": steps, "batch_size": batch_size, "fault": None}
+    row: dict = {"section": section, "batch_size": batch_size, "fault": None}
     row["recipe"] = list(recipes_of(section))[-1]
-    trainings = {
-        name: Child(__file__, "--serve", name, section, steps, seed) for name in PRECISIONS
-    }
-    measured: dict[str, list] = {name: [] for name in PRECISIONS}
+    trainings = {name: Child(__file__, "--serve", name, section, seed) for name in PRECISIONS}
+    losses: dict[str, list[float]] = {name: [] for name in PRECISIONS}
+    seconds: dict[str, list[float]] = {name: [] for name in PRECISIONS}
+    row["losses"] = losses
+    row["left"] = None
     try:
-        for _ in range(steps):
+        for step in range(1, most + 1):
             for name, training in trainings.items():
-                measured[name].append(training.ask("step"))
+                loss, took = training.ask("step")
+                losses[name].append(loss)
+                seconds[name].append(took)
+            if row["left"] is None and step >= AVERAGED and max(map(last, losses.values())) < LEFT:
+                row["left"] = step
+            if row["left"] is not None and step == row["left"] + steps:
+                break
         row["test_acc"] = {name: training.ask("test") for name, training in trainings.items()}
     except RuntimeError as error:
         row["fault"] = str(error)
     for training in trainings.values():
         training.close()
-    row["losses"] = {name: [loss for loss, _ in pairs] for name, pairs in measured.items()}
+    row["steps"] = len(losses[BFLOAT16])
     row["images_per_second"] = {
-        name: batch_size / median(seconds for _, seconds in pairs[1:])
-        for name, pairs in measured.items()
-        if len(pairs) > 1
+        name: batch_size / median(taken[1:]) for name, taken in seconds.items() if len(taken) > 1
     }
     row["verdict"] = verdict(row)
     return row
 
 
-def last(row: dict, precision: str) -> float:
-    return mean(row["losses"][precision][-AVERAGED:])
+def last(losses: list[float]) -> float:
+    return mean(losses[-AVERAGED:])
 
 
 def verdict(row: dict) -> str | None:
     """Why bfloat16 is to be refused, or None."""
     if row["fault"] is not None:
-        return f"it stopped after {len(row['losses'][BFLOAT16])} steps: {row['fault']}"
-    left = [last(row, name) < LEFT for name in PRECISIONS]
-    if not all(left):  # at the loss of guessing any two agree
-        where = "both precisions" if any(left) else "either precision"
-        return f"{row['steps']} steps were too few for the loss to leave ln 10 in {where}"
-    apart = abs(last(row, BFLOAT16) / last(row, FLOAT32) - 1)
+        return f"it stopped after {row['steps']} steps: {row['fault']}"
+    if row["left"] is None:
+        return f"{row['steps']} steps were too few for the loss to leave ln 10 in both precisions"
+    apart = abs(last(row["losses"][BFLOAT16]) / last(row["losses"][FLOAT32]) - 1)
     if not apart < TOLERANCE:
         return f"after {row['steps']} steps its loss is {apart:.0%} away from float32's"
     gain = row["images_per_second"][BFLOAT16] / row["images_per_second"][FLOAT32]
@@ -110,22 +118,20 @@ def table_of(rows: list[dict]) -> str:
     lines = []
     for row in rows:
         rates = row["images_per_second"]
-        lines.append([RECIPES[row["section"]].title, str(row["steps"])])
+        lines.append([RECIPES[row["section"]].title, str(row["left"] or "—"), str(row["steps"])])
         if row["fault"] is None:
             lines[-1] += [
                 *(f"{rates[name]:,.0f}" for name in PRECISIONS),
                 f"{rates[BFLOAT16] / rates[FLOAT32]:.2f}",
-                *(f"{last(row, name):.3f}" for name in PRECISIONS),
+                *(f"{last(row['losses'][name]):.3f}" for name in PRECISIONS),
                 *(f"{row['test_acc'][name]:.3f}" for name in PRECISIONS),
             ]
         else:
             lines[-1] += ["—"] * 7
         lines[-1].append(f"refused: {row['verdict']}" if row["verdict"] else "allowed")
-    return results.markdown(
-        ["section", "steps", "float32, images/s", "bfloat16", "÷", "loss, float32", "bfloat16"]
-        + ["test acc, float32", "bfloat16", "`--amp`"],
-        lines,
-    )
+    header = ["section", "left ln 10", "steps", "float32, images/s", "bfloat16", "÷"]
+    header += ["loss, float32", "bfloat16", "test acc, float32", "bfloat16", "`--amp`"]
+    return results.markdown(header, lines)
 
 
 def picture_of(rows: list[dict]) -> Figure:
@@ -144,19 +150,18 @@ def picture_of(rows: list[dict]) -> Figure:
 
 def main() -> None:
     options = results.parser(__doc__, sections=True)
-    options.add_argument("--steps", type=int, default=60)
-    options.add_argument("--lenet-steps", type=int, default=1000, help="LeNet learns late")
+    options.add_argument("--steps", type=int, default=100, help="after both have left ln 10")
+    options.add_argument("--most", type=int, default=1000, help="steps in all")
     options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
+    options.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     options = options.parse_args()
     if options.serve:
-        precision, section, steps, seed = options.serve
-        serve(precision, section, int(steps), int(seed))
+        precision, section, seed = options.serve
+        serve(precision, section, int(seed))
         return
     rows = []
     for section in options.sections:
-        steps = options.lenet_steps if section == "lenet" else options.steps
-        rows.append(soak(section, steps, options.seed))
+        rows.append(soak(section, options.steps, options.most, options.seed))
         print(section, rows[-1]["images_per_second"], rows[-1]["verdict"], file=sys.stderr)
     title = f"Training in bfloat16 and in float32, with {', '.join(instruction_sets())}"
     results.write("bfloat16", options.out, title, table_of(rows), rows, picture_of(rows))

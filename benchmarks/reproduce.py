@@ -46,18 +46,33 @@ PUBLISHED = {
 }
 
 
-def name_of(section: str, recipe: str, seed: int) -> str:
-    return f"{section}{'' if recipe == 'book' else f'-{recipe}'}-seed{seed}"
+class Training(NamedTuple):
+    """A section, and how it is trained; beside the seed, what its script is told."""
+
+    section: str
+    recipe: str
+    amp: bool
+
+    @property
+    def options(self) -> list[str]:
+        """What departs from the book."""
+        recipe = [] if self.recipe == "book" else ["--recipe", self.recipe]
+        return recipe + ["--amp"] * self.amp
+
+    def name(self, seed: int) -> str:
+        words = [option.lstrip("-") for option in self.options if option != "--recipe"]
+        return "-".join([self.section, *words, f"seed{seed}"])
 
 
-def train(section: str, recipe: str, seed: int, runs: Path, minutes: float | None) -> Path | None:
+def train(training: Training, seed: int, runs: Path, minutes: float | None) -> Path | None:
     """Begin the run, or go on with it; its folder once it has ended, else None."""
-    parent = runs / name_of(section, recipe, seed)
+    section = training.section
+    parent = runs / training.name(seed)
     folders = sorted(
         path for path in parent.glob(f"{section}-*") if (path / "config.json").exists()
     )
     where = ["--resume", str(folders[0])] if folders else ["--out", str(parent)]
-    script = [sys.executable, str(CHAPTERS / f"{section}.py"), "--recipe", recipe]
+    script = [sys.executable, str(CHAPTERS / f"{section}.py"), *training.options]
     process = subprocess.Popen([*script, *where, "--seed", str(seed), "--save-every", "50"])
     try:
         code = process.wait(None if minutes is None else 60 * minutes)
@@ -97,25 +112,31 @@ def read(kept: Path) -> list[dict]:
             {
                 "section": config["section"],
                 "recipe": options.get("recipe", "book"),
+                "amp": options.get("amp", False),
                 "seed": options["seed"],
                 "epochs": epochs,
                 "config": config,
             }
         )
     order = list(RECIPES)
-    return sorted(runs, key=lambda run: (order.index(run["section"]), run["recipe"], run["seed"]))
+    return sorted(runs, key=lambda run: (order.index(run["section"]), _how(run), run["seed"]))
+
+
+def _how(run: dict) -> Training:
+    return Training(run["section"], run["recipe"], run["amp"])
 
 
 def table_of(runs: list[dict]) -> str:
     """The last epoch of each section over its seeds, beside the published one."""
     lines = []
-    for section, recipe in dict.fromkeys((run["section"], run["recipe"]) for run in runs):
-        chosen = [run for run in runs if (run["section"], run["recipe"]) == (section, recipe)]
+    for training in dict.fromkeys(map(_how, runs)):
+        chosen = [run for run in runs if _how(run) == training]
         last = [run["epochs"][-1] for run in chosen]
-        published = PUBLISHED[section]
+        published = PUBLISHED[training.section]
+        title, how = RECIPES[training.section].title, " ".join(training.options)
         lines.append(
             [
-                RECIPES[section].title + ("" if recipe == "book" else f", `--recipe {recipe}`"),
+                f"{title}, `{how}`" if how else title,
                 f"{last[0]['epoch']:.0f}",
                 ", ".join(str(run["seed"]) for run in chosen),
                 *(
@@ -152,9 +173,9 @@ def picture_of(runs: list[dict]) -> Figure:
         axes.plot(
             x,
             y,
-            "o-" if run["recipe"] == "book" else "s--",
+            "s--" if _how(run).options else "o-",
             color=colors[run["section"]],
-            label=run["section"] + ("" if run["recipe"] == "book" else f", {run['recipe']}"),
+            label=" ".join([run["section"], *_how(run).options]),
         )
     for section in {run["section"] for run in runs}:
         axes.axhline(PUBLISHED[section].test_acc, color=colors[section], linestyle=":", linewidth=1)
@@ -171,16 +192,17 @@ def main() -> None:
     options = results.parser(__doc__)
     options.add_argument("sections", nargs="*", choices=[*RECIPES, []], metavar="SECTION")
     options.add_argument("--recipe", default="book", choices=("book", "stable"))
+    options.add_argument("--amp", action="store_true", help="in bfloat16")
     options.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N")
     options.add_argument("--minutes", type=float, help="for each training, then save and stop")
     options.add_argument("--runs", type=Path, default=Path("runs/reproduce"))
     options = options.parse_args()
     for section in options.sections:
+        training = Training(section, options.recipe, options.amp)
         for seed in options.seeds:
-            folder = train(section, options.recipe, seed, options.runs, options.minutes)
+            folder = train(training, seed, options.runs, options.minutes)
             if folder is not None:
-                name = name_of(section, options.recipe, seed)
-                keep(folder, name, options.out / "reproduce")
+                keep(folder, training.name(seed), options.out / "reproduce")
     runs = read(options.out / "reproduce")
     if runs:
         title = "Whole trainings on Fashion-MNIST, as the book does them"
