@@ -80,8 +80,12 @@ def train(training: Training, seed: int, runs: Path, minutes: float | None) -> P
         process.terminate()
         code = process.wait(HOW_TO_STOP_S)
     except KeyboardInterrupt:
-        process.terminate()
-        process.wait(HOW_TO_STOP_S)
+        # The terminal has told the script too, and a second signal would end it unsaved.
+        try:
+            process.wait(HOW_TO_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            process.wait(HOW_TO_STOP_S)
         sys.exit("interrupted; the same command goes on")
     if code not in (0, 130, 143):
         sys.exit(f"{section}, seed {seed}: the script ended with exit code {code}")
@@ -163,6 +167,15 @@ def _spread(values: list[float], digits: int) -> str:
     return text if len(values) == 1 else f"{text} ± {stdev(values):.{digits}f}"
 
 
+def commands_of(runs: list[dict]) -> list[list[str]]:
+    """What makes each line of the table."""
+    return [
+        [training.section, *training.options, "--seeds"]
+        + [str(run["seed"]) for run in runs if _how(run) == training]
+        for training in dict.fromkeys(map(_how, runs))
+    ]
+
+
 def picture_of(runs: list[dict]) -> Figure:
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -206,7 +219,10 @@ def main() -> None:
     runs = read(options.out / "reproduce")
     if runs:
         title = "Whole trainings on Fashion-MNIST, as the book does them"
-        results.write("reproduce", options.out, title, table_of(runs), runs, picture_of(runs))
+        results.write(
+            *("reproduce", options.out, title, table_of(runs), runs, picture_of(runs)),
+            commands=commands_of(runs),
+        )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import shlex
 import sys
 import time
-from typing import Callable
+from typing import Callable, Sequence
 
 import gluonbook as gb
 from gluonbook import machine
@@ -67,10 +67,17 @@ def write(
     table: str,
     rows: list[dict],
     figure: Figure | None = None,
+    commands: Sequence[Sequence[str]] = (),
 ) -> None:
-    """Print the table; write ``<name>.md``, ``<name>.json`` and, if there is one, the figure."""
+    """Print the table; write ``<name>.md``, ``<name>.json`` and, if there is one, the figure.
+
+    `commands` are the arguments of each call that made a part of it, by default those of this one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    command = shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]])
+    command = "; ".join(
+        shlex.join(["python", f"benchmarks/{name}.py", *arguments])
+        for arguments in commands or [sys.argv[1:]]
+    )
     where = machine.describe()
     text = (
         f"# {title}\n\n{table}\n"
