@@ -13,7 +13,7 @@ from statistics import mean, median
 import sys
 import time
 
-from child import Child
+from gluonbook.child import Child
 from gluonbook.machine import instruction_sets
 from gluonbook.precision import init_amp
 from gluonbook.recipes import RECIPES, recipes_of
@@ -61,7 +61,7 @@ def serve(precision: str, section: str, seed: int) -> None:
 
 
 def soak(section: str, steps: int, most: int, seed: int) -> dict:
-    """Losses, seconds and test accuracy of both precisions, or the fault of the second.
+    """Losses, seconds and test accuracy of both precisions, or the fault of one.
 
     At the loss of guessing any two agree, so `steps` begin where both have left it. A section
     that has not done so is given up after `most`.
@@ -104,7 +104,7 @@ def last(losses: list[float]) -> float:
 def verdict(row: dict) -> str | None:
     """Why bfloat16 is to be refused, or None."""
     if row["fault"] is not None:
-        return f"it stopped after {row['steps']} steps: {row['fault']}"
+        return f"its soak stopped after {row['steps']} steps: {row['fault']}"
     if row["left"] is None:
         return f"{row['steps']} steps were too few for the loss to leave ln 10 in both precisions"
     apart = abs(last(row["losses"][BFLOAT16]) / last(row["losses"][FLOAT32]) - 1)
@@ -140,8 +140,9 @@ def picture_of(rows: list[dict]) -> Figure:
     for i, row in enumerate(rows):
         for name, style in zip(PRECISIONS, ("-", ":")):
             label = row["section"] if name == FLOAT32 else None
-            share = [j / row["steps"] for j in range(len(row["losses"][name]))]
-            axes.plot(share, row["losses"][name], style, color=f"C{i}", label=label, linewidth=1)
+            losses = row["losses"][name]
+            share = [j / len(losses) for j in range(len(losses))]
+            axes.plot(share, losses, style, color=f"C{i}", label=label, linewidth=1)
     axes.set_xlabel("share of the steps (dotted: bfloat16)")
     axes.set_ylabel("loss")
     axes.legend(fontsize="small", ncols=2)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from gluonbook.pytorch.speed import FORMS, peak_memory
+from gluonbook.form import HYBRIDIZED
+from gluonbook.pytorch.speed import AS_WRITTEN, peak_memory
 from gluonbook.recipes import RECIPES
 from gluonbook.summary import planned_memory
 from matplotlib.figure import Figure
@@ -12,8 +13,8 @@ from matplotlib.figure import Figure
 import results
 
 MIB = 2**20
-OURS = FORMS[0]
-COMPARED = FORMS[:2]
+OURS = HYBRIDIZED
+COMPARED = (HYBRIDIZED, AS_WRITTEN)
 BATCH_SIZES = (16, 32, 64)
 #: Sections whose nets take images of any size, and the sizes tried; the book asks for
 #: DenseNet at 96 and 224.

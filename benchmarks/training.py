@@ -3,55 +3,41 @@
 from __future__ import annotations
 
 from functools import partial
+import os
 import sys
 
-from gluonbook.form import IMPERATIVE
-from gluonbook.machine import physical_cores
-from gluonbook.pytorch.speed import FORMS
+from gluonbook.form import AS_THE_BOOK, HYBRIDIZED
+from gluonbook.pytorch.speed import AS_WRITTEN, TORCH_FORMS, workers_of
 from gluonbook.recipes import RECIPES
 from gluonbook.timing import interleaved, median
 from matplotlib.figure import Figure
-from worker import Worker
 
 import results
 
-OURS, AS_WRITTEN = FORMS[0], FORMS[1]
-AS_THE_BOOK = "Gluon, as the book runs it"
+OURS = "gluonbook"
 LOADING = "loading"
-LABELS = {OURS: "gluonbook", IMPERATIVE: AS_THE_BOOK}
 
 
 def measure(work: str, forms: list[str], section: str, batch_size: int, rounds: int) -> dict:
     """Images a second of each form, one figure per round; a form that fails gives its reason."""
-    workers, faults = {}, {}
-    for form in forms:
-        # As the book runs it: operator by operator, on the threads that MXNet takes by itself.
-        threads = None if form == IMPERATIVE else physical_cores()
-        worker = Worker(form, section, batch_size, threads)
-        try:
-            worker.ask(work)
-            workers[form] = worker
-        except RuntimeError as error:
-            faults[form] = str(error)
-            worker.close()
-    sides = {form: partial(worker.ask, work) for form, worker in workers.items()}
-    if work == "train":
-        sides[LOADING] = partial(workers[OURS].ask, "load")
-    seconds = interleaved(sides, rounds)
+    with workers_of(forms, section, "pytorch", batch_size, [work]) as (workers, faults):
+        sides = {form: partial(worker.ask, work) for form, worker in workers.items()}
+        if work == "train" and HYBRIDIZED in workers:
+            sides[LOADING] = partial(workers[HYBRIDIZED].ask, "load")
+        seconds = interleaved(sides, rounds)
     loading = seconds.pop(LOADING, None)
-    for worker in workers.values():
-        worker.close()
+    threads = int(os.environ["OMP_NUM_THREADS"])
     return {
         "section": section,
         "batch_size": batch_size,
         "image_size": RECIPES[section].size,
-        "threads": {form: None if form == IMPERATIVE else physical_cores() for form in forms},
+        "threads": {form: None if form == AS_THE_BOOK else threads for form in forms},
         "images_per_second": {
-            LABELS.get(form, form): [batch_size / value for value in values]
+            OURS if form == HYBRIDIZED else form: [batch_size / value for value in values]
             for form, values in seconds.items()
         },
         "faults": faults,
-        "loading_share": loading and median(loading) / median(seconds[OURS]),
+        "loading_share": loading and median(loading) / median(seconds[HYBRIDIZED]),
     }
 
 
@@ -63,7 +49,8 @@ def rates_of(row: dict) -> dict[str, float]:
 def table_of(rows: list[dict]) -> str:
     """Medians, and gluonbook's ratio to PyTorch as written, its fastest form, and the book's.
 
-    For training, what loading the batch takes besides, as a share of the step.
+    For training, what loading the batch takes besides, as a share of the step. A form that did
+    not run has no figure.
     """
     forms = list(dict.fromkeys(form for row in rows for form in row["images_per_second"]))
     with_book = AS_THE_BOOK in forms
@@ -71,18 +58,18 @@ def table_of(rows: list[dict]) -> str:
     lines = []
     for row in rows:
         rates = rates_of(row)
-        torch_rates = [rate for form, rate in rates.items() if form.startswith("PyTorch")]
-        ratios = [rates[LABELS[OURS]] / rates[AS_WRITTEN], rates[LABELS[OURS]] / max(torch_rates)]
-        if with_book:
-            ratios.append(rates[LABELS[OURS]] / rates[AS_THE_BOOK])
+        rivals: list[list[str]] = [[AS_WRITTEN], list(TORCH_FORMS), *[[AS_THE_BOOK]] * with_book]
+        fastest = [max(rates.get(form, 0.0) for form in rival) for rival in rivals]
+        ours = rates.get(OURS, 0.0)
+        loading = row["loading_share"]
         lines.append(
             [
                 RECIPES[row["section"]].title,
                 str(row["batch_size"]),
                 str(row["image_size"]),
                 *(f"{rates[form]:,.0f}" if form in rates else "—" for form in forms),
-                *(f"{ratio:.2f}" for ratio in ratios),
-                *([f"{row['loading_share']:.2%}"] if with_book else []),
+                *(f"{ours / rate:.2f}" if ours and rate else "—" for rate in fastest),
+                *["—" if loading is None else f"{loading:.2%}"] * with_book,
             ]
         )
     return results.markdown(header + ["÷ as the book runs it", LOADING] * with_book, lines)
@@ -95,7 +82,10 @@ def picture_of(rows: list[dict]) -> Figure:
     forms = list(dict.fromkeys(form for row in rows for form in row["images_per_second"]))
     width = 0.8 / len(forms)
     for i, form in enumerate(forms):
-        shares = [rates_of(row).get(form, 0) / rates_of(row)[AS_WRITTEN] for row in rows]
+        shares = [
+            rates.get(form, 0) / rates[AS_WRITTEN] if AS_WRITTEN in rates else 0.0
+            for rates in map(rates_of, rows)
+        ]
         axes.bar([j + width * i for j in range(len(rows))], shares, width, label=form)
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set_xticks(
@@ -123,4 +113,4 @@ def main(work: str, name: str, title: str, forms: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main("train", "training", "Training in float32", [OURS, IMPERATIVE, *FORMS[1:]])
+    main("train", "training", "Training in float32", [HYBRIDIZED, AS_THE_BOOK, *TORCH_FORMS])

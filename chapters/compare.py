@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+import shlex
 import sys
 
 from gluonbook.chapter import (
@@ -180,7 +181,7 @@ def compare_section(section: str) -> report.Comparison:
         result.speeds = speed.measure(
             section,
             options.edition,
-            batches(options.speed_batch_size),
+            options.speed_batch_size,
             options.rounds,
             compiled=not options.no_compile,
         )
@@ -200,7 +201,8 @@ comparisons = [compare_section(name) for name in (RECIPES if options.all else [o
 
 # %%
 if options.all:
-    table = report.overview(comparisons)
+    command = shlex.join(["python", "chapters/compare.py", *sys.argv[1:]])
+    table = report.overview(comparisons, command)
     print(table)
     Path(options.results).mkdir(parents=True, exist_ok=True)
     (Path(options.results) / "compare.md").write_text(table, encoding="utf-8")

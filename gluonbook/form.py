@@ -1,26 +1,45 @@
-"""A section's net in a form that a benchmark measures: one training step, one inference."""
+"""A section's net in a form that is measured: one training step, one inference.
+
+A `Worker` holds a form in a process of its own, so that each has the threads and the memory it
+would have by itself.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+import itertools
+import json
+import os
+import sys
+import time
+from typing import Any, Callable, Iterator, Protocol
 
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 import numpy as np
+import psutil
 
-from .recipes import Recipe
+from .child import Child
+from .fashion_mnist import ImageBatches
+from .machine import peak_resident
+from .recipes import RECIPES, Recipe
 from .step import inference_of, step_of
 
 HYBRIDIZED = "Gluon, hybridized"
-#: Operator by operator, the loss apart.
-IMPERATIVE = "Gluon, imperative"
+#: Operator by operator, the loss apart, on the threads that MXNet takes by itself.
+AS_THE_BOOK = "Gluon, as the book runs it"
+
+
+class Form(Protocol):
+    """X is float32 (N, 1, H, W), y int32 (N,). Each call returns once all is computed."""
+
+    def train(self, X: np.ndarray, y: np.ndarray) -> object: ...
+
+    def infer(self, X: np.ndarray, y: np.ndarray) -> object: ...
 
 
 class GluonForm:
-    """A Gluon net that trains by its recipe and infers, on NumPy batches.
-
-    X is float32 (N, 1, H, W), y int32 (N,). Each call returns once all is computed.
-    """
+    """A Gluon net that trains by its recipe and infers."""
 
     def __init__(
         self,
@@ -36,7 +55,9 @@ class GluonForm:
             self.net.hybridize(static_alloc=True, static_shape=True)
         self._step = step_of(self.net, gluon.loss.SoftmaxCrossEntropyLoss())
         self._trainer = gluon.Trainer(
-            self.net.collect_params(), recipe.optimizer, {"learning_rate": lr or recipe.lr}
+            self.net.collect_params(),
+            recipe.optimizer,
+            {"learning_rate": recipe.lr if lr is None else lr},
         )
         self._batch_size = recipe.batch_size
         self._infer: Any = None
@@ -55,3 +76,101 @@ class GluonForm:
         if self._infer is None:
             self._infer = inference_of(self.net, [mx.cpu()])
         self._infer(nd.from_numpy(X, zero_copy=False)).wait_to_read()
+
+
+# --- in a process of its own ----------------------------------------------------------------
+
+#: A measurement repeats its work until this much time has passed.
+LEAST_SECONDS = 1.0
+#: Images in memory that batches are drawn from when loading is measured.
+LOADED = 5120
+
+
+class Worker(Child):
+    """A form of a section's net that is measured whenever it is told to.
+
+    Asked ``"train"``, ``"infer"`` or ``"load"``, it answers with the seconds that one batch takes;
+    asked ``"memory"``, with the bytes by which two training steps raise the peak of the process.
+
+    Parameters
+    ----------
+    module
+        Its ``main()`` calls `serve`.
+    size
+        The images' height and width, by default the recipe's.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        form: str,
+        section: str,
+        edition: str,
+        batch_size: int,
+        size: int | None = None,
+    ) -> None:
+        code = f"from {module} import main; main()"
+        environment = dict(os.environ)
+        if form == AS_THE_BOOK:  # without what importing gluonbook first would do for MXNet
+            code = "import mxnet; " + code
+            environment.pop("OMP_NUM_THREADS", None)
+            environment["MXNET_CPU_PARALLEL_SIZE"] = "200000"
+        size = size or RECIPES[section].size
+        super().__init__("-c", code, form, section, edition, batch_size, size, env=environment)
+
+
+def serve(make: Callable[[str, str, str, float], Form]) -> None:
+    """Be the process of a `Worker`; `make` takes form, section, edition and learning rate.
+
+    Inputs are random, so that no other library computes anything in this process: a second team
+    of OpenMP threads would slow both.
+    """
+    form, section, edition = sys.argv[1:4]
+    batch_size, size = map(int, sys.argv[4:])
+    X = np.random.rand(batch_size, 1, size, size).astype(np.float32)
+    y = np.random.randint(0, 10, batch_size).astype(np.int32)
+    before = psutil.Process().memory_info().rss
+    side = make(form, section, edition, RECIPES[section].lr / 100)
+    stream = _batches(batch_size, size)
+
+    def memory() -> int:
+        for _ in range(2):
+            side.train(X, y)
+        return peak_resident() - before
+
+    answers: dict[str, Callable[[], float]] = {
+        "train": partial(_seconds, partial(side.train, X, y)),
+        "infer": partial(_seconds, partial(side.infer, X, y)),
+        "load": partial(_seconds, partial(next, stream)),
+        "memory": memory,
+    }
+    for line in sys.stdin:
+        print(json.dumps(answers[line.strip()]()), flush=True)
+
+
+def _batches(batch_size: int, size: int) -> Iterator[object]:
+    """Shuffled batches as a training gets them, epoch after epoch."""
+    number = batch_size * max(1, LOADED // batch_size)
+    images = np.random.randint(0, 256, (number, 1, 28, 28)).astype(np.uint8)
+    labels = np.zeros(number, np.int32)
+    batches = ImageBatches(images, labels, batch_size, size=size, shuffle=True)
+    for _ in itertools.count():
+        for [(X, y)] in batches.shards([mx.cpu()]):
+            X.wait_to_read()
+            yield X, y
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    times, start = 0, time.perf_counter()
+    while time.perf_counter() - start < LEAST_SECONDS:
+        work()
+        times += 1
+    return (time.perf_counter() - start) / times
+
+
+def main() -> None:
+    serve(
+        lambda form, section, edition, lr: GluonForm(
+            RECIPES[section], edition, lr=lr, hybridize=form == HYBRIDIZED
+        )
+    )

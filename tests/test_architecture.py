@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "gluonbook"
 
 #: Each floor may import from the floors before it.
 FLOORS = [
-    {"_version", "machine", "timing"},
+    {"_version", "child", "machine", "timing"},
     {"runtime"},
     {"files", "mirrors"},
     {"device", "fashion_mnist", "nets"},

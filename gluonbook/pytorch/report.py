@@ -8,6 +8,7 @@ import json
 import math
 import os
 from pathlib import Path
+import time
 from typing import Any, Sequence
 
 from matplotlib.figure import Figure
@@ -355,8 +356,8 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def overview(comparisons: list[Comparison]) -> str:
-    """One Markdown table over all sections."""
+def overview(comparisons: list[Comparison], command: str) -> str:
+    """One Markdown table over all sections, and the command that made it."""
     header = [
         "section", "operations", "parameters", "outputs", "gradients", "ten steps, float64",
         "training, images/s: Gluon", "PyTorch as written", "fastest PyTorch",
@@ -387,7 +388,13 @@ def overview(comparisons: list[Comparison]) -> str:
         else:
             row += ["–"] * 7
         lines.append(row)
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{_where()}"
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    options = comparisons[0].options
+    return (
+        f"{table}\n`{command}`, {time.strftime('%Y-%m-%d')}. Speed and memory: batches of "
+        f"{options['speed_batch_size']}, medians of {options['rounds']} interleaved rounds, "
+        f"{_where()}"
+    )
 
 
 def _where() -> str:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
-import itertools
-import json
 import os
-import subprocess
-import sys
-import time
-from typing import Any, Callable, Iterator, NamedTuple, cast
+from typing import Any, Iterator, NamedTuple, Sequence, cast
 
 import numpy as np
-import psutil
 import torch
 from torch.nn import functional as F
 
-from ..fashion_mnist import ImageBatches
-from ..form import HYBRIDIZED, IMPERATIVE, GluonForm
-from ..recipes import RECIPES
+from .. import form as gluon_form
+from ..form import HYBRIDIZED, Worker, serve
 from ..timing import interleaved, median
 from .compare import torch_net
 
-FORMS = (HYBRIDIZED, "PyTorch, as written", "PyTorch, channels_last", "PyTorch, compiled")
+AS_WRITTEN = "PyTorch, as written"
+TORCH_FORMS = (AS_WRITTEN, "PyTorch, channels_last", "PyTorch, compiled")
+FORMS = (HYBRIDIZED, *TORCH_FORMS)
 EPOCH = 60_000
 
 
@@ -77,75 +73,76 @@ class TorchForm:
         return tensor.to(memory_format=torch.channels_last) if self.channels_last else tensor
 
 
-def form_of(form: str, section: str, edition: str, lr: float) -> GluonForm | TorchForm:
-    """The form of that name; `edition` is the text that the Gluon net follows."""
-    if form in FORMS[1:]:
-        return TorchForm(form, section, lr)
-    return GluonForm(RECIPES[section], edition, lr=lr, hybridize=form != IMPERATIVE)
+def main() -> None:
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    serve(lambda form, section, edition, lr: TorchForm(form, section, lr))
 
 
-def _endless(batches: ImageBatches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Whole batches, epoch after epoch."""
-    for _ in itertools.count():
-        for X, y in batches.arrays():
-            if len(y) == batches.batch_size:
-                yield X, y
+def worker_of(
+    form: str, section: str, edition: str, batch_size: int, size: int | None = None
+) -> Worker:
+    """The form of that name; `edition` is the text that a Gluon net follows."""
+    module = __name__ if form in TORCH_FORMS else gluon_form.__name__
+    return Worker(module, form, section, edition, batch_size, size)
+
+
+@contextmanager
+def workers_of(
+    forms: Sequence[str], section: str, edition: str, batch_size: int, questions: Sequence[str]
+) -> Iterator[tuple[dict[str, Worker], dict[str, str]]]:
+    """A process for each form that has answered the questions once, and why others could not."""
+    workers: dict[str, Worker] = {}
+    faults: dict[str, str] = {}
+    try:
+        for form in forms:
+            worker = workers[form] = worker_of(form, section, edition, batch_size)
+            try:
+                for question in questions:
+                    worker.ask(question)
+            except RuntimeError as error:
+                faults[form] = str(error)
+                workers.pop(form).close()
+        yield workers, faults
+    finally:
+        for worker in workers.values():
+            worker.close()
 
 
 def measure(
     section: str,
     edition: str,
-    batches: ImageBatches,
+    batch_size: int,
     rounds: int,
     *,
     compiled: bool = True,
-    memory: bool = True,
 ) -> list[Speed]:
     """Images a second and peak memory of each form, medians of `rounds` interleaved rounds."""
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    lr, batch_size = RECIPES[section].lr / 100, batches.batch_size
-    stream = _endless(batches)
-    X, y = next(stream)
-    sides, faults = {}, {}
-    for form in FORMS if compiled else FORMS[:-1]:
-        side = form_of(form, section, edition, lr)
-        try:
-            side.train(X, y)
-            side.infer(X, y)
-            sides[form] = side
-        except Exception as error:
-            faults[form] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    forms = FORMS if compiled else FORMS[:-1]
+    works = ("train", "infer")
+    with workers_of(forms, section, edition, batch_size, works) as (workers, faults):
+        seconds = {
+            work: interleaved(
+                {form: partial(worker.ask, work) for form, worker in workers.items()}, rounds
+            )
+            for work in works
+        }
+        # The loader is the same for both sides, so it is measured once.
+        loading = workers[HYBRIDIZED].ask("load") if HYBRIDIZED in workers else 0.0
 
-    def rates(work: Callable[[GluonForm | TorchForm], None]) -> dict[str, float]:
-        measured = interleaved(
-            {form: partial(_seconds, partial(work, side)) for form, side in sides.items()}, rounds
-        )
-        return {form: batch_size / median(seconds) for form, seconds in measured.items()}
-
-    training = rates(lambda side: side.train(X, y))
-    with_loading = rates(lambda side: side.train(*next(stream)))
-    inference = rates(lambda side: side.infer(X, y))
-    return [
-        Speed(
+    def speed(form: str) -> Speed:
+        if form in faults:
+            return Speed(form, 0.0, 0.0, 0.0, None, faults[form])
+        training, inference = (median(seconds[work][form]) for work in works)
+        return Speed(
             form,
-            training[form],
-            with_loading[form],
-            inference[form],
+            batch_size / training,
+            batch_size / (training + loading),
+            batch_size / inference,
             # Compiling takes a minute again in the process that measures memory.
-            peak_memory(section, edition, form, batch_size)
-            if memory and not form.endswith("compiled")
-            else None,
+            None if form.endswith("compiled") else peak_memory(section, edition, form, batch_size),
         )
-        if form in sides
-        else Speed(form, 0.0, 0.0, 0.0, None, faults[form])
-        for form in (FORMS if compiled else FORMS[:-1])
-    ]
 
-
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    return [speed(form) for form in forms]
 
 
 def peak_memory(
@@ -155,36 +152,10 @@ def peak_memory(
 
     `size` is the images' height and width, by default the recipe's.
     """
-    size = size or RECIPES[section].size
-    result = subprocess.run(
-        [sys.executable, "-m", __name__, section, edition, form, str(batch_size), str(size)],
-        capture_output=True,
-        text=True,
-    )
-    return int(json.loads(result.stdout)) if result.returncode == 0 else None
-
-
-def _print_peak_memory(section: str, edition: str, form: str, batch_size: str, size: str) -> None:
-    X = np.random.rand(int(batch_size), 1, int(size), int(size)).astype(np.float32)
-    y = np.zeros(int(batch_size), np.int32)
-    before = psutil.Process().memory_info().rss
-    side = form_of(form, section, edition, 1e-4)
-    for _ in range(2):
-        side.train(X, y)
-    print(_peak_resident() - before)
-
-
-def _peak_resident() -> int:
-    """Greatest resident size of this process so far, in bytes.
-
-    getrusage will not do: its figure begins with the parent's.
-    """
-    with open("/proc/self/status") as status:
-        for line in status:
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    raise OSError("/proc/self/status states no VmHWM")
-
-
-if __name__ == "__main__":
-    _print_peak_memory(*sys.argv[1:])
+    worker = worker_of(form, section, edition, batch_size, size)
+    try:
+        return worker.ask("memory")
+    except RuntimeError:
+        return None
+    finally:
+        worker.close()

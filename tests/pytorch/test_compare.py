@@ -261,10 +261,12 @@ def test_tracing_leaves_each_layers_mode_as_it_was():
 def test_the_overview_has_a_row_for_each_section():
     both = compare.build("lenet", "pytorch", seed=1)
     layers = architecture(both.gluon, both.torch, (1, 1, 28, 28))
-    one = report.Comparison("lenet", "LeNet", "pytorch", {}, layers)
-    lines = report.overview([one, one]).splitlines()
+    options = {"speed_batch_size": 32, "rounds": 3}
+    one = report.Comparison("lenet", "LeNet", "pytorch", options, layers)
+    lines = report.overview([one, one], "python compare.py").splitlines()
     assert len({line.count("|") for line in lines[:4]}) == 1
     assert lines[2].startswith("| LeNet | 11, same | 61,706 |")
+    assert lines[-1].startswith("`python compare.py`, 20") and "batches of 32" in lines[-1]
 
 
 def test_a_net_that_cannot_be_traced_is_refused():

@@ -1,23 +1,25 @@
-"""A process of its own that a benchmark asks line by line, so that several can take turns."""
+"""A process of its own that is asked line by line, so that several can take turns."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import tempfile
 from typing import Any, Mapping
 
 
 class Child:
-    """A Python script that reads a question from each line and prints the answer as JSON."""
+    """Python with these arguments; it reads a question from each line and prints JSON."""
 
-    def __init__(self, script: str, *arguments: object, env: Mapping[str, str] | None = None):
+    def __init__(self, *arguments: object, env: Mapping[str, str] | None = None) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, script, *map(str, arguments)],
+            [sys.executable, *map(str, arguments)],
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
         )
 
@@ -29,14 +31,17 @@ class Child:
         RuntimeError
             If the process ended instead, with the last line it wrote.
         """
+        assert self._process.stdin and self._process.stdout
         try:
             print(question, file=self._process.stdin, flush=True)
             return json.loads(self._process.stdout.readline())
         except (OSError, ValueError) as error:
             code = self._process.wait()
-            reason = self._process.stderr.read().strip().splitlines() or [f"exit code {code}"]
-            raise RuntimeError(reason[-1]) from error
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").strip().splitlines()
+            raise RuntimeError(lines[-1] if lines else f"exit code {code}") from error
 
     def close(self) -> None:
         """End its questions, and wait until it and what it started are done."""
         self._process.communicate()
+        self._errors.close()

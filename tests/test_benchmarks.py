@@ -1,0 +1,109 @@
+"""A form or a precision that fails is a result too: the table and the picture are drawn."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+def cells(table, line=-1):
+    return [cell.strip() for cell in table.splitlines()[line].split("|")[1:-1]]
+
+
+RATES = {
+    "gluonbook": [300.0, 100.0, 200.0],
+    "Gluon, as the book runs it": [50.0],
+    "PyTorch, as written": [160.0],
+    "PyTorch, compiled": [250.0],
+}
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        ((), ["200", "50", "160", "250", "1.25", "0.80", "4.00", "1.50%"]),
+        (["PyTorch, as written"], ["200", "50", "—", "250", "—", "0.80", "4.00", "1.50%"]),
+        (["Gluon, as the book runs it"], ["200", "—", "160", "250", "1.25", "0.80", "—", "1.50%"]),
+        (["gluonbook"], ["—", "50", "160", "250", "—", "—", "—", "—"]),
+    ],
+)
+def test_training_with_forms_that_failed(benchmark, missing, expected):
+    training = benchmark("training")
+
+    def row(section, missing):
+        rates = {form: values for form, values in RATES.items() if form not in missing}
+        share = None if "gluonbook" in missing else 0.015
+        return {
+            **{"section": section, "batch_size": 128, "image_size": 96, "faults": {}},
+            **{"images_per_second": rates, "loading_share": share},
+        }
+
+    rows = [row("resnet", ()), row("vgg", missing)]
+    assert cells(training.table_of(rows))[3:] == expected
+    training.picture_of(rows)
+
+
+def soaked(losses, **more):
+    row = {"section": "resnet", "recipe": "book", "batch_size": 256, "fault": None, "left": 20}
+    row["losses"] = dict(zip(("float32", "bfloat16"), losses))
+    row["steps"] = len(losses[1])
+    row["images_per_second"] = {"float32": 100.0, "bfloat16": 150.0}
+    row["test_acc"] = {"float32": 0.8, "bfloat16": 0.7}
+    return {**row, **more}
+
+
+FALLEN = [0.5] * 100
+
+
+@pytest.mark.parametrize(
+    ("row", "verdict"),
+    [
+        (soaked([FALLEN, FALLEN]), None),
+        (soaked([FALLEN, [0.54] * 100]), None),
+        (soaked([FALLEN, [0.56] * 100]), "12% away"),
+        (soaked([FALLEN, [math.nan] * 100]), "nan"),
+        (soaked([[2.303] * 100] * 2, left=None), "too few for the loss to leave ln 10"),
+        (soaked([FALLEN, FALLEN], images_per_second={"float32": 100.0, "bfloat16": 104.0}), "1.04"),
+        (
+            soaked([[2.3], []], fault="exit code -11", left=None, images_per_second={}),
+            "stopped after 0 steps: exit code -11",
+        ),
+    ],
+)
+def test_bfloat16_is_judged(benchmark, row, verdict):
+    bfloat16 = benchmark("bfloat16")
+    row["verdict"] = bfloat16.verdict(row)
+    assert (row["verdict"] is None) == (verdict is None)
+    assert verdict is None or verdict in row["verdict"]
+    assert len(cells(bfloat16.table_of([row]))) == len(cells(bfloat16.table_of([row]), 0))
+    bfloat16.picture_of([row])
+
+
+def test_reproduce_names_what_departs_from_the_book(benchmark):
+    reproduce = benchmark("reproduce")
+    names = [
+        reproduce.Training("nin", recipe, amp).name(3)
+        for recipe, amp in (("book", False), ("stable", False), ("stable", True))
+    ]
+    assert names == ["nin-seed3", "nin-stable-seed3", "nin-stable-amp-seed3"]
+    row = {"epoch": 5.0, "loss": 0.5, "train_acc": 0.8, "test_acc": 0.8, "seconds": 100.0}
+    runs = [
+        {"section": "nin", "recipe": "stable", "amp": True, "seed": seed, "epochs": [row]}
+        for seed in (1, 2)
+    ]
+    assert cells(reproduce.table_of(runs))[0] == "NiN, `--recipe stable --amp`"
+    [command] = reproduce.commands_of(runs)
+    assert " ".join(command) == "nin --recipe stable --amp --seeds 1 2"
+    reproduce.picture_of(runs)

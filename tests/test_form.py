@@ -1,0 +1,24 @@
+"""A form in a process of its own answers with seconds, and with its memory."""
+
+from __future__ import annotations
+
+from gluonbook.form import AS_THE_BOOK, HYBRIDIZED, Worker
+import pytest
+
+
+@pytest.mark.parametrize("form", [HYBRIDIZED, AS_THE_BOOK])
+def test_a_worker_answers(form):
+    worker = Worker("gluonbook.form", form, "lenet", "gluon", 64)
+    memory = worker.ask("memory")
+    train, infer, load = (worker.ask(question) for question in ("train", "infer", "load"))
+    worker.close()
+    # Six planes of 24 × 24 numbers for each image, and their gradient, are the least it needs.
+    assert 2 * 64 * 6 * 24 * 24 * 4 < memory < 2**28
+    assert 0 < infer < train < 10 and 0 < load < train
+
+
+def test_a_form_that_cannot_be_built_says_why():
+    worker = Worker("gluonbook.form", HYBRIDIZED, "alexnet", "gluon", 2, 16)
+    with pytest.raises(RuntimeError, match="[Kk]ernel"):
+        worker.ask("train")
+    worker.close()
