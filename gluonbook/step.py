@@ -23,15 +23,15 @@ def step_of(net: gluon.Block, loss: Callable[..., Any], *, static: bool = True) 
 
     A hybridized net is put into one graph with its loss and the count of right answers, whose
     memory is planned once; `net` itself stays as it is. Anything else (a net that is not
-    hybridized, has hooks, or can't be traced, a loss that is a plain function) is called
-    operator by operator, with the same numbers.
+    hybridized, has hooks or a `forward` of its own, or can't be traced; a loss that is a plain
+    function, or your own block and not hybridized) is called as it is, with the same numbers.
 
     Parameters
     ----------
     static
         Plan the graph's memory for batches of one size; another size is planned anew.
     """
-    if _hybridized(net) and isinstance(loss, HybridBlock):
+    if _is_graph(net) and _is_graph(loss):
         graph = _Graph(net, loss)
         try:
             graph(mx.sym.var("data"), mx.sym.var("label"))
@@ -75,7 +75,7 @@ def inference_of(
 
 def _fused(net: gluon.Block) -> gluon.SymbolBlock | None:
     """`net` with oneDNN's fused operators, sharing its parameters, or None."""
-    if not _hybridized(net):
+    if not _is_graph(net):
         return None
     data = mx.sym.var("data", dtype="float32")
     try:
@@ -109,11 +109,13 @@ def _agree(fused: gluon.Block, net: gluon.Block, X: nd.NDArray) -> bool:
     return np.allclose(found, expected, rtol=0, atol=_TOLERANCE * np.abs(expected).max())
 
 
-def _hybridized(net: gluon.Block) -> bool:
+def _is_graph(block: object) -> bool:
+    """Whether it does without Python for each batch: hybridized, or one of MXNet's losses."""
     return (
-        isinstance(net, HybridBlock)
-        and net._active
-        and not (net._forward_hooks or net._forward_pre_hooks)
+        isinstance(block, HybridBlock)
+        and (block._active or type(block).__module__ == gluon.loss.__name__)
+        and type(block).forward in (HybridBlock.forward, gluon.SymbolBlock.forward)
+        and not (block._forward_hooks or block._forward_pre_hooks)
     )
 
 

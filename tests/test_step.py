@@ -58,6 +58,22 @@ def test_the_fast_form_has_the_numbers_of_the_plain_one(section, dataset):
         assert relative(a, b) < 1e-5
 
 
+@pytest.mark.parametrize("section", RECIPES)
+def test_in_float32_too_where_onednn_computes(section, dataset):
+    """The gradient as a whole: at a kink, rounding alone changes single entries."""
+    size = SIZES.get(section, 48)
+    net = initialized(RECIPES[section].net(), size)
+    images = gb.fashion_mnist.resize(dataset.train.images[:8], size)
+    X, y = nd.array(images / 255), nd.array(dataset.train.labels[:8])
+    expected = one_step(net, step_of(net, LOSS), X, y)
+    net.hybridize(static_alloc=True, static_shape=True)
+    found = one_step(net, step_of(net, LOSS), X, y)
+    assert relative(found[0], expected[0]) < 1e-5
+    gradients = [np.concatenate([g.ravel() for g in all_[2]]) for all_ in (found, expected)]
+    apart, whole = gradients[0] - gradients[1], gradients[1]
+    assert np.linalg.norm(apart) < 1e-5 * np.linalg.norm(whole)
+
+
 def small(*more):
     net = nn.HybridSequential()
     net.add(nn.Dense(8, activation="relu"), nn.Dense(3), *more)
@@ -86,6 +102,30 @@ def test_input_sizes_may_be_unknown_and_batches_of_two_sizes():
         assert correct.asscalar() == (net(X).asnumpy().argmax(axis=1) == y.asnumpy()).sum()
 
 
+class Drawn(nn.HybridSequential):
+    """A net whose own `forward` decides anew for each batch."""
+
+    def forward(self, x):
+        return super().forward(x) * np.random.rand()
+
+
+class Weighted(gluon.loss.SoftmaxCrossEntropyLoss):
+    """A loss with a state of its own, which is not hybridized."""
+
+    calls = 0
+
+    def hybrid_forward(self, F, pred, label, sample_weight=None):
+        self.calls += 1
+        return super().hybrid_forward(F, pred, label, sample_weight) * self.calls
+
+
+def drawn():
+    net = Drawn()
+    net.add(nn.Dense(3))
+    net.initialize()
+    return net
+
+
 class WithShape(gluon.HybridBlock):
     """A block that needs its input's values, which a graph does not have as it is made."""
 
@@ -107,8 +147,13 @@ def hooked(net, hook=lambda block, inputs, output: None):
         (lambda: small(WithShape()), LOSS, True),
         (lambda: hooked(small()), LOSS, True),
         (small, lambda y_hat, y: LOSS(y_hat, y), True),
+        (drawn, LOSS, True),
+        (small, Weighted(), True),
     ],
-    ids=["not hybridized", "cannot be traced", "hooks", "a function as loss"],
+    ids=[
+        *("not hybridized", "cannot be traced", "hooks", "a function as loss"),
+        *("a forward of its own", "a loss of one's own"),
+    ],
 )
 def test_what_cannot_be_one_graph_is_called_as_it_is(net, loss, hybridize):
     net = net()
@@ -116,6 +161,28 @@ def test_what_cannot_be_one_graph_is_called_as_it_is(net, loss, hybridize):
         net.hybridize()
     step = step_of(net, loss)
     assert not isinstance(step, _Graph)
+
+
+def test_python_of_ones_own_runs_for_each_batch():
+    X, y = nd.ones((2, 5)), nd.array([0, 1])
+    net = small()
+    net.hybridize()
+    step = step_of(net, Weighted())
+    first, second, third = (step(X, y)[0].asnumpy() for _ in range(3))
+    np.testing.assert_allclose(second, 2 * first, rtol=1e-6)
+    np.testing.assert_allclose(third, 3 * first, rtol=1e-6)
+
+
+def test_a_hybridized_loss_of_ones_own_and_a_net_read_from_a_file_are_one_graph(tmp_path):
+    net, loss = small(), Weighted()
+    net.hybridize()
+    net(nd.ones((2, 5)))
+    net.export(str(tmp_path / "net"))
+    names = [str(tmp_path / name) for name in ("net-symbol.json", "net-0000.params")]
+    read = gluon.SymbolBlock.imports(names[0], ["data"], names[1])
+    read.hybridize()
+    loss.hybridize()
+    assert isinstance(step_of(read, loss), _Graph)
 
 
 def test_hooks_are_called_for_each_batch():
