@@ -9,8 +9,8 @@ import numpy as np
 
 #: Batches after which the loss is judged, and over how many of the last it is averaged.
 JUDGED_AFTER, AVERAGED = 90, 20
-#: Share of the loss of guessing that a net has to be below.
-_LEARNS = 0.99
+#: What counts as the loss of guessing, as shares of it: below, a net learns; above, it does worse.
+_FROM, _TO = 0.99, 1.1
 
 MEND = (
     "a net of sigmoids may need most of an epoch to leave it; a net of ReLUs is better started "
@@ -46,7 +46,7 @@ class Plateau:
         total = sum(self._labels.values())
         guessing = -sum(n / total * math.log(n / total) for n in self._labels.values())
         mean = sum(self._losses[-AVERAGED:]) / AVERAGED
-        if mean < _LEARNS * guessing or guessing == 0:
+        if not 0 < _FROM * guessing <= mean <= _TO * guessing:
             return None
         classes = len(self._labels)
         return (

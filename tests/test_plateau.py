@@ -41,8 +41,13 @@ def test_a_loss_that_stays_at_ln_10_is_told_once_within_a_hundred_batches():
         (np.full(300, 5.0), np.zeros((20, 2))),
         (np.full(300, 0.0), np.zeros(20)),
         (np.full(80, 2.303), BATCH),
+        (np.full(300, 8.5), BATCH),
+        (np.full(300, 650.0), np.arange(64)),
     ],
-    ids=["falls", "low", "unequal classes", "regression", "2-d labels", "one class", "too few"],
+    ids=[
+        *("falls", "low", "unequal classes", "regression", "2-d labels", "one class", "too few"),
+        *("diverges", "regression to whole numbers"),
+    ],
 )
 def test_no_sentence(losses, labels):
     assert sentences(losses, labels) == []
