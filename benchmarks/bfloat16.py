@@ -145,7 +145,7 @@ def picture_of(rows: list[dict]) -> Figure:
             axes.plot(share, losses, style, color=f"C{i}", label=label, linewidth=1)
     axes.set_xlabel("share of the steps (dotted: bfloat16)")
     axes.set_ylabel("loss")
-    axes.legend(fontsize="small", ncols=2)
+    figure.legend(loc="outside upper center", fontsize="small", ncols=len(rows))
     return figure
 
 

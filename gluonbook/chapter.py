@@ -22,7 +22,7 @@ from mxnet import gluon
 from mxnet.gluon import nn
 import numpy as np
 
-from . import fashion_mnist, files, machine
+from . import fashion_mnist, files, machine, precision
 from ._version import __version__
 from .checkpoint import Checkpoint
 from .device import last_line, try_gpu, working_gpus
@@ -30,7 +30,6 @@ from .export import export_symbol, save_parameters
 from .history import History
 from .interrupts import Interrupted
 from .nets.edition import EDITIONS
-from .precision import use_bfloat16
 from .recipes import RECIPES, Recipe, recipes_of
 from .runtime import Failure, print_sentences, sentence
 from .summary import Layer, format_table, layer_table
@@ -71,8 +70,7 @@ class Chapter:
         if self.options.seed is None:
             self.options.seed = int.from_bytes(os.urandom(4), "little") // 2
         self.ctx = _device(self.options.device)
-        if self.options.amp:
-            use_bfloat16(section, self.ctx)
+        precision.use(self.options.amp, section, self.options.recipe, self.ctx)
         self.folder: Path | None = None
         self._layers: list[Layer] = []
         random.seed(self.options.seed)

@@ -15,50 +15,60 @@ from mxnet.contrib import amp
 from .machine import instruction_sets
 from .runtime import Failure
 
-_TOO_FEW = "30 steps were too few for the loss to leave ln 10 in either precision"
-
-#: What ``benchmarks/bfloat16.py`` found of each section, with oneDNN's kernels for AVX-512 BF16.
-#: None is safe; a text is the reason to refuse. A section that is missing has not been tried.
-SOAKED: dict[str, str | None] = {
-    "lenet": "it trains at 1.04 times float32's speed",
-    "alexnet": _TOO_FEW,
-    "vgg": _TOO_FEW,
-    "nin": None,
-    "googlenet": _TOO_FEW,
-    "resnet": None,
-    "densenet": "it trains at 1.00 times float32's speed",
+#: What ``benchmarks/bfloat16.py`` found of each section's recipe, and on which machine. None is
+#: safe; a text is the reason to refuse. A recipe that is missing has not been tried.
+SOAKED: dict[tuple[str, str], str | None] = {
+    ("lenet", "book"): "it trains at 1.00 times float32's speed",
+    ("alexnet", "book"): None,
+    ("vgg", "book"): None,
+    ("nin", "stable"): None,
+    ("googlenet", "book"): None,
+    ("resnet", "book"): None,
+    ("densenet", "book"): "it trains at 1.02 times float32's speed",
 }
+SOAKED_ON = "AMD EPYC, 2 cores"
 
 #: oneDNN chooses AMX kernels only if this variable asks for them.
 _ISA = "DNNL_MAX_CPU_ISA"
+_MEND = "train without --amp"
 
 
-def refusal(section: str, ctx: mx.Context) -> str | None:
+def refusal(section: str, recipe: str, ctx: mx.Context) -> str | None:
     """Why `section` should not be trained in bfloat16 on `ctx`, or None if it is safe."""
     if ctx.device_type != "cpu":
         return f"bfloat16 is for the CPU, and the device is {ctx}: add --device cpu"
     if "AVX-512 BF16" not in instruction_sets():
-        return "this processor has no instructions for bfloat16 (AVX-512 BF16): leave --amp out"
+        return f"this processor has no instructions for bfloat16 (AVX-512 BF16): {_MEND}"
     if "AMX" in os.environ.get(_ISA, "").upper():
         return (
             f"{_ISA}={os.environ[_ISA]} asks for oneDNN's AMX kernels, some of which write outside "
             "their memory in the version inside MXNet 1.9.1: unset it"
         )
-    if section not in SOAKED:
-        return f"{section} has not been tried in bfloat16: leave --amp out"
-    reason = SOAKED[section]
-    return None if reason is None else f"{reason}: leave --amp out"
+    if (section, recipe) not in SOAKED:
+        tried = [f"use --recipe {other}" for name, other in SOAKED if name == section]
+        mend = " or ".join([*tried, _MEND])
+        return f"the {recipe} recipe of {section} has not been tried in bfloat16: {mend}"
+    reason = SOAKED[section, recipe]
+    return None if reason is None else f"where it was tried ({SOAKED_ON}), {reason}: {_MEND}"
 
 
-def use_bfloat16(section: str, ctx: mx.Context) -> None:
-    """Let all nets that are built from now on in this process compute in bfloat16.
+def use(bfloat16: bool, section: str, recipe: str, ctx: mx.Context) -> None:
+    """Let all nets that are built from now on in this process compute in bfloat16, or in float32.
 
     Raises
     ------
     Failure
-        If that is not known to be safe for `section` on this machine; says why.
+        If bfloat16 is not known to be safe for `section` on this machine; says why. If float32 is
+        asked for where bfloat16 is on already: MXNet's AMP can't be switched off.
     """
-    reason = refusal(section, ctx)
+    if not bfloat16:
+        if amp.amp._amp_initialized:
+            raise Failure(
+                "AMP is on in this process for good, so a training in float32 needs another: "
+                "restart Python, or the notebook's kernel"
+            )
+        return
+    reason = refusal(section, recipe, ctx)
     if reason is not None:
         raise Failure(f"--amp: {reason}")
     init_amp()

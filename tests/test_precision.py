@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+import subprocess
+import sys
 
 from gluonbook import precision
+from gluonbook.chapter import Chapter
 from gluonbook.export import read_parameters
 from gluonbook.machine import instruction_sets
-from gluonbook.precision import SOAKED, refusal, use_bfloat16
+from gluonbook.precision import SOAKED, refusal
 from gluonbook.recipes import RECIPES
 from gluonbook.runtime import Failure
 import mxnet as mx
@@ -27,30 +30,51 @@ def able(monkeypatch):
     """A machine with the instructions, and one section that is safe."""
     monkeypatch.setattr(precision, "instruction_sets", lambda: ["AVX2", BF16])
     monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
-    monkeypatch.setattr(precision, "SOAKED", {"nin": None, "resnet": "it melts"})
+    soaked = {("nin", "stable"): None, ("resnet", "book"): "it melts"}
+    monkeypatch.setattr(precision, "SOAKED", soaked)
 
 
 def test_the_reasons(able, monkeypatch):
-    assert refusal("nin", mx.cpu()) is None
-    assert refusal("resnet", mx.cpu()) == "it melts: leave --amp out"
-    assert "vgg has not been tried" in refusal("vgg", mx.cpu())
-    assert "the device is gpu(0): add --device cpu" in refusal("nin", mx.gpu(0))
+    assert refusal("nin", "stable", mx.cpu()) is None
+    melts = refusal("resnet", "book", mx.cpu())
+    assert "where it was tried" in melts and melts.endswith("it melts: train without --amp")
+    assert refusal("vgg", "book", mx.cpu()).endswith("in bfloat16: train without --amp")
+    assert "in bfloat16: use --recipe stable or" in refusal("nin", "book", mx.cpu())
+    assert "the device is gpu(0): add --device cpu" in refusal("nin", "stable", mx.gpu(0))
     monkeypatch.setenv("DNNL_MAX_CPU_ISA", "avx512_core_amx")
-    assert "DNNL_MAX_CPU_ISA=avx512_core_amx" in refusal("nin", mx.cpu())
+    assert "DNNL_MAX_CPU_ISA=avx512_core_amx" in refusal("nin", "stable", mx.cpu())
     monkeypatch.setattr(precision, "instruction_sets", lambda: ["AVX2"])
-    assert "no instructions for bfloat16" in refusal("nin", mx.cpu())
+    assert "no instructions for bfloat16" in refusal("nin", "stable", mx.cpu())
 
 
 def test_a_refusal_is_raised_before_anything_is_changed(able, monkeypatch):
     monkeypatch.setattr(precision, "init_amp", lambda: pytest.fail("changed"))
-    with pytest.raises(Failure, match="^--amp: it melts"):
-        use_bfloat16("resnet", mx.cpu())
+    with pytest.raises(Failure, match="^--amp: where it was tried"):
+        precision.use(True, "resnet", "book", mx.cpu())
+
+
+def test_float32_is_refused_where_bfloat16_is_on_already(monkeypatch):
+    precision.use(False, "resnet", "book", mx.cpu())
+    monkeypatch.setattr(precision.amp.amp, "_amp_initialized", True)
+    with pytest.raises(Failure, match="restart Python, or the notebook's kernel"):
+        Chapter("resnet", [])
+
+
+def test_init_amp_is_what_mxnet_calls_initialized():
+    """In a process of its own, which it changes for good."""
+    code = (
+        "from gluonbook.precision import init_amp, use; import mxnet as mx\n"
+        "init_amp()\n"
+        "use(False, 'resnet', 'book', mx.cpu())"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "Failure: AMP is on in this process for good" in result.stderr
 
 
 def test_what_is_allowed_is_what_the_soak_found():
     rows = json.loads((RESULTS / "bfloat16.json").read_text())["rows"]
-    assert {row["section"]: row["verdict"] for row in rows} == SOAKED
-    assert set(SOAKED) == set(RECIPES)
+    assert {(row["section"], row["recipe"]): row["verdict"] for row in rows} == SOAKED
+    assert {section for section, _ in SOAKED} == set(RECIPES)
 
 
 def test_a_script_trains_in_bfloat16_or_says_why_not(tmp_path):
