@@ -74,6 +74,24 @@ def test_reading_an_array_starts_no_threads():
     assert int(python(code, MXNET_CPU_PARALLEL_SIZE="200000").stdout) > 0
 
 
+def test_a_forked_process_computes_on_one_thread():
+    """Counted by the system, before and after an operator that a team of threads computes."""
+    code = """
+import gluonbook, mxnet as mx, os
+def started():
+    images = mx.nd.ones((64, 28, 28, 1), dtype="uint8")
+    images.wait_to_read()
+    before = len(os.listdir("/proc/self/task"))
+    mx.nd.image.to_tensor(images).wait_to_read()
+    return len(os.listdir("/proc/self/task")) - before
+if os.fork():
+    print("child", os.wait()[1] >> 8, "parent", started(), flush=True)
+os._exit(started())
+"""
+    result = python(code, OMP_NUM_THREADS="3")
+    assert result.stdout == "child 0 parent 2\n", result.stderr
+
+
 def test_says_that_threads_come_too_late(monkeypatch, caplog):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(runtime, "physical_cores", lambda: 4)
