@@ -7,7 +7,6 @@ would have by itself.
 from __future__ import annotations
 
 from functools import partial
-import itertools
 import json
 import os
 import sys
@@ -154,7 +153,7 @@ def _batches(batch_size: int, size: int) -> Iterator[object]:
     images = np.random.randint(0, 256, (number, 1, 28, 28)).astype(np.uint8)
     labels = np.zeros(number, np.int32)
     batches = ImageBatches(images, labels, batch_size, size=size, shuffle=True)
-    for _ in itertools.count():
+    while True:
         for [(X, y)] in batches.shards([mx.cpu()]):
             X.wait_to_read()
             yield X, y
