@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
 import os
 import sys
 
 from gluonbook.form import AS_THE_BOOK, HYBRIDIZED
-from gluonbook.pytorch.speed import AS_WRITTEN, TORCH_FORMS, workers_of
+from gluonbook.pytorch.speed import AS_WRITTEN, LOADING, TORCH_FORMS, seconds_of, workers_of
 from gluonbook.recipes import RECIPES
-from gluonbook.timing import interleaved, median
+from gluonbook.timing import median
 from matplotlib.figure import Figure
 
 import results
 
 OURS = "gluonbook"
-LOADING = "loading"
 
 
 def measure(work: str, forms: list[str], section: str, batch_size: int, rounds: int) -> dict:
     """Images a second of each form, one figure per round; a form that fails gives its reason."""
     with workers_of(forms, section, "pytorch", batch_size, [work]) as (workers, faults):
-        sides = {form: partial(worker.ask, work) for form, worker in workers.items()}
-        if work == "train" and HYBRIDIZED in workers:
-            sides[LOADING] = partial(workers[HYBRIDIZED].ask, "load")
-        seconds = interleaved(sides, rounds)
+        seconds = seconds_of(workers, work, rounds)
     loading = seconds.pop(LOADING, None)
     threads = int(os.environ["OMP_NUM_THREADS"])
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from functools import partial
 import os
-from typing import Any, Iterator, NamedTuple, Sequence, cast
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from .compare import torch_net
 AS_WRITTEN = "PyTorch, as written"
 TORCH_FORMS = (AS_WRITTEN, "PyTorch, channels_last", "PyTorch, compiled")
 FORMS = (HYBRIDIZED, *TORCH_FORMS)
+LOADING = "loading"
 EPOCH = 60_000
 
 
@@ -108,6 +109,18 @@ def workers_of(
             worker.close()
 
 
+def seconds_of(workers: Mapping[str, Worker], work: str, rounds: int) -> dict[str, list[float]]:
+    """Seconds that each form takes for a batch, one figure per round, the forms interleaved.
+
+    ``LOADING`` is beside them where they train: the loader is the same for all forms, so one of
+    the Gluon workers answers for it.
+    """
+    sides = {form: partial(worker.ask, work) for form, worker in workers.items()}
+    if work == "train" and HYBRIDIZED in workers:
+        sides[LOADING] = partial(workers[HYBRIDIZED].ask, "load")
+    return interleaved(sides, rounds)
+
+
 def measure(
     section: str,
     edition: str,
@@ -120,14 +133,8 @@ def measure(
     forms = FORMS if compiled else FORMS[:-1]
     works = ("train", "infer")
     with workers_of(forms, section, edition, batch_size, works) as (workers, faults):
-        seconds = {
-            work: interleaved(
-                {form: partial(worker.ask, work) for form, worker in workers.items()}, rounds
-            )
-            for work in works
-        }
-        # The loader is the same for both sides, so it is measured once.
-        loading = workers[HYBRIDIZED].ask("load") if HYBRIDIZED in workers else 0.0
+        seconds = {work: seconds_of(workers, work, rounds) for work in works}
+    loading = median(seconds["train"].get(LOADING, [0.0]))
 
     def speed(form: str) -> Speed:
         if form in faults:
