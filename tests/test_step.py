@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import gluonbook as gb
 from gluonbook import step as step_module
 from gluonbook.recipes import RECIPES
@@ -229,6 +233,34 @@ def test_a_fused_net_takes_batches_of_several_sizes(size):
     for n in (16, 16, 7, 16, 16, 7):
         assert relative(infer(X[:n]).asnumpy(), net(X[:n]).asnumpy()) < 1e-5
     assert infer is not net
+
+
+THREE_INFERENCES = """
+import gluonbook as gb, mxnet as mx
+from gluonbook.step import inference_of
+net, X = gb.resnet18(10), mx.nd.ones((20, 1, 48, 48))
+net.initialize()
+net(X)
+net.hybridize()
+infer = inference_of(net, [mx.cpu()])
+for _ in range(3):
+    infer(X).wait_to_read()
+    print("called", flush=True)
+"""
+
+
+def test_weights_are_laid_out_in_the_first_call_only():
+    """As oneDNN records it: one reorder or more for each of the 21 convolutions, or none."""
+    environment = {**os.environ, "DNNL_VERBOSE": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", THREE_INFERENCES],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    first, _, last, after = [part.count(",reorder,") for part in result.stdout.split("called")]
+    assert first >= 21 and last < 10 and after == 0
 
 
 def test_each_inference_has_the_weights_of_its_moment(dataset):
