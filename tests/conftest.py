@@ -90,6 +90,15 @@ def run_script(*argv: str, cwd: Path, **environment: str) -> subprocess.Complete
     )
 
 
+def python(code: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run `code` in a process of its own; an empty value takes a variable away."""
+    environment = {**os.environ, **environment}
+    environment = {name: value for name, value in environment.items() if value}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
 def initialized(net, size: int, num_channels: int = 1):
     """`net` with Xavier's weights, its shapes settled by one small input."""
     net.initialize(mx.init.Xavier(), force_reinit=True)
@@ -97,4 +106,4 @@ def initialized(net, size: int, num_channels: int = 1):
     return net
 
 
-__all__ = ["CHAPTERS", "NO_MIRROR", "gb", "initialized", "run_script"]
+__all__ = ["CHAPTERS", "NO_MIRROR", "gb", "initialized", "python", "run_script"]

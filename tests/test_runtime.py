@@ -13,13 +13,7 @@ from gluonbook.machine import physical_cores
 import numpy as np
 import pytest
 
-
-def python(code: str, **environment: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, **environment}
-    environment = {name: value for name, value in environment.items() if value}
-    return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
-    )
+from .conftest import python
 
 
 @pytest.fixture

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import gluonbook as gb
 from gluonbook import step as step_module
 from gluonbook.recipes import RECIPES
@@ -16,7 +12,7 @@ from mxnet.gluon import nn
 import numpy as np
 import pytest
 
-from .conftest import initialized
+from .conftest import initialized, python
 
 LOSS = gluon.loss.SoftmaxCrossEntropyLoss()
 
@@ -251,14 +247,7 @@ for _ in range(3):
 
 def test_weights_are_laid_out_in_the_first_call_only():
     """As oneDNN records it: one reorder or more for each of the 21 convolutions, or none."""
-    environment = {**os.environ, "DNNL_VERBOSE": "1"}
-    result = subprocess.run(
-        [sys.executable, "-c", THREE_INFERENCES],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=120,
-    )
+    result = python(THREE_INFERENCES, DNNL_VERBOSE="1")
     first, _, last, after = [part.count(",reorder,") for part in result.stdout.split("called")]
     assert first >= 21 and last < 10 and after == 0
 
