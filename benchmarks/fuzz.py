@@ -295,7 +295,7 @@ def child(kind: str, inputs: int, seed: int, folder: Path) -> dict[str, Any]:
     """Try `inputs` damaged files on one reader, in this process."""
     import logging
 
-    from gluonbook.runtime import Failure
+    from gluonbook.errors import Failure
     import mxnet as mx
 
     logging.disable(logging.CRITICAL)

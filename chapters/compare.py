@@ -24,10 +24,10 @@ from gluonbook.chapter import (
     seed_number,
     whole_number,
 )
+from gluonbook.errors import print_sentences
 from gluonbook.fashion_mnist import fashion_mnist
 from gluonbook.nets.edition import EDITIONS
 from gluonbook.recipes import RECIPES
-from gluonbook.runtime import print_sentences
 
 print_sentences(describe)
 

@@ -25,13 +25,13 @@ import numpy as np
 from . import fashion_mnist, files, machine, precision
 from ._version import __version__
 from .checkpoint import Checkpoint
-from .device import last_line, try_gpu, working_gpus
+from .device import try_gpu, working_gpus
+from .errors import Failure, last_line, print_sentences, sentence
 from .export import export_symbol, save_parameters
 from .history import History
 from .interrupts import Interrupted
 from .nets.edition import EDITIONS
 from .recipes import RECIPES, Recipe, recipes_of
-from .runtime import Failure, print_sentences, sentence
 from .summary import Layer, format_table, layer_table
 from .training import train_ch5
 

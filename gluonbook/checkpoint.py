@@ -27,9 +27,9 @@ import safetensors
 import safetensors.numpy
 
 from . import files
+from .errors import Failure
 from .history import Epoch, History
 from .machine import available_memory
-from .runtime import Failure
 
 log = logging.getLogger("gluonbook")
 

@@ -8,6 +8,8 @@ import logging
 import mxnet as mx
 from mxnet import autograd, nd
 
+from .errors import last_line
+
 log = logging.getLogger("gluonbook")
 
 #: MXNet 1.9.1 for CUDA 11.2 holds machine code for compute capability 5.0 to 8.6 and no PTX.
@@ -77,11 +79,6 @@ def _fault(device_id: int) -> str | None:
             )
         return last_line(error)
     return None
-
-
-def last_line(error: BaseException) -> str:
-    """The last line of an MXNet error: what went wrong, after where."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
 @functools.lru_cache(maxsize=None)

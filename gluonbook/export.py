@@ -16,7 +16,7 @@ import numpy as np
 
 from . import files
 from .checkpoint import shape_fits, size_limit
-from .runtime import Failure
+from .errors import Failure
 
 _LIST, _ARRAY = 0x112, 0xF993FAC9
 _DTYPES = dict(

@@ -24,9 +24,9 @@ from mxnet.gluon.data.vision import FashionMNIST as MXNetFashionMNIST
 import numpy as np
 
 from . import files
+from .errors import Failure
 from .machine import available_memory
 from .mirrors import MirrorError, fetch
-from .runtime import Failure
 
 log = logging.getLogger("gluonbook")
 

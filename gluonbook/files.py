@@ -9,7 +9,7 @@ from pathlib import Path
 import stat
 from typing import Iterator
 
-from .runtime import Failure
+from .errors import Failure
 
 #: Beginning of the names of files that are being written; a stop may leave one behind.
 PARTIAL = ".partial-"

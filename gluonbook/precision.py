@@ -12,8 +12,8 @@ import os
 import mxnet as mx
 from mxnet.contrib import amp
 
+from .errors import Failure
 from .machine import instruction_sets
-from .runtime import Failure
 
 #: What ``benchmarks/bfloat16.py`` found of each section's recipe, and on which machine. None is
 #: safe; a text is the reason to refuse. A recipe that is missing has not been tried.

@@ -20,11 +20,11 @@ import re
 import sys
 import sysconfig
 import types
-from typing import Callable
 
 import numpy as np
 import psutil
 
+from .errors import Failure, print_sentences
 from .machine import physical_cores
 
 log = logging.getLogger("gluonbook")
@@ -44,10 +44,6 @@ CUDA_WHEELS = {
 NEWEST_PYTHON = (3, 12)
 #: First and last major compute capability that MXNet 1.9.1 for CUDA 11.2 has machine code for.
 CAPABILITIES = (5, 8)
-
-
-class Failure(Exception):
-    """An error that a user can mend; its message is one sentence that says how."""
 
 
 class MXNetUnavailable(Failure, ImportError):
@@ -247,29 +243,6 @@ def explain(error: Exception) -> str:
         f"MXNet does not import ({first_line}): run `pip install --force-reinstall --no-deps "
         f"{build}==1.9.1`"
     )
-
-
-def sentence(error: BaseException) -> str | None:
-    """What to tell a user about `error`, or None if it is a defect of this package."""
-    return str(error) if isinstance(error, Failure) else None
-
-
-def print_sentences(describe: Callable[[BaseException], str | None] = sentence) -> None:
-    """Make a script that ends on an uncaught error print what `describe` says of it, alone.
-
-    An error that `describe` returns None for keeps its traceback, and with ``--debug`` on the
-    command line every error does.
-    """
-    previous = sys.excepthook
-
-    def hook(kind, error, trace):  # type: ignore[no-untyped-def]
-        text = describe(error)
-        if text is None or "--debug" in sys.argv:
-            previous(kind, error, trace)
-        else:
-            print(f"error: {text}", file=sys.stderr)
-
-    sys.excepthook = hook
 
 
 threads_reason = "MXNet has not been imported"

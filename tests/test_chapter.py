@@ -13,9 +13,9 @@ from gluonbook import chapter
 from gluonbook import fashion_mnist as fm
 from gluonbook.chapter import Chapter
 from gluonbook.checkpoint import NotFinite
+from gluonbook.errors import Failure
 from gluonbook.files import FileFailure
 from gluonbook.recipes import RECIPES, STABLE
-from gluonbook.runtime import Failure
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import mxnet as mx

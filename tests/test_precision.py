@@ -10,11 +10,11 @@ import sys
 
 from gluonbook import precision
 from gluonbook.chapter import Chapter
+from gluonbook.errors import Failure
 from gluonbook.export import read_parameters
 from gluonbook.machine import instruction_sets
 from gluonbook.precision import SOAKED, refusal
 from gluonbook.recipes import RECIPES
-from gluonbook.runtime import Failure
 import mxnet as mx
 import numpy as np
 import pytest

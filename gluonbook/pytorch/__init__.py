@@ -4,7 +4,7 @@
 These are the only rooms that import torch; without it the rest of gluonbook works.
 """
 
-from ..runtime import Failure
+from ..errors import Failure
 
 
 class TorchUnavailable(Failure, ImportError):

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from .. import files
-from ..runtime import Failure
+from ..errors import Failure
 from .architecture import architecture
 from .graph import Op, gluon_ops, torch_ops
 

@@ -1,0 +1,53 @@
+"""Errors that a user can fix, told in one sentence."""
+
+from __future__ import annotations
+
+import sys
+from typing import Callable
+
+
+def printable(text: str) -> str:
+    r"""`text` in one line that a terminal shows as it is.
+
+    A name from a file or the network may hold line breaks, escape sequences that move the cursor
+    or retitle the window, or bytes that are not UTF-8; each such character becomes its escape,
+    as ``\x1b``.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+class Failure(Exception):
+    """An error that a user can fix; its message is one sentence that says how."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of an MXNet error: what went wrong, after where."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+
+
+def sentence(error: BaseException) -> str | None:
+    """What to tell a user about `error`, or None if it is a defect of this package."""
+    return str(error) if isinstance(error, Failure) else None
+
+
+def print_sentences(describe: Callable[[BaseException], str | None] = sentence) -> None:
+    """Make a script that ends on an uncaught error print what `describe` says of it, alone.
+
+    An error that `describe` returns None for keeps its traceback, and with ``--debug`` on the
+    command line every error does.
+    """
+    previous = sys.excepthook
+
+    def hook(kind, error, trace):  # type: ignore[no-untyped-def]
+        text = describe(error)
+        if text is None or "--debug" in sys.argv:
+            previous(kind, error, trace)
+        else:
+            print(f"error: {printable(text)}", file=sys.stderr)
+
+    sys.excepthook = hook
