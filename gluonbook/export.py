@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 import struct
-import tempfile
-from typing import Callable
+from typing import Mapping
 
 import mxnet as mx
 from mxnet import gluon, nd
@@ -22,6 +20,8 @@ _LIST, _ARRAY = 0x112, 0xF993FAC9
 _DTYPES = dict(
     enumerate((np.float32, np.float64, np.float16, np.uint8, np.int32, np.int8, np.int64))
 )
+_KINDS = {np.dtype(dtype): kind for kind, dtype in _DTYPES.items()}
+_CPU = (1, 0)
 _MOST_AXES = 32
 
 
@@ -32,14 +32,49 @@ class ParametersError(Failure, ValueError):
 def save_parameters(net: gluon.Block, path: str | os.PathLike[str]) -> None:
     """Write the parameters as ``net.save_parameters`` does, wholly or not at all.
 
+    The bytes are the same. MXNet's own writer says nothing when the disk is full, and takes no
+    path that is not UTF-8.
+
     Raises
     ------
     FileFailure
         If the file cannot be written; it is then as it was.
     """
+    write_arrays(path, _values(net._collect_params_with_prefix()))
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as ``mxnet.nd.save`` does; `_parse` tells the format.
+
+    Raises
+    ------
+    FileFailure
+        If the file cannot be written; it is then as it was.
+    ParametersError
+        If an array is of a type that such a file does not hold, such as bfloat16.
+    """
+    for name, array in arrays.items():
+        if array.dtype not in _KINDS:
+            raise ParametersError(
+                f"{name} is of type {array.dtype}, which a file of parameters cannot hold: cast "
+                "the net to float32 first"
+            )
+    with files.replacing(path) as scratch, open(scratch, "wb") as file:
+        file.write(struct.pack("<QQQ", _LIST, 0, len(arrays)))
+        for array in arrays.values():
+            shape = struct.pack(f"<I{array.ndim}q", array.ndim, *array.shape)
+            file.write(struct.pack("<Ii", _ARRAY, 0) + shape)
+            file.write(struct.pack("<iii", *_CPU, _KINDS[array.dtype]))
+            file.write(np.ascontiguousarray(array).data)
+        file.write(struct.pack("<Q", len(arrays)))
+        for text in map(str.encode, arrays):
+            file.write(struct.pack("<Q", len(text)) + text)
+
+
+def _values(params: Mapping[str, gluon.Parameter]) -> dict[str, np.ndarray]:
+    """The values of each, averaged over the devices as MXNet saves them."""
     nd.waitall()  # oneDNN may still be rearranging weights after the last inference
-    with files.replacing(path) as scratch:
-        _write_checked(scratch, net.save_parameters)
+    return {name: param._reduce().asnumpy() for name, param in params.items()}
 
 
 def load_parameters(net: gluon.Block, path: str | os.PathLike[str]) -> None:
@@ -138,17 +173,6 @@ def _parse(content: bytes) -> dict[str, np.ndarray]:
     return dict(zip(names, arrays))
 
 
-def _write_checked(path: Path, write: Callable[[str], None]) -> None:
-    """Let MXNet write parameters, which says nothing if the disk is full, and read them back."""
-    try:
-        write(str(path))
-        read_parameters(path, limit=os.path.getsize(path))
-    except (mx.base.MXNetError, ParametersError) as error:
-        raise files.FileFailure(
-            f"{path.parent} did not take the parameters: make room on that disk"
-        ) from error
-
-
 def export_symbol(
     net: nn.HybridBlock,
     prefix: str | os.PathLike[str],
@@ -157,20 +181,25 @@ def export_symbol(
 ) -> None:
     """Write ``<prefix>-symbol.json`` and ``<prefix>-0000.params``, each wholly or not at all.
 
-    ``mxnet.gluon.SymbolBlock.imports`` reads them back. `net` is hybridized, if it is not yet,
-    and run once on zeros of `input_shape` (N, C, H, W) on `ctx`, the CPU by default.
+    ``mxnet.gluon.SymbolBlock.imports`` reads them back. A net that does not know its input sizes
+    yet is run once on zeros of `input_shape` (N, C, H, W) on `ctx`, the CPU by default.
 
     Raises
     ------
     FileFailure
         If the files cannot be written.
     """
-    net.hybridize()
-    net(nd.zeros(input_shape, ctx=ctx or mx.cpu()))
-    nd.waitall()
-    with files.replacing(f"{prefix}-0000.params") as params, files.replacing(
-        f"{prefix}-symbol.json"
-    ) as symbol, tempfile.TemporaryDirectory(prefix=files.PARTIAL, dir=params.parent) as scratch:
-        _write_checked(Path(scratch) / "net-0000.params", lambda _: net.export(f"{scratch}/net"))
-        os.replace(f"{scratch}/net-0000.params", params)
-        os.replace(f"{scratch}/net-symbol.json", symbol)
+    params = net.collect_params()
+    if any(param._deferred_init for param in params.values()):
+        net(nd.zeros(input_shape, ctx=ctx or mx.cpu()))
+    symbol = net(mx.sym.var("data"))
+    kinds = {
+        **dict.fromkeys(symbol.list_arguments(), "arg"),
+        **dict.fromkeys(symbol.list_auxiliary_states(), "aux"),
+    }
+    values = _values({name: param for name, param in params.items() if name in kinds})
+    write_arrays(
+        f"{os.fspath(prefix)}-0000.params",
+        {f"{kinds[name]}:{name}": value for name, value in values.items()},
+    )
+    files.write(f"{os.fspath(prefix)}-symbol.json", symbol.tojson(remove_amp_cast=True))

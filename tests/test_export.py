@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import struct
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from gluonbook.export import (
     load_parameters,
     read_parameters,
     save_parameters,
+    write_arrays,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -131,6 +134,43 @@ def test_hostile_files(content, told, tmp_path):
     (tmp_path / "x.params").write_bytes(content)
     with pytest.raises(ParametersError, match=told):
         read_parameters(tmp_path / "x.params", LIMIT)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_the_bytes_are_those_that_mxnet_writes(dtype, tmp_path):
+    net = initialized(gb.lenet(), 28)
+    net.cast(dtype)
+    save_parameters(net, tmp_path / "ours.params")
+    net.save_parameters(str(tmp_path / "mxnet.params"))
+    assert (tmp_path / "ours.params").read_bytes() == (tmp_path / "mxnet.params").read_bytes()
+
+
+def test_an_export_holds_what_mxnets_own_holds(tmp_path):
+    net = initialized(gb.resnet(), 32)
+    net.hybridize()
+    net(nd.zeros((1, 1, 32, 32)))
+    net.export(str(tmp_path / "mxnet"))
+    export_symbol(net, tmp_path / "ours", (1, 1, 32, 32))
+
+    def graph(side):
+        """Operators, settings and inputs; sums are numbered anew each time a net is called."""
+        nodes = json.loads((tmp_path / f"{side}-symbol.json").read_text())["nodes"]
+        return [
+            (node["op"], re.sub(r"_plus\d+", "_plus", node["name"]), node.get("attrs"))
+            + tuple(tuple(place[:2]) for place in node["inputs"])
+            for node in nodes
+        ]
+
+    assert graph("ours") == graph("mxnet")
+    ours, theirs = (nd.load(str(tmp_path / f"{side}-0000.params")) for side in ("ours", "mxnet"))
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        np.testing.assert_array_equal(ours[name].asnumpy(), theirs[name].asnumpy())
+
+
+def test_a_type_that_such_a_file_does_not_hold_is_named(tmp_path):
+    with pytest.raises(ParametersError, match="weight is of type bool, which a file of parameters"):
+        write_arrays(tmp_path / "x.params", {"weight": np.zeros(2, bool)})
 
 
 def test_a_full_disk_of_which_mxnet_leaves_half_a_file(tmp_path):
