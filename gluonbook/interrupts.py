@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import os
+import select
 import signal
 import threading
 from types import FrameType
@@ -36,7 +37,8 @@ class Request:
 
 @contextmanager
 def requests() -> Iterator[Request]:
-    """Within the block the first signal only sets the request; a second ends the process.
+    """Within the block the first signal only sets the request; a second of its kind ends the
+    process. So a Ctrl-C and the end of a job that come together are one request.
 
     A signal that was ignored before, as ``nohup`` does with SIGHUP, stays ignored. Outside of
     the main thread, where Python sees no signals, nothing is changed.
@@ -45,11 +47,11 @@ def requests() -> Iterator[Request]:
     before: dict[int, Any] = {}
 
     def note(signum: int, frame: FrameType | None) -> None:
-        request.signum = signum
-        for other in before:  # the system's own action works even while MXNet computes
-            signal.signal(other, signal.SIG_DFL)
-        # Not print: the signal may have come in the middle of one.
-        os.write(2, b"\nfinishing the batch and saving; once more stops at once\n")
+        first = request.signum is None
+        request.signum = request.signum or signum
+        signal.signal(signum, signal.SIG_DFL)  # which works even while MXNet computes
+        if first:
+            _tell(b"\nfinishing the batch and saving; once more stops at once\n")
 
     if threading.current_thread() is threading.main_thread():
         for signum in SIGNALS:
@@ -60,3 +62,15 @@ def requests() -> Iterator[Request]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def _tell(line: bytes) -> None:
+    """Write to standard error if it takes a line now: a handler must neither fail nor wait.
+
+    Not by print, since the signal may have come in the middle of one.
+    """
+    with suppress(OSError):
+        poll = select.poll()
+        poll.register(2, select.POLLOUT)
+        if any(event == select.POLLOUT for _, event in poll.poll(0)):
+            os.write(2, line)

@@ -46,6 +46,43 @@ with requests():
     assert done.returncode == -signum
 
 
+@pytest.mark.parametrize("pair", [(2, 15), (15, 2), (1, 15), (15, 1, 2)])
+def test_signals_of_several_kinds_are_one_request(pair):
+    """As when a job's end and Ctrl-C come together; the first gives the exit code."""
+    with requests() as request:
+        for signum in pair:
+            os.kill(os.getpid(), signum)
+        with pytest.raises(Interrupted) as stop:
+            request.check()
+    assert stop.value.signum == pair[0]
+
+
+@pytest.mark.parametrize("kind", ["a full device", "no reader", "a reader that is stuck", "closed"])
+def test_a_signal_is_noted_whatever_standard_error_has_become(kind):
+    """In a process of its own, whose descriptor 2 is that. Nothing may be raised, nor wait."""
+    made = {
+        "a full device": "full = os.open('/dev/full', os.O_WRONLY); os.dup2(full, 2)",
+        "no reader": "r, w = os.pipe(); os.close(r); os.dup2(w, 2)",
+        "a reader that is stuck": (
+            "r, w = os.pipe(); os.set_blocking(w, False)\n"
+            "try:\n"
+            "    while True: os.write(w, bytes(4096))\n"
+            "except BlockingIOError: os.set_blocking(w, True); os.dup2(w, 2)"
+        ),
+        "closed": "os.close(2)",
+    }[kind]
+    code = f"""
+import os, signal
+from gluonbook.interrupts import requests
+{made}
+with requests() as request:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(request.signum)
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"15\n")
+
+
 def test_an_ignored_signal_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
