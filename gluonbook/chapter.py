@@ -13,6 +13,7 @@ from pathlib import Path
 import random
 import re
 import shlex
+import shutil
 import sys
 import time
 from typing import Any, Iterator, NoReturn, Sequence
@@ -31,6 +32,7 @@ from .export import export_symbol, save_parameters
 from .history import History
 from .interrupts import Interrupted
 from .nets.edition import EDITIONS
+from .output import say
 from .recipes import RECIPES, Recipe, recipes_of
 from .summary import Layer, format_table, layer_table
 from .training import train_ch5
@@ -95,7 +97,7 @@ class Chapter:
                 f"convolution is wider than what reaches it; choose more, up to {self.recipe.size}"
             ) from error
         for layer in self._layers:
-            print(layer.name, "output shape:\t", layer.output_shape)
+            say(f"{layer.name} output shape:\t {layer.output_shape}")
 
     def train(self, net: nn.HybridSequential) -> History:
         """Train `net` as the section does, and write the run's folder.
@@ -122,32 +124,56 @@ class Chapter:
             net.collect_params(), self.recipe.optimizer, {"learning_rate": options.lr}
         )
 
-        folder = self._make_folder(data)
+        folder = self.folder = self._choose_folder()
         checkpoint = Checkpoint(
             folder,
             save_every=options.save_every,
             seed=options.seed,
             facts={"the section": self.recipe.section, "the text": options.edition},
+            notes={
+                "layers.txt": format_table(self._layers),
+                CONFIG: json.dumps(self._config(data), indent=2) + "\n",
+            },
         )
-        history = History(folder / "history.csv")
-        with self._telling_how_to_go_on(folder, history):
-            train_ch5(
-                net,
-                train_iter,
-                test_iter,
-                options.batch_size,
-                trainer,
-                self.ctx,
-                options.num_epochs,
-                progress=True,
-                history=history,
-                checkpoint=checkpoint,
-            )
-            self._draw(history, folder)
-            save_parameters(net, folder / f"{self.recipe.section}.params")
-            export_symbol(net, folder / self.recipe.section, self.input_shape, self.ctx)
-        print(f"written to {folder}", file=sys.stderr)
+        checkpoint.acquire()
+        try:
+            if options.resume is not None:  # once more, now that nobody else can change it
+                _refuse_changes(_saved_options(self.recipe.section, folder), options, folder)
+            self._try_outputs(net, folder)
+            history = History(folder / "history.csv")
+            with self._telling_how_to_go_on(folder, history):
+                train_ch5(
+                    net,
+                    train_iter,
+                    test_iter,
+                    options.batch_size,
+                    trainer,
+                    self.ctx,
+                    options.num_epochs,
+                    progress=True,
+                    history=history,
+                    checkpoint=checkpoint,
+                )
+                self._write_outputs(net, history, folder)
+        finally:
+            checkpoint.end()
+        say(f"written to {folder}", sys.stderr)
         return history
+
+    def _try_outputs(self, net: nn.HybridSequential, folder: Path) -> None:
+        """Write what a run leaves at its end, and remove it: if that fails, better before it."""
+        try:
+            with files.scratch_folder(folder) as trial:
+                self._write_outputs(net, History(), trial)
+        except BaseException:
+            if self.options.resume is None:  # nothing has begun
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _write_outputs(self, net: nn.HybridSequential, history: History, folder: Path) -> None:
+        self._draw(history, folder)
+        export_symbol(net, folder / self.recipe.section, self.input_shape, self.ctx)
+        save_parameters(net, folder / f"{self.recipe.section}.params")
 
     def _refuse_too_large(self) -> None:
         """Raise a sentence if one batch is sure to need more memory than there is."""
@@ -162,14 +188,10 @@ class Chapter:
                 "free: choose a smaller --batch-size or --size"
             )
 
-    def _make_folder(self, data: fashion_mnist.FashionMNIST) -> Path:
+    def _choose_folder(self) -> Path:
         if self.options.resume is not None:
-            self.folder = Path(self.options.resume)
-        else:
-            self.folder = new_folder(Path(self.options.out), self.recipe.section)
-        files.write(self.folder / "layers.txt", format_table(self._layers))
-        files.write(self.folder / CONFIG, json.dumps(self._config(data), indent=2) + "\n")
-        return self.folder
+            return Path(self.options.resume)
+        return new_folder(Path(self.options.out), self.recipe.section)
 
     @contextmanager
     def _telling_how_to_go_on(self, folder: Path, history: History) -> Iterator[None]:
@@ -178,10 +200,11 @@ class Chapter:
         try:
             yield
         except Interrupted as stop:
-            self._draw(history, folder)
+            if len(history):
+                self._draw(history, folder)
             if "ipykernel" in sys.modules:
                 raise
-            print(f"{stop}; go on with `{command}`", file=sys.stderr)
+            say(f"{stop}; go on with `{command}`", sys.stderr)
             raise SystemExit(128 + stop.signum) from None
         except (files.FileFailure, MemoryError, mx.base.MXNetError) as error:
             if _lacks_memory(error):
@@ -191,8 +214,7 @@ class Chapter:
             raise Failure(f"{describe(error)}{mend}") from error
 
     def _draw(self, history: History, folder: Path) -> None:
-        if len(history):
-            history.draw(folder / "curve.png", f"{self.recipe.title} on Fashion-MNIST")
+        history.draw(folder / "curve.png", f"{self.recipe.title} on Fashion-MNIST")
 
     def _config(self, data: fashion_mnist.FashionMNIST) -> dict[str, Any]:
         return {

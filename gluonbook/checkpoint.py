@@ -7,9 +7,7 @@ in its metadata, and a SHA-256 of both.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-import fcntl
+from dataclasses import asdict, dataclass
 import hashlib
 import json
 import logging
@@ -18,7 +16,7 @@ import os
 from pathlib import Path
 import random
 import re
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, Mapping, Sequence, Sized
 
 import mxnet as mx
 from mxnet import gluon, nd
@@ -27,22 +25,34 @@ import safetensors
 import safetensors.numpy
 
 from . import files
-from .errors import Failure
+from .batches import PositionedLoader
+from .errors import Failure, whole_number
 from .history import Epoch, History
+from .lock import FolderLock, InUse
 from .machine import available_memory
+from .tally import Sums
 
 log = logging.getLogger("gluonbook")
 
 KEPT = 2
-_VERSION = 1
+_VERSION = 2
 _NAME = re.compile(r"checkpoint-([0-9]{1,9})-([0-9]{1,9})\.safetensors")
-_INDEX = re.compile(r"[0-9]{1,9}")
+_COUNTED = {"num_update", "begin_num_update", "count", "cur_step_ind"}
+_DEVICE = re.compile(r"[0-9]{1,9}")
+#: Every count in a checkpoint is less, so that no loop up to it is without end.
+_MOST = 10**9
 #: Attributes of an optimizer that change as it works, or that the loop sets.
 _CHANGING = {"num_update", "begin_num_update", "rescale_grad"}
+#: The same of MXNet's own schedules.
+_SCHEDULED = {"base_lr", "count", "cur_step_ind"}
 
 
 class CheckpointError(Failure, ValueError):
     """A checkpoint is damaged, of another run, or in use."""
+
+
+class OtherVersion(CheckpointError):
+    """A checkpoint is of another version of this package."""
 
 
 class NotFinite(Failure, ArithmeticError):
@@ -57,16 +67,11 @@ class NotFinite(Failure, ArithmeticError):
 
 
 @dataclass
-class Progress:
+class Progress(Sums):
     """How far a run is: `batch` batches of `epoch` (from 1), and the sums over them."""
 
     epoch: int = 1
     batch: int = 0
-    loss: list[float] = field(default_factory=list)
-    """Sum of the losses, on each device."""
-    correct: list[float] = field(default_factory=list)
-    """Number of examples classified rightly, on each device."""
-    examples: int = 0
     seconds: float = 0.0
     """Time that the epoch has taken."""
 
@@ -92,11 +97,14 @@ class Checkpoint:
     facts
         Names and values that must be the same when the run goes on, besides the net, the
         optimizer and the data, which are always compared.
+    notes
+        Texts to keep beside the checkpoints, by file name; written only when the run has begun
+        or goes on.
 
     Raises
     ------
     ValueError
-        If `save_every` is less than 1.
+        If `save_every` is less than 1, or `seed` is not a whole number from 0 to 2**63 - 1.
     """
 
     def __init__(
@@ -106,14 +114,16 @@ class Checkpoint:
         save_every: int | None = None,
         seed: int | None = None,
         facts: Mapping[str, Any] | None = None,
+        notes: Mapping[str, str] | None = None,
     ) -> None:
-        if save_every is not None and save_every < 1:
-            raise ValueError(f"save_every must be at least 1, not {save_every!r}")
+        if save_every is not None:
+            save_every = whole_number("save_every", save_every, least=1)
         self.folder = Path(folder)
         self.save_every = save_every
-        self.seed = int(np.random.randint(2**31)) if seed is None else seed
+        self.seed = int(np.random.randint(2**31)) if seed is None else whole_number("seed", seed)
         self.facts = dict(facts or {})
-        self._lock: Any = None
+        self.notes = dict(notes or {})
+        self._lock = FolderLock(self.folder)
 
     def begin(
         self,
@@ -133,42 +143,73 @@ class Checkpoint:
         FileFailure
             If the folder cannot be written.
         """
-        self._net, self._trainer, self._train_iter, self._history = (
-            net,
-            trainer,
-            train_iter,
-            history,
-        )
+        self._net, self._trainer, self._history = net, trainer, history
+        self._loader = train_iter if isinstance(train_iter, PositionedLoader) else None
         everything = {**self.facts, **facts, **_optimizer_facts(trainer)}
         self.facts = json.loads(json.dumps(everything))  # as it will be read back
-        self._make_folder()
-        self._acquire()
+        self._order = _places(trainer, net)
+        self.acquire()
         try:
+            state, arrays, damaged = self._newest()
+            if state is not None:
+                self._restore(state, arrays, train_iter)
+            else:
+                self._shuffle_seed = None
+                if self._loader is not None:
+                    self._shuffle_seed = whole_number("the loader's seed", self._loader.seed, 2**32)
+            # From here on the folder is this run's; until here nothing in it was changed.
             files.remove_partial(self.folder)
-            state, arrays = self._newest()
-            if state is None:
-                self._shuffle_seed = getattr(train_iter, "seed", None)
-                progress = Progress()
-                if all(param._data for param in net.collect_params().values()):
-                    self.save(progress)
-                return progress
-            self._restore(state, arrays)
-            return Progress(**state["progress"])
+            for path in damaged:
+                path.replace(f"{path}.damaged")
+            for name, text in self.notes.items():
+                files.write(self.folder / name, text)
+            if state is not None:
+                return Progress(**state["progress"])
+            progress = Progress()
+            if all(param._data for param in net.collect_params().values()):
+                self.save(progress)
+            return progress
         except BaseException:
             self.end()
             raise
 
+    def acquire(self) -> None:
+        """Make the folder, and keep other runs out of it until `end`.
+
+        Raises
+        ------
+        CheckpointError
+            If another run is in it.
+        FileFailure
+            If it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise files.FileFailure(
+                f"{self.folder} cannot hold a run ({error.strerror}): name another folder"
+            ) from error
+        try:
+            self._lock.acquire()
+        except InUse as error:
+            raise CheckpointError(str(error)) from error
+
     def seed_epoch(self, epoch: int) -> None:
         """Seed shuffling and what transforms draw from Python's and NumPy's generators."""
-        seed = np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]
+        seed = self.seed_of(epoch)
         np.random.seed(seed)
-        random.seed(int(seed))
-        if hasattr(self._train_iter, "seed"):
-            self._train_iter.seed, self._train_iter.epoch = self._shuffle_seed, epoch - 1
+        random.seed(seed)
+        if self._loader is not None and self._shuffle_seed is not None:
+            self._loader.seed = self._shuffle_seed
 
     def seed_batch(self, epoch: int, batch: int) -> None:
         """Seed what MXNet draws, such as dropout, while it trains on a batch."""
-        mx.random.seed(int(np.random.SeedSequence([self.seed, epoch, batch]).generate_state(1)[0]))
+        mx.random.seed(self.seed_of(epoch, batch))
+
+    def seed_of(self, epoch: int, batch: int | None = None) -> int:
+        """A seed below 2**32 for an epoch, from 1, or for a batch of it, from 0."""
+        position = [epoch] if batch is None else [epoch, batch]
+        return int(np.random.SeedSequence([self.seed, *position]).generate_state(1)[0])
 
     def save(self, progress: Progress) -> Path:
         """Write a checkpoint, and remove all but the last two.
@@ -185,9 +226,7 @@ class Checkpoint:
         arrays = dict(_parameter_arrays(self._net))
         for name, value in arrays.items():
             if not np.isfinite(value).all():
-                what = f"the parameter {name[len('net/') :]} is no longer finite"
-                lr = self._trainer.learning_rate
-                raise NotFinite(what, progress.epoch, progress.batch, lr, self.folder)
+                self._refuse_infinite(name[len("net/") :], progress)
         state = {
             "version": _VERSION,
             "seed": self.seed,
@@ -195,87 +234,67 @@ class Checkpoint:
             "facts": self.facts,
             "progress": asdict(progress),
             "history": self._history.epochs,
-            "trainer": _trainer_state(self._trainer, arrays),
+            "trainer": _trainer_state(self._trainer, self._order, arrays),
         }
         text = json.dumps(state, allow_nan=False)
         path = self.folder / f"checkpoint-{progress.epoch}-{progress.batch}.safetensors"
         metadata = {"state": text, "sha256": _digest(text, arrays)}
         files.write(path, safetensors.numpy.save(arrays, metadata))
         for old in self._paths()[KEPT:]:
-            old.unlink()
+            old.unlink(missing_ok=True)
         return path
 
     def end(self) -> None:
-        """Let other processes train in this folder."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        """Let other runs have the folder."""
+        self._lock.release()
 
-    def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise files.FileFailure(
-                f"{self.folder} cannot hold a run ({error.strerror}): name another folder"
-            ) from error
-
-    def _acquire(self) -> None:
-        path = self.folder / ".lock"
-        try:
-            lock = open(path, "a+")  # noqa: SIM115  (held until `end`)
-        except OSError as error:
-            raise files.FileFailure(
-                f"{self.folder} cannot be written ({error.strerror}): allow writing there, or name "
-                "another folder"
-            ) from error
-        try:
-            # A record lock: gone with its process, however that ends, and not inherited by others.
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            owner = lock.read(20).strip() or "unknown"
-            lock.close()
+    def _refuse_infinite(self, name: str, progress: Progress) -> None:
+        if (progress.epoch, progress.batch) == (1, 0):
             raise CheckpointError(
-                f"{self.folder} is in use by another run (process {owner}): stop that one, or "
-                "choose another folder"
-            ) from error
-        self._lock = lock
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        with suppress(OSError):  # a full disk; the number is only for the sentence above
-            lock.flush()
+                f"the parameter {name} is not finite before the first batch: initialize the net "
+                "with other weights"
+            )
+        what = f"the parameter {name} is no longer finite"
+        lr = self._trainer.learning_rate
+        raise NotFinite(what, progress.epoch, progress.batch, lr, self.folder)
 
     def _paths(self) -> list[Path]:
         """The checkpoints in the folder, newest first."""
         found = {}
         for path in self.folder.iterdir():
             match = _NAME.fullmatch(path.name)
-            if match:
+            if match and not path.is_dir():
                 found[int(match[1]), int(match[2])] = path
         return [found[position] for position in sorted(found, reverse=True)]
 
-    def _newest(self) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
-        """The newest checkpoint that is whole, or None and no arrays if there is none at all."""
+    def _newest(self) -> tuple[dict[str, Any] | None, dict[str, np.ndarray], list[Path]]:
+        """The newest checkpoint that is whole, and the damaged ones that are newer.
+
+        None and no arrays if there is no checkpoint at all.
+        """
         limit = size_limit(self._net)
-        faults = []
+        faults: dict[Path, CheckpointError] = {}
         for path in self._paths():
             try:
                 state, arrays = read(path, limit)
+            except OtherVersion:
+                raise
             except CheckpointError as error:
-                faults.append((path, error))
+                faults[path] = error
                 continue
-            for damaged, fault in faults:
-                damaged.replace(f"{damaged}.damaged")
+            for fault in faults.values():
                 log.warning("%s; going on from the one before, %s", fault, path.name)
-            return state, arrays
+            return state, arrays, list(faults)
         if faults:
             raise CheckpointError(
-                f"no checkpoint in {self.folder} is whole: {faults[0][1]}; start a new run in "
-                "another folder"
+                f"no checkpoint in {self.folder} is whole: {next(iter(faults.values()))}; start a "
+                "new run in another folder"
             )
-        return None, {}
+        return None, {}, []
 
-    def _restore(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    def _restore(
+        self, state: dict[str, Any], arrays: dict[str, np.ndarray], train_iter: Any
+    ) -> None:
         for name in {**state["facts"], **self.facts}:
             saved, now = state["facts"].get(name, "none"), self.facts.get(name, "none")
             if saved != now:
@@ -284,15 +303,18 @@ class Checkpoint:
                     f"{self.folder} holds a run with {held}, and this one has {now}: "
                     "give the same, or start a new run"
                 )
+        batch = state["progress"]["batch"]
+        if isinstance(train_iter, Sized) and batch > len(train_iter):
+            raise CheckpointError(
+                f"{self.folder} holds a run that is at batch {batch:,} of an epoch, and this one "
+                f"has {len(train_iter):,}: give the same data, or start a new run"
+            )
         _check_net(self._net, arrays, self.folder)
-        shapes = {
-            id(param): arrays[_array_name(name, 0)].shape
-            for name, param in self._net._collect_params_with_prefix().items()
-        }
-        _check_trainer(self._trainer, state["trainer"], arrays, shapes, self.folder)
+        _check_trainer(self._trainer, self._net, state["trainer"], arrays, self.folder)
         _restore_parameters(self._net, arrays)
-        _restore_trainer(self._trainer, state["trainer"], arrays)
+        _restore_trainer(self._trainer, self._net, state["trainer"], arrays)
         _restore_other_devices(self._net, arrays)
+        self._order = state["trainer"]["parameters"]
         self.seed, self._shuffle_seed = state["seed"], state["shuffle_seed"]
         self._history.epochs.clear()
         self._history.extend(Epoch(*row) for row in state["history"])
@@ -319,7 +341,8 @@ def read(path: str | os.PathLike[str], limit: int) -> tuple[dict[str, Any], dict
         if metadata["sha256"] != _digest(text, arrays):
             raise ValueError("its checksum does not fit")
         state = json.loads(text)
-        _check_state(state)
+        if state["version"] == _VERSION:
+            _check_state(state)
     except files.FileFailure as error:
         raise CheckpointError(str(error)) from error
     except (
@@ -328,6 +351,11 @@ def read(path: str | os.PathLike[str], limit: int) -> tuple[dict[str, Any], dict
     ) as error:
         reason = str(error) if type(error) is ValueError else "it is not a checkpoint"
         raise CheckpointError(f"{path} is damaged ({reason})") from error
+    if state["version"] != _VERSION:
+        raise OtherVersion(
+            f"{path} is a checkpoint of version {state['version']}, and this gluonbook reads "
+            f"version {_VERSION}: go on with the gluonbook that wrote it, or start a new run"
+        )
     return state, arrays
 
 
@@ -341,32 +369,30 @@ def _digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
 
 def _check_state(state: Any) -> None:
     """Raise an error if `state` is not of the form that `Checkpoint.save` writes."""
-    if state["version"] != _VERSION:
-        raise ValueError(f"it is of version {state['version']}, and this package knows {_VERSION}")
-    progress = Progress(**state["progress"])
+    progress, trainer = Progress(**state["progress"]), state["trainer"]
+    counts = [progress.epoch, progress.batch, progress.examples, progress.labels, progress.correct]
+    counts += [count for device in trainer["counts"].values() for count in device.values()]
+    for settings in (trainer["optimizer"], trainer["scheduler"]):
+        counts += [settings[name] for name in _COUNTED & settings.keys()]
+    shuffle_seed = state["shuffle_seed"]
     rows = [Epoch(*row) for row in state["history"]]
-    whole = [progress.epoch, progress.batch, progress.examples, state["seed"]]
-    if state["shuffle_seed"] is not None:
-        whole.append(state["shuffle_seed"])
-    numbers = [*progress.loss, *progress.correct, progress.seconds]
-    numbers += [number for row in rows for number in row]
-    trainer = state["trainer"]
+    numbers = [progress.loss, progress.seconds, *(number for row in rows for number in row)]
+    names = trainer["parameters"]
     good = (
-        all(type(value) is int and 0 <= value < 2**63 for value in whole)
+        (type(state["seed"]) is int and 0 <= state["seed"] < 2**63)
+        and (shuffle_seed is None or type(shuffle_seed) is int and 0 <= shuffle_seed < 2**32)
+        and all(type(value) is int and 0 <= value < _MOST for value in counts)
         and all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
-        and [row.epoch for row in rows] == list(range(1, progress.epoch))
-        and len(progress.loss) == len(progress.correct)
+        and len(rows) == progress.epoch - 1
+        and all(row.epoch == place for place, row in enumerate(rows, 1))
         and isinstance(state["facts"], dict)
-        and isinstance(trainer["optimizer"], dict)
-        and isinstance(trainer["scheduler"], dict)
+        and all(isinstance(name, str) for name in names)
+        and len(set(names)) == len(names)
+        and all(_DEVICE.fullmatch(device) for device in trainer["counts"])
+        and all(isinstance(states, dict) for states in trainer["states"])
         and all(
-            isinstance(states, dict) and all(_INDEX.fullmatch(index) for index in states)
-            for states in trainer["states"]
-        )
-        and all(
-            type(count) is int and _INDEX.fullmatch(index) and _INDEX.fullmatch(device)
-            for device, counts in trainer["counts"].items()
-            for index, count in counts.items()
+            set(names).issuperset(named)
+            for named in [*trainer["states"], *trainer["counts"].values()]
         )
     )
     if not good:
@@ -386,9 +412,20 @@ def size_limit(net: gluon.Block) -> int:
 # --- the net's parameters -------------------------------------------------------------------
 
 
+def _parameters(net: gluon.Block) -> dict[str, gluon.Parameter]:
+    """Each parameter by its place in the net's structure; a shared one by the first of its places.
+
+    Automatic names, such as ``batchnorm10_gamma``, depend on what else the process has built.
+    """
+    places: dict[gluon.Parameter, str] = {}
+    for place, param in net._collect_params_with_prefix().items():
+        places.setdefault(param, place)
+    return {place: param for param, place in places.items()}
+
+
 def _parameter_arrays(net: gluon.Block) -> Iterator[tuple[str, np.ndarray]]:
     """Each parameter by its place in the net; running statistics once for each device."""
-    for name, param in net._collect_params_with_prefix().items():
+    for name, param in _parameters(net).items():
         values = param.list_data() if param.grad_req == "null" else param.list_data()[:1]
         for device, value in enumerate(values):
             # A copy, made by MXNet's engine: were a weight that oneDNN has rearranged put back in
@@ -402,7 +439,7 @@ def _array_name(name: str, device: int) -> str:
 
 def _check_net(net: gluon.Block, arrays: Mapping[str, np.ndarray], folder: Path) -> None:
     expected = {}
-    for name, param in net._collect_params_with_prefix().items():
+    for name, param in _parameters(net).items():
         devices = len(param.list_ctx()) if param.grad_req == "null" else 1
         expected.update({_array_name(name, device): param for device in range(devices)})
     saved = {name for name in arrays if name.startswith("net/")}
@@ -433,7 +470,7 @@ def shape_fits(param: gluon.Parameter, shape: tuple[int, ...]) -> bool:
 
 
 def _restore_parameters(net: gluon.Block, arrays: Mapping[str, np.ndarray]) -> None:
-    for name, param in net._collect_params_with_prefix().items():
+    for name, param in _parameters(net).items():
         param.set_data(nd.array(arrays[_array_name(name, 0)], dtype=param.dtype))
         if param._deferred_init:
             param._finish_deferred_init()
@@ -441,7 +478,7 @@ def _restore_parameters(net: gluon.Block, arrays: Mapping[str, np.ndarray]) -> N
 
 def _restore_other_devices(net: gluon.Block, arrays: Mapping[str, np.ndarray]) -> None:
     """Give each further device its running statistics; the trainer gave it the first's."""
-    for name, param in net._collect_params_with_prefix().items():
+    for name, param in _parameters(net).items():
         if param.grad_req == "null":
             for device, value in enumerate(param.list_data()[1:], start=1):
                 value[:] = nd.array(arrays[_array_name(name, device)], dtype=param.dtype)
@@ -476,16 +513,40 @@ def _updaters(trainer: gluon.Trainer) -> list[Any]:
     return list(trainer._updaters)
 
 
-def _trainer_state(trainer: gluon.Trainer, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def _places(trainer: gluon.Trainer, net: gluon.Block) -> list[str]:
+    """The place in the net of each of the trainer's parameters, in the trainer's order.
+
+    Raises
+    ------
+    CheckpointError
+        If a parameter is not in the net, so that its values would not be saved.
+    """
+    places = {param: place for place, param in _parameters(net).items()}
+    for param in trainer._params:
+        if param not in places:
+            raise CheckpointError(
+                f"the trainer has the parameter {param.name}, which is not in the net and would "
+                "not be saved: make it part of the net, or train without a checkpoint"
+            )
+    return [places[param] for param in trainer._params]
+
+
+def _trainer_state(
+    trainer: gluon.Trainer, places: Sequence[str], arrays: dict[str, np.ndarray]
+) -> dict[str, Any]:
     """The trainer's state as JSON; its arrays are added to `arrays`."""
     optimizer = trainer.optimizer
     return {
+        "parameters": places,
         "optimizer": _plain(vars(optimizer)),
         "scheduler": _plain(vars(optimizer.lr_scheduler)) if optimizer.lr_scheduler else {},
-        "counts": optimizer._all_index_update_counts,
+        "counts": {
+            device: {places[index]: count for index, count in counts.items()}
+            for device, counts in optimizer._all_index_update_counts.items()
+        },
         "states": [
             {
-                index: _put(state, f"trainer/{i}/{index}", arrays)
+                places[index]: _put(state, f"trainer/{i}/{places[index]}", arrays)
                 for index, state in updater.states.items()
             }
             for i, updater in enumerate(_updaters(trainer))
@@ -513,12 +574,13 @@ def _get(form: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 
 def _check_trainer(
     trainer: gluon.Trainer,
+    net: gluon.Block,
     state: dict[str, Any],
     arrays: Mapping[str, np.ndarray],
-    shapes: Mapping[int, tuple[int, ...]],
     folder: Path,
 ) -> None:
     """Raise an error unless the saved state has the form that this optimizer would make anew."""
+    params = _parameters(net)
 
     def fits(form: Any, fresh: Any) -> bool:
         if fresh is None or form is None:
@@ -531,21 +593,24 @@ def _check_trainer(
             )
         return isinstance(form, str) and form in arrays and arrays[form].shape == fresh.shape
 
-    good = len(state["states"]) <= len(trainer._updaters)
-    for states in state["states"]:
-        for index, form in states.items():
-            if int(index) >= len(trainer._params):
-                good = False
-                continue
-            param = trainer._params[int(index)]
-            weight = nd.zeros(shapes.get(id(param), param.shape), dtype=param.dtype)
-            fresh = trainer.optimizer.create_state_multi_precision(int(index), weight)
+    good = set(state["parameters"]) == set(_places(trainer, net))
+    good = good and len(state["states"]) <= len(trainer._updaters)
+    for states in state["states"] if good else ():
+        for name, form in states.items():
+            shape = arrays[_array_name(name, 0)].shape
+            weight = nd.zeros(shape, dtype=params[name].dtype)
+            index = trainer._param2idx[params[name].name]
+            fresh = trainer.optimizer.create_state_multi_precision(index, weight)
             good = good and fits(form, fresh)
     for target, saved in _settings(trainer.optimizer, state):
         for name, value in saved.items():
             now = getattr(target, name, None)
             numbers = type(now) in (int, float, type(None)) and type(value) in (int, float)
             good = good and hasattr(target, name) and (numbers or type(now) is type(value))
+    schedule = trainer.optimizer.lr_scheduler
+    if type(schedule).__module__ == mx.lr_scheduler.__name__:
+        constants = state["scheduler"].keys() - _SCHEDULED
+        good = good and all(state["scheduler"][k] == getattr(schedule, k) for k in constants)
     if not good:
         raise CheckpointError(f"{folder} holds a run of another trainer: start a new run")
 
@@ -557,21 +622,29 @@ def _settings(
 
 
 def _restore_trainer(
-    trainer: gluon.Trainer, state: dict[str, Any], arrays: Mapping[str, np.ndarray]
+    trainer: gluon.Trainer,
+    net: gluon.Block,
+    state: dict[str, Any],
+    arrays: Mapping[str, np.ndarray],
 ) -> None:
-    optimizer = trainer.optimizer
+    optimizer, params = trainer.optimizer, _parameters(net)
+    # In the saved order: some optimizers carry numbers from one parameter to the next.
+    trainer._params[:] = [params[name] for name in state["parameters"]]
+    trainer._param2idx = {param.name: index for index, param in enumerate(trainer._params)}
+    optimizer.param_dict = dict(enumerate(trainer._params))
     trainer._reset_kvstore()  # a store that has been used holds the weights of before
     trainer._init_kvstore()
     trainer._init_params()
     for target, saved in _settings(optimizer, state):
         for name, value in saved.items():
             setattr(target, name, value)
+    index_of = {name: index for index, name in enumerate(state["parameters"])}
     counts = {
-        int(device): {int(index): count for index, count in indices.items()}
-        for device, indices in state["counts"].items()
+        int(device): {index_of[name]: count for name, count in by_name.items()}
+        for device, by_name in state["counts"].items()
     }
     optimizer._all_index_update_counts = counts
     optimizer._index_update_count = counts.setdefault(0, {})
     for updater, states in zip(_updaters(trainer), state["states"]):
-        updater.states = {int(index): _get(form, arrays) for index, form in states.items()}
+        updater.states = {index_of[name]: _get(form, arrays) for name, form in states.items()}
         updater.states_synced = {index: False for index in updater.states}  # moved when used

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from typing import Callable
 
@@ -28,6 +29,24 @@ class Failure(Exception):
 def last_line(error: BaseException) -> str:
     """The last line of an MXNet error: what went wrong, after where."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+
+
+def whole_number(name: str, value: int, below: int = 2**63, *, least: int = 0) -> int:
+    """`value`, whatever kind of whole number it is (NumPy's too), as Python's own.
+
+    Raises
+    ------
+    ValueError
+        If it is not one, or not from `least` to `below` - 1; names `name` and the value.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if not least <= number < below:
+        limit = f" and below 2**{below.bit_length() - 1}" if number >= below else ""
+        raise ValueError(f"{name} must be a whole number of at least {least}{limit}, not {value!r}")
+    return number
 
 
 def sentence(error: BaseException) -> str | None:

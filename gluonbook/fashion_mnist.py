@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import operator
 import os
 from pathlib import Path
 import tempfile
@@ -24,7 +23,8 @@ from mxnet.gluon.data.vision import FashionMNIST as MXNetFashionMNIST
 import numpy as np
 
 from . import files
-from .errors import Failure
+from .batches import Shards
+from .errors import Failure, whole_number
 from .machine import available_memory
 from .mirrors import MirrorError, fetch
 
@@ -99,7 +99,7 @@ class FashionMNIST(NamedTuple):
     ) -> tuple[ImageBatches, ImageBatches]:
         """Training batches, shuffled, and test batches; see `load_data_fashion_mnist`."""
         if limit is not None:
-            _positive("limit", limit)
+            whole_number("limit", limit, least=1)
         return (
             ImageBatches(
                 self.train.images[:limit],
@@ -376,11 +376,11 @@ class ImageBatches:
         edition: str | None = None,
     ) -> None:
         self.edition = edition
-        self.batch_size = _positive("batch_size", batch_size)
+        self.batch_size = whole_number("batch_size", batch_size, least=1)
         height = images.shape[-1]
-        self.size = _positive("resize", size) if size else height
+        self.size = whole_number("resize", size, least=1) if size else height
         self.shuffle = shuffle
-        self.seed = int(np.random.randint(2**31)) if seed is None else seed
+        self.seed = np.random.randint(2**31) if seed is None else whole_number("seed", seed, 2**32)
         self.epoch = 0
         self._labels = labels
         self._images = images
@@ -422,21 +422,24 @@ class ImageBatches:
             yield _scaled(self._pixels(indices)), self._labels[indices]
 
     def shards(
-        self, ctxs: Sequence[mx.Context], first: int = 0
-    ) -> Iterator[list[tuple[nd.NDArray, nd.NDArray]]]:
-        """One epoch from batch `first` on; each as a list of ``(X, y)``, one for each device.
+        self, ctxs: Sequence[mx.Context], *, epoch: int | None = None, first: int = 0
+    ) -> Iterator[Shards]:
+        """The batches of `epoch` from batch `first` on, each as a list of ``(X, y)``, one for
+        each device. Epochs count from 0; by default it is the one after the last.
 
         The pixels go to a GPU as uint8 and are cast and scaled there. A batch smaller than the
         number of devices leaves the last of them out.
         """
-        for indices in self._batches(first):
+        for indices in self._batches(epoch, first):
             parts = np.array_split(indices, min(len(ctxs), len(indices)))
             yield [self._load(part, ctx) for part, ctx in zip(parts, ctxs)]
 
-    def _batches(self, first: int = 0) -> Iterator[np.ndarray]:
-        """Indices of the images in each batch of the next epoch, from batch `first` on."""
-        order = self._order(self.epoch)
-        self.epoch += 1
+    def _batches(self, epoch: int | None = None, first: int = 0) -> Iterator[np.ndarray]:
+        """Indices of the images in each batch of an epoch, from batch `first` on."""
+        if epoch is None:
+            epoch = self.epoch
+        order = self._order(epoch)
+        self.epoch = epoch + 1
         for start in range(first * self.batch_size, self.num_examples, self.batch_size):
             yield order[start : start + self.batch_size]
 
@@ -478,16 +481,6 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
     return resized
 
 
-def _positive(name: str, value: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
-    return number
-
-
 def load_data_fashion_mnist(
     batch_size: int,
     resize: int | None = None,
@@ -509,14 +502,14 @@ def load_data_fashion_mnist(
     limit
         Take only the first `limit` training images. The test set stays whole.
     seed
-        Of the shuffling. With None, one is drawn from NumPy's global generator.
+        Of the shuffling, below 2**32. With None, one is drawn from NumPy's global generator.
 
     Raises
     ------
     DatasetError
         If the data set is damaged, or is neither here nor to be downloaded.
     ValueError
-        If a number is not a whole number of at least 1.
+        If a number is not a whole number in its range.
     """
     return fashion_mnist(root).batches(batch_size, resize, limit, seed)
 

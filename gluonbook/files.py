@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import errno
 import os
 from pathlib import Path
+import shutil
 import stat
 from typing import Iterator
 
@@ -29,7 +30,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The bytes are on the disk before the name changes, so whoever opens `path`, even after a
     power cut, finds the whole old file or the whole new one. If the block fails, the scratch
-    file is removed and `path` is as it was.
+    file is removed and `path` is as it was. The scratch file is a new one: a link of its name,
+    in a folder that came from elsewhere, is not followed.
 
     Raises
     ------
@@ -40,6 +42,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     scratch = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     try:
         try:
+            scratch.unlink(missing_ok=True)
+            os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
             yield scratch
             _flush(scratch)
             os.replace(scratch, path)
@@ -73,6 +77,8 @@ def _why(error: OSError, path: Path) -> str:
         return f"there is no room for it ({error.strerror}); make room on that disk"
     if error.errno in (errno.ENOENT, errno.ENOTDIR) and not path.parent.is_dir():
         return f"the folder {path.parent} is gone; name another"
+    if path.is_dir():
+        return "a folder has its name; move that away"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{path.parent} is read-only ({error.strerror}); allow writing, or name another"
     return error.strerror or str(error)
@@ -103,8 +109,26 @@ def read(path: str | os.PathLike[str], limit: int) -> bytes:
     return content
 
 
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent`, removed when the block ends, or else by `remove_partial`."""
+    folder = parent / f"{PARTIAL}{os.getpid()}"
+    try:
+        remove_partial(parent)
+        folder.mkdir()
+        yield folder
+    except OSError as error:
+        if isinstance(error, Failure):
+            raise
+        raise FileFailure(f"{parent} cannot be written: {_why(error, folder)}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def remove_partial(folder: str | os.PathLike[str]) -> None:
-    """Remove what a stop left half-written in `folder`."""
+    """Remove what a stop left half-written in `folder`, files and folders."""
     for path in Path(folder).glob(f"{PARTIAL}*"):
-        if path.is_file():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
             path.unlink()

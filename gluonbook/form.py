@@ -65,7 +65,7 @@ class GluonForm:
         """The losses (N,) before the step."""
         self._infer = None  # it has the weights of before
         with autograd.record():
-            losses, _ = self._step(nd.from_numpy(X, zero_copy=False), nd.array(y))
+            losses = self._step(nd.from_numpy(X, zero_copy=False), nd.array(y)).losses
         losses.backward()
         self._trainer.step(self._batch_size)
         nd.waitall()

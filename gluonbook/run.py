@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import logging
 import os
 import time
@@ -10,22 +9,28 @@ from types import TracebackType
 from typing import Any, Iterable, Iterator, Sequence
 
 import mxnet as mx
-from mxnet import gluon, nd
+from mxnet import gluon
 import numpy as np
 from tqdm import tqdm
 
-from .checkpoint import Checkpoint, NotFinite, Progress
+from .batches import (
+    BatchError,
+    PositionedLoader,
+    Shards,
+    facts_of,
+    from_workers,
+    has_worker_processes,
+    shards_of,
+)
+from .checkpoint import Checkpoint, CheckpointError, NotFinite, Progress
 from .history import Epoch, History
 from .interrupts import Interrupted, Request, requests
+from .output import say
 from .plateau import Plateau
+from .step import Outcome
+from .tally import BATCHES_AHEAD, Ahead
 
 log = logging.getLogger("gluonbook")
-
-#: One batch, cut into one ``(X, y)`` for each device.
-Shards = Sequence["tuple[nd.NDArray, nd.NDArray]"]
-
-#: Batches that Python may run ahead of the device; each holds its images in memory.
-BATCHES_AHEAD = 2
 
 
 class Run:
@@ -61,7 +66,7 @@ class Run:
     def __enter__(self) -> Run:
         self._request = Request()
         if self._checkpoint is not None:
-            facts = {"devices": len(self.ctxs), **_facts(self.train_iter)}
+            facts = {"devices": len(self.ctxs), **facts_of(self.train_iter)}
             self.at = self._checkpoint.begin(
                 self.net, self.trainer, self.train_iter, self.history, facts
             )
@@ -84,10 +89,8 @@ class Run:
     def batches(self) -> Iterator[Shards]:
         """The batches of the epoch that are still to be trained on."""
         self._start = time.time() - self.at.seconds
-        self._loss = Sum(self.ctxs, self.at.loss, self.at.examples)
-        self._correct = Sum(self.ctxs, self.at.correct, self.at.examples)
-        self._ahead: collections.deque[tuple[int, list[nd.NDArray], list[nd.NDArray]]]
-        self._ahead = collections.deque()
+        loader_checks = isinstance(self.train_iter, PositionedLoader)
+        self._ahead = Ahead(f"epoch {self.at.epoch}", check_images=not loader_checks)
         batches = self._from_the_position()
         while True:
             self._stop_if_asked()
@@ -96,7 +99,7 @@ class Run:
             if shards is None:
                 break
             if len(shards) < len(self.ctxs):
-                raise ValueError(
+                raise BatchError(
                     f"a batch of {len(shards)} cannot train on {len(self.ctxs)} devices: choose "
                     "a batch size that leaves a larger last batch"
                 )
@@ -105,24 +108,21 @@ class Run:
             every = self._checkpoint.save_every if self._checkpoint is not None else None
             if every is not None and self.at.batch % every == 0:
                 self.save()
-        self._check_losses(0)
+        self._count(0)
 
-    def add(
-        self, losses: Sequence[nd.NDArray], correct: Sequence[nd.NDArray], shards: Shards
-    ) -> None:
-        """Count one batch: on each device the losses (N,) and the number of right answers.
+    def add(self, shards: Shards, outcomes: Sequence[Outcome]) -> None:
+        """Count one batch, by what each device computes of it.
 
         Raises
         ------
+        BatchError
+            If an image of this batch, or of one of the last, is not finite, or a label is not the
+            number of a class.
         NotFinite
-            If the loss of this batch, or of one of the last, is infinite or not a number.
+            If its loss is infinite or not a number.
         """
-        sums = [loss.sum() for loss in losses]
-        for device, (_, y) in enumerate(shards):
-            self._loss.add(device, sums[device], y.size)
-            self._correct.add(device, correct[device], y.size)
-        self._ahead.append((self.at.batch + 1, sums, [y for _, y in shards]))
-        self._check_losses(BATCHES_AHEAD)
+        self._ahead.add(self.at.batch + 1, shards, outcomes)
+        self._count(BATCHES_AHEAD)
 
     def until_asked(self, batches: Iterable[Shards]) -> Iterator[Shards]:
         """`batches`, ended by `Interrupted` when a signal asks for it."""
@@ -134,13 +134,13 @@ class Run:
         """Add the epoch to the history, and go on to the next."""
         row = Epoch(
             self.at.epoch,
-            self._loss.mean(),
-            self._correct.mean(),
+            self.at.mean_loss(),
+            self.at.accuracy(),
             test_acc,
             time.time() - self._start,
         )
         self.history.append(row)
-        self.at = Progress(self.at.epoch + 1)
+        self.at = Progress(epoch=self.at.epoch + 1)
         return row
 
     def save(self) -> None:
@@ -149,23 +149,38 @@ class Run:
         if self._checkpoint is None or position == self._saved_at:
             return
         if self.at.batch:
-            self._check_losses(0)
-            self.at.loss, self.at.correct = self._loss.values(), self._correct.values()
-            self.at.examples = self._loss.count
+            self._count(0)
             self.at.seconds = time.time() - self._start
         self._checkpoint.save(self.at)
         self._saved_at = position
 
+    def say(self, line: object) -> None:
+        """Print a line. If nobody can read it, a run that is kept in a folder goes on."""
+        if self._checkpoint is None:
+            print(line, flush=True)
+        else:
+            say(line)
+
     def _from_the_position(self) -> Iterator[Shards]:
-        if self._checkpoint is not None:
-            self._checkpoint.seed_epoch(self.at.epoch)
-        if hasattr(self.train_iter, "shards"):
-            return iter(self.train_iter.shards(self.ctxs, first=self.at.batch))
-        batches = shards_of(self.train_iter, self.ctxs)
-        for batch in range(self.at.batch):
+        checkpoint, loader, first = self._checkpoint, self.train_iter, self.at.batch
+        if checkpoint is None:
+            return shards_of(loader, self.ctxs)
+        epoch = self.at.epoch
+        checkpoint.seed_epoch(epoch)
+        if isinstance(loader, PositionedLoader):
+            return iter(loader.shards(self.ctxs, epoch=epoch - 1, first=first))
+        if has_worker_processes(loader):
+            batches = from_workers(loader, lambda at: checkpoint.seed_of(epoch, at), first)
+            return shards_of(batches, self.ctxs)
+        shards = shards_of(loader, self.ctxs)
+        for batch in range(first):
             self._seed(batch)
-            next(batches, None)
-        return batches
+            if next(shards, None) is None:
+                raise CheckpointError(
+                    f"{checkpoint.folder} holds a run that is at batch {first:,} of an epoch, and "
+                    f"the data has {batch:,}: give the same data, or start a new run"
+                )
+        return shards
 
     def _seed(self, batch: int) -> None:
         if self._checkpoint is not None:
@@ -180,71 +195,21 @@ class Run:
                 f"in {self._checkpoint.folder}",
             )
 
-    def _check_losses(self, pending: int) -> None:
-        """Wait until the losses of all batches but the last `pending` are there."""
-        while len(self._ahead) > pending:
-            batch, losses, labels = self._ahead.popleft()
-            loss = sum(float(part.asscalar()) for part in losses)
-            if not abs(loss) < float("inf"):
+    def _count(self, pending: int) -> None:
+        """Add all batches but the last `pending` to the sums, as soon as they are computed."""
+        for batch in self._ahead.done(pending):
+            if not abs(batch.loss) < float("inf"):
                 raise NotFinite(
-                    f"the loss is {loss}",
+                    f"the loss is {batch.loss}",
                     self.at.epoch,
-                    batch,
+                    batch.number,
                     self.trainer.learning_rate,
                     None if self._checkpoint is None else self._checkpoint.folder,
                 )
+            self.at.add(batch)
             if self._plateau.open:
-                classes = np.concatenate([y.asnumpy() for y in labels])
-                sentence = self._plateau.add(loss / len(classes), classes)
+                labels = np.concatenate([y.asnumpy() for _, y in batch.shards])
+                sentence = self._plateau.add(batch.loss / batch.examples, labels)
                 if sentence is not None:
                     with tqdm.external_write_mode():
                         log.warning(sentence)
-
-
-class Sum:
-    """A sum kept on each device and read once, and over how many examples it goes."""
-
-    def __init__(
-        self, ctxs: Sequence[mx.Context], values: Sequence[float] = (), count: int = 0
-    ) -> None:
-        values = values or [0.0] * len(ctxs)
-        self._sums = [nd.array([value], ctx=ctx) for value, ctx in zip(values, ctxs)]
-        self.count = count
-
-    def add(self, device: int, value: nd.NDArray, count: int) -> None:
-        self._sums[device] += value.astype("float32")
-        self.count += count
-
-    def values(self) -> list[float]:
-        """The sum on each device."""
-        return [float(part.asscalar()) for part in self._sums]
-
-    def mean(self) -> float:
-        if self.count == 0:
-            raise ValueError("the data iterator gave no batch")
-        return sum(self.values()) / self.count
-
-
-def shards_of(data_iter: Iterable[Any], ctxs: Sequence[mx.Context]) -> Iterator[Shards]:
-    """Each batch of `data_iter`, cut into one part for each device and moved there."""
-    if hasattr(data_iter, "shards"):
-        yield from data_iter.shards(ctxs)
-        return
-    if isinstance(data_iter, mx.io.DataIter):
-        data_iter.reset()
-    for batch in data_iter:
-        X, y = (batch.data[0], batch.label[0]) if isinstance(batch, mx.io.DataBatch) else batch
-        used = ctxs[: len(X)]
-        yield list(
-            zip(
-                gluon.utils.split_and_load(X, used, even_split=False),
-                gluon.utils.split_and_load(y, used, even_split=False),
-            )
-        )
-
-
-def _facts(train_iter: Any) -> dict[str, Any]:
-    """What a data iterator says of its data, or its number of batches if it says nothing."""
-    if hasattr(train_iter, "facts"):
-        return dict(train_iter.facts)
-    return {"batches in an epoch": len(train_iter)} if hasattr(train_iter, "__len__") else {}

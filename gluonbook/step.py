@@ -2,20 +2,59 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 import json
 import logging
-from typing import Any, Callable, Sequence, Tuple
+from typing import Any, Callable, NamedTuple, Sequence
 import warnings
 
 import mxnet as mx
-from mxnet import gluon, nd
+from mxnet import autograd, gluon, nd
 from mxnet.gluon import HybridBlock
 import numpy as np
 
+from .batches import BatchError
+
 log = logging.getLogger("gluonbook")
 
-#: From one batch, X and y (N,), the losses (N,) and the number of right answers (1,).
-Step = Callable[[nd.NDArray, nd.NDArray], Tuple[nd.NDArray, nd.NDArray]]
+
+class Figures(NamedTuple):
+    """Numbers that are read of a part of a batch, in the order in which they are computed."""
+
+    correct: float
+    """Number of labels that the net answered rightly."""
+    least: float
+    """Of the labels, as is `greatest`."""
+    greatest: float
+    fraction: float
+    """Sum of what the labels lack to whole numbers: 0, or there are some that are not."""
+    loss: float = 0.0
+    """Sum of the losses."""
+
+
+class Outcome(NamedTuple):
+    """What is computed with a part of a batch; the device may still be at it."""
+
+    figures: nd.NDArray
+    """The `Figures`, as one array."""
+    num_classes: int
+    losses: Any = None
+    """One for each example, (N,) or more, or one for all, (1,)."""
+    num_examples: int = 0
+    """Number of examples that the losses are of."""
+
+    @property
+    def weight(self) -> float:
+        """How often the sum of the losses has to be taken, so that each example counts once."""
+        return 1.0 if self.losses is None else self.num_examples / self.losses.size
+
+    def read(self) -> Figures:
+        """The figures; waits until they are computed."""
+        return Figures(*self.figures.asnumpy().tolist())
+
+
+#: What a training step does with one part of a batch, X and y.
+Step = Callable[[nd.NDArray, nd.NDArray], Outcome]
 
 
 def step_of(net: gluon.Block, loss: Callable[..., Any], *, static: bool = True) -> Step:
@@ -38,7 +77,7 @@ def step_of(net: gluon.Block, loss: Callable[..., Any], *, static: bool = True) 
         except Exception:  # whatever this net does with an input that is not there yet
             return _plain(net, loss)
         graph.hybridize(static_alloc=static, static_shape=static)
-        return graph
+        return _OneGraph(graph, net)
     return _plain(net, loss)
 
 
@@ -126,18 +165,87 @@ def _is_graph(block: object) -> bool:
     )
 
 
-def num_correct(y_hat: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
-    """How many rows of `y_hat` (N, classes) have their greatest entry at `y` (N,)."""
-    # In float32, whatever the outputs are: bfloat16 does not know all class numbers apart.
-    return (y_hat.argmax(axis=1).astype("float32") == y.astype("float32")).sum()
+def check_labels(outputs: tuple[int, ...], labels: tuple[int, ...]) -> None:
+    """Raise a `BatchError` unless there is one label for each answer of the net.
+
+    `outputs` is the shape (N, classes, …), `labels` (N, …); axes of length 1 may be more or fewer.
+    """
+    answers = outputs[:1] + outputs[2:]
+    fits = [n for n in answers if n != 1] == [n for n in labels if n != 1]
+    if len(outputs) < 2 or outputs[1] < 2 or not fits:
+        raise BatchError(
+            f"labels of shape {labels} cannot be compared with outputs of shape {outputs}: outputs "
+            "are (N, classes, ...) with two classes or more, and labels (N, ...)"
+        )
+
+
+class _Answers(HybridBlock):
+    """From outputs (N, classes, …) and labels (N, …), the `Figures` without the loss, (4,)."""
+
+    def hybrid_forward(self, F: Any, y_hat: Any, y: Any) -> Any:
+        # In float32, whatever the outputs are: bfloat16 does not know all class numbers apart.
+        labels = F.cast(F.reshape(y, shape=(-1,)), "float32")
+        answers = F.cast(F.reshape(F.argmax(y_hat, axis=1), shape=(-1,)), "float32")
+        return F.concat(
+            F.sum(F.elemwise_sub(answers, labels) == 0),
+            F.min(labels),
+            F.max(labels),
+            F.sum(labels - F.floor(labels)),
+            dim=0,
+        )
+
+
+_answers = _Answers()
+_answers.hybridize()
+
+
+def answers(y_hat: nd.NDArray, y: nd.NDArray) -> Outcome:
+    """How many of the outputs `y_hat` (N, classes, …) are greatest at their label `y` (N, …).
+
+    Raises
+    ------
+    BatchError
+        If there is not one label for each answer.
+    """
+    check_labels(y_hat.shape, y.shape)
+    return Outcome(_answers(y_hat, y), y_hat.shape[1])
 
 
 def _plain(net: gluon.Block, loss: Callable[..., Any]) -> Step:
-    def step(X: nd.NDArray, y: nd.NDArray) -> tuple[nd.NDArray, nd.NDArray]:
+    def step(X: nd.NDArray, y: nd.NDArray) -> Outcome:
         y_hat = net(X)
-        return loss(y_hat, y), num_correct(y_hat.detach(), y)
+        with autograd.pause():
+            outcome = answers(y_hat, y)
+        losses = loss(y_hat, y)
+        with autograd.pause():
+            total = losses.astype("float32").sum()
+            figures = nd.concat(outcome.figures, total, dim=0)
+        return _outcome(losses, figures, y_hat.shape[1], y)
 
     return step
+
+
+class _OneGraph:
+    """The step of a net that is in one graph with its loss."""
+
+    def __init__(self, graph: HybridBlock, net: HybridBlock) -> None:
+        self.graph, self._net = graph, net
+
+    def __call__(self, X: nd.NDArray, y: nd.NDArray) -> Outcome:
+        try:
+            losses, figures, y_hat = self.graph(X, y)
+        except (mx.base.MXNetError, ValueError):
+            with suppress(mx.base.MXNetError):
+                _, [shape], _ = self._net(mx.sym.var("data")).infer_shape_partial(data=X.shape)
+                check_labels(shape, y.shape)
+            raise
+        check_labels(y_hat.shape, y.shape)
+        return _outcome(losses, figures, y_hat.shape[1], y)
+
+
+def _outcome(losses: nd.NDArray, figures: nd.NDArray, num_classes: int, y: nd.NDArray) -> Outcome:
+    one_for_all = losses.size == 1
+    return Outcome(figures, num_classes, losses, len(y) if one_for_all else len(losses))
 
 
 class _Graph(HybridBlock):
@@ -153,9 +261,9 @@ class _Graph(HybridBlock):
             params.update(part.collect_params(select))
         return params
 
-    def hybrid_forward(self, F: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    def hybrid_forward(self, F: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
         net, loss = self._parts
         y_hat = net(x)
-        answers = F.argmax(F.BlockGrad(y_hat), axis=1)
-        right = F.broadcast_equal(F.cast(answers, "float32"), F.cast(y, "float32"))
-        return loss(y_hat, y), F.sum(right)
+        losses, outputs = loss(y_hat, y), F.BlockGrad(y_hat)
+        total = F.sum(F.cast(F.BlockGrad(losses), "float32"))
+        return losses, F.concat(_answers(outputs, y), total, dim=0), outputs

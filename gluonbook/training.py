@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import collections
 import os
-from typing import Any, Iterable, Sequence, Sized
+from typing import Any, Callable, Iterable, Iterator, Sequence, Sized
 
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 from tqdm import tqdm
 
+from .batches import PositionedLoader, Shards, shards_of
 from .checkpoint import Checkpoint
 from .history import History
-from .run import BATCHES_AHEAD, Run, Shards, Sum, shards_of
-from .step import inference_of, num_correct, step_of
+from .run import Run
+from .step import answers, inference_of, step_of
+from .tally import Ahead, Sums
 
 
 def train_ch5(
@@ -64,9 +65,9 @@ def train_ch5(
         With a `checkpoint`, after Ctrl-C or a signal to end: the batch is finished and the run
         saved first. A second one ends the process.
     """
-    print("training on", ctx, flush=True)
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     run = Run(net, train_iter, trainer, [ctx], history, checkpoint)
+    run.say(f"training on {ctx}")
     return _fit(run, test_iter, loss, num_epochs, batch_size, progress)
 
 
@@ -90,8 +91,8 @@ def train(
     parameters, the result and the errors are those of `train_ch5`; besides, a batch smaller
     than the number of devices raises a ValueError.
     """
-    print("training on", ctx, flush=True)
     run = Run(net, train_iter, trainer, _listed(ctx), history, checkpoint)
+    run.say(f"training on {ctx}")
     return _fit(run, test_iter, loss, num_epochs, None, progress)
 
 
@@ -118,13 +119,13 @@ def _fit(
             )
             for shards in batches:
                 with autograd.record():
-                    losses, correct = zip(*(step(X, y) for X, y in shards))
-                autograd.backward(losses)
+                    outcomes = [step(X, y) for X, y in shards]
+                autograd.backward([outcome.losses for outcome in outcomes])
                 trainer.step(batch_size or sum(len(X) for X, _ in shards))
-                run.add(losses, correct, shards)
-            test_acc = _share_right(run.until_asked(shards_of(test_iter, run.ctxs)), net, run.ctxs)
-            print(run.end_epoch(test_acc), flush=True)
+                run.add(shards, outcomes)
+            row = run.end_epoch(_accuracy(test_iter, net, run.ctxs, run.until_asked))
             run.save()
+            run.say(row)
     return run.history
 
 
@@ -145,26 +146,29 @@ def evaluate_accuracy(
     ValueError
         If `data_iter` gives no batch.
     """
-    ctxs = _listed(ctx or mx.cpu())
-    return _share_right(shards_of(data_iter, ctxs), net, ctxs)
+    return _accuracy(data_iter, net, _listed(ctx or mx.cpu()))
 
 
-def _share_right(batches: Iterable[Shards], net: gluon.Block, ctxs: list[mx.Context]) -> float:
-    correct = Sum(ctxs)
-    ahead: collections.deque[nd.NDArray] = collections.deque()
-    infer = inference_of(net, ctxs)
-    for shards in batches:
-        for device, (X, y) in enumerate(shards):
-            ahead.append(num_correct(infer(X), y))
-            correct.add(device, ahead[-1], y.size)
-        while len(ahead) > BATCHES_AHEAD * len(ctxs):
-            ahead.popleft().wait_to_read()
-    return correct.mean()
+def _accuracy(
+    data_iter: Iterable[Any],
+    net: gluon.Block,
+    ctxs: list[mx.Context],
+    watched: Callable[[Iterator[Shards]], Iterator[Shards]] = iter,
+) -> float:
+    sums, infer = Sums(), inference_of(net, ctxs)
+    ahead = Ahead("the evaluation", check_images=not isinstance(data_iter, PositionedLoader))
+    for number, shards in enumerate(watched(shards_of(data_iter, ctxs)), 1):
+        ahead.add(number, shards, [answers(infer(X), y) for X, y in shards])
+        for batch in ahead.done():
+            sums.add(batch)
+    for batch in ahead.done(pending=0):
+        sums.add(batch)
+    return sums.accuracy()
 
 
 def accuracy(y_hat: nd.NDArray, y: nd.NDArray) -> float:
     """Share of the rows of `y_hat` (N, classes) whose greatest entry is at `y` (N,)."""
-    return float(num_correct(y_hat, y).asscalar()) / y.size
+    return answers(y_hat, y).read().correct / y.size
 
 
 def _listed(ctx: mx.Context | Sequence[mx.Context]) -> list[mx.Context]:

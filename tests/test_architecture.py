@@ -11,13 +11,14 @@ PACKAGE = Path(__file__).parents[1] / "gluonbook"
 
 #: Each floor may import from the floors before it.
 FLOORS = [
-    {"_version", "child", "machine", "timing"},
+    {"_version", "child", "errors", "machine", "timing"},
     {"runtime"},
-    {"files", "mirrors"},
-    {"device", "fashion_mnist", "nets"},
-    {"history", "interrupts", "plateau", "precision"},
+    {"files", "mirrors", "output"},
+    {"batches", "device", "lock", "nets"},
+    {"fashion_mnist", "step"},
+    {"history", "interrupts", "plateau", "precision", "tally"},
     {"checkpoint", "recipes", "summary"},
-    {"run", "step", "export"},
+    {"run", "export"},
     {"form", "training"},
     {"chapter", "doctor", "pytorch"},
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 import re
 import signal
 import subprocess
@@ -12,9 +14,10 @@ import time
 from gluonbook import chapter
 from gluonbook import fashion_mnist as fm
 from gluonbook.chapter import Chapter
-from gluonbook.checkpoint import NotFinite
+from gluonbook.checkpoint import CheckpointError, NotFinite
 from gluonbook.errors import Failure
 from gluonbook.files import FileFailure
+from gluonbook.lock import FolderLock
 from gluonbook.recipes import RECIPES, STABLE
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -446,6 +449,114 @@ def test_a_signal_saves_and_tells_how_to_go_on(signum, code, dataset, tmp_path):
     assert len(printed) == 1 and printed[0].startswith(f"epoch {epoch}, loss ")
 
 
+SHORT = ("--limit", "2000", "--seed", "1", "--epochs", "2", "--device", "cpu")
+
+
+def start(tmp_path, *options, **streams):
+    script = [sys.executable, str(CHAPTERS / "lenet.py"), *SHORT, *options]
+    return subprocess.Popen(script, cwd=tmp_path, **streams)
+
+
+def rows_of(tmp_path):
+    [folder] = (tmp_path / "runs").iterdir()
+    return folder, len((folder / "history.csv").read_text().splitlines()) - 1
+
+
+def test_a_reader_that_leaves_loses_nothing(dataset, tmp_path):
+    """As ``| head -8`` does, which takes the shapes and goes."""
+    process = start(tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for _ in range(8):
+        process.stdout.readline()
+    process.stdout.close()
+    with process.stderr as stream:
+        errors = stream.read().decode()
+    assert process.wait(timeout=120) == 0, errors
+    folder, rows = rows_of(tmp_path)
+    assert rows == 2 and (folder / "lenet.params").exists()
+    assert "standard output takes no more lines (Broken pipe)" in errors
+
+
+def test_a_full_disk_under_standard_output_loses_nothing(dataset, tmp_path):
+    with open("/dev/full", "w") as full:
+        process = start(tmp_path, stdout=full, stderr=subprocess.PIPE)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert rows_of(tmp_path)[1] == 2
+    assert b"standard output takes no more lines (No space left on device)" in errors
+
+
+@pytest.mark.parametrize("hang_up", [True, False], ids=["hangs up", "does not"])
+def test_a_terminal_that_is_closed(hang_up, dataset, tmp_path):
+    """With a hang-up the run is saved; if that is ignored, as by nohup, it goes on to its end."""
+    ours, theirs = os.openpty()
+    process = start(
+        tmp_path,
+        *("--epochs", "1000" if hang_up else "3"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        preexec_fn=(os.setsid if hang_up else lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)),
+    )
+    os.close(theirs)
+    shown = b""
+    while b"epoch 1, loss" not in shown:
+        shown += os.read(ours, 4096)
+    os.close(ours)
+    if hang_up:
+        process.send_signal(signal.SIGHUP)
+    code = process.wait(timeout=120)
+    folder, rows = rows_of(tmp_path)
+    if hang_up:
+        assert code == 128 + signal.SIGHUP and rows >= 1
+        epoch, batch = max(
+            tuple(map(int, re.findall(r"[0-9]+", path.stem)))
+            for path in folder.glob("checkpoint-*.safetensors")
+        )
+        assert (epoch, batch) > (rows, 0)
+    else:
+        assert code == 0 and rows == 3
+
+
+def test_a_folder_whose_name_is_not_utf_8(dataset, tmp_path):
+    out = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    process = start(tmp_path, "--out", out, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    [folder] = Path(out).iterdir()
+    left = {path.name for path in folder.glob("[!.]*")}
+    assert {"lenet.params", "lenet-0000.params", "lenet-symbol.json", "curve.png"} <= left
+
+
+def test_what_would_fail_at_the_end_fails_before_the_first_epoch(tiny, tmp_path, monkeypatch):
+    def fail(*args):
+        raise FileFailure("the net cannot be exported: a reason")
+
+    monkeypatch.setattr(chapter, "export_symbol", fail)
+    monkeypatch.setattr(chapter, "train_ch5", lambda *args, **kwargs: pytest.fail("it began"))
+    with pytest.raises(Failure, match="^the net cannot be exported: a reason$"):
+        run(tmp_path, *SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_resume_has_written_nothing(tiny, tmp_path):
+    folder, _ = run(tmp_path, *SMALL, "--epochs", "1")
+    lock = FolderLock(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+    lock.acquire()
+    with pytest.raises(CheckpointError, match="in use by another run"):
+        run(tmp_path, "--resume", str(folder), "--epochs", "50")
+    lock.release()
+    newest = folder / "checkpoint-2-0.safetensors"
+    damaged = {path: path.read_bytes()[:-1] for path in folder.glob("checkpoint*")}
+    for path, content in damaged.items():
+        path.write_bytes(content)
+    before.update({path.name: content for path, content in damaged.items()})
+    with pytest.raises(CheckpointError, match=f"no checkpoint in .* is whole: .*{newest.name}"):
+        run(tmp_path, "--resume", str(folder), "--epochs", "50")
+    left = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+    assert left == before
+
+
 #: Runs a script under a limit that the system sets once all is loaded.
 LIMITED = """
 import resource, runpy, sys
@@ -453,8 +564,8 @@ import gluonbook as gb, psutil
 gb.lenet()
 limit = sys.argv[1]
 sys.argv = sys.argv[2:]
-if limit == "file":
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+if limit != "memory":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 else:
     size = psutil.Process().memory_info().vms + 1250 * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
@@ -473,8 +584,20 @@ def limited(tmp_path, limit, *options):
     )
 
 
-def test_a_disk_that_takes_no_large_file(dataset, tmp_path):
-    result = limited(tmp_path, "file")
+def test_a_disk_without_room_for_what_a_run_leaves(dataset, tmp_path):
+    result = limited(tmp_path, "100000")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert re.fullmatch(
+        r"error: runs/lenet-.*lenet-0000.params cannot be written: there is no room for it .*; "
+        r"make room on that disk",
+        result.stderr.splitlines()[-1],
+    )
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_disk_without_room_for_a_checkpoint(dataset, tmp_path):
+    """LeNet's parameters are 178 kB, and a checkpoint says a little more."""
+    result = limited(tmp_path, "179000")
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert re.fullmatch(
         r"error: .*checkpoint-1-0.safetensors cannot be written: there is no room for it .*; make "

@@ -6,9 +6,11 @@ import errno
 import json
 import os
 from pathlib import Path
+import random
 import signal
 import subprocess
 import sys
+import threading
 
 import gluonbook as gb
 from gluonbook import checkpoint as ck
@@ -55,8 +57,7 @@ def images(seed=7):
 
 def loader():
     """MXNet's own loader, which shuffles by NumPy's generator, with a random transform."""
-    rng = np.random.RandomState(0)
-    X = rng.rand(18, 1, 8, 8).astype(np.float32)
+    X = np.random.RandomState(0).rand(18, 1, 8, 8).astype(np.float32)
     noisy = gluon.data.ArrayDataset(X, np.arange(18) % 3).transform_first(
         lambda x: nd.array(x) + nd.random.normal(shape=x.shape) + np.random.rand()
     )
@@ -64,26 +65,49 @@ def loader():
 
 
 class Stopping:
-    """Batches that send this process a signal as one of them is served."""
+    """Batches that send this process a signal as one of them is served.
+
+    The loop knows nothing of them but iteration and their number.
+    """
 
     def __init__(self, batches, at):
         self._batches, self._left = batches, at
-        for name in ("seed", "facts"):
-            if hasattr(batches, name):
-                setattr(self, name, getattr(batches, name))
-        self.epoch = 0
 
     def __len__(self):
         return len(self._batches)
 
     def __iter__(self):
-        if hasattr(self._batches, "seed"):
-            self._batches.seed, self._batches.epoch = self.seed, self.epoch
-        for batch in self._batches:
+        return self._stopping(self._batches)
+
+    def _stopping(self, batches):
+        for batch in batches:
             self._left -= 1
             if self._left == 0:
                 os.kill(os.getpid(), signal.SIGTERM)
             yield batch
+
+
+class StoppingImages(Stopping):
+    """The same with a position, as `PositionedLoader` declares it."""
+
+    @property
+    def seed(self):
+        return self._batches.seed
+
+    @seed.setter
+    def seed(self, value):
+        self._batches.seed = value
+
+    @property
+    def facts(self):
+        return self._batches.facts
+
+    def shards(self, ctxs, *, epoch=None, first=0):
+        return self._stopping(self._batches.shards(ctxs, epoch=epoch, first=first))
+
+
+def stopping(batches, at):
+    return (StoppingImages if isinstance(batches, ImageBatches) else Stopping)(batches, at)
 
 
 OPTIMIZERS = {
@@ -139,13 +163,13 @@ def assert_same(one, other):
 def stop_and_go_on(folder, batches, at, **options):
     """Train until a signal comes with batch `at`, counted over all epochs, and go on."""
     with pytest.raises(Interrupted):
-        fit(folder, train_iter=Stopping(batches(), at), **options)
-    return fit(folder, train_iter=Stopping(batches(), 0), **options)
+        fit(folder, train_iter=stopping(batches(), at), **options)
+    return fit(folder, train_iter=stopping(batches(), 0), **options)
 
 
 @pytest.mark.parametrize("at", [1, 3, BATCHES, BATCHES + 1, 2 * BATCHES + 2, 3 * BATCHES])
 def test_stopped_at_any_batch(at, tmp_path):
-    unbroken = fit(tmp_path / "a", train_iter=Stopping(images(), 0))
+    unbroken = fit(tmp_path / "a", train_iter=stopping(images(), 0))
     assert_same(unbroken, stop_and_go_on(tmp_path / "b", images, at))
 
 
@@ -155,7 +179,7 @@ def test_any_optimizer_on_one_device_or_two(optimizer, ctx, tmp_path):
     def run(folder, at):
         # Hybridized on two CPU devices, MXNet's running statistics are another at each run.
         net = small_net(ctx, hybridize=ctx is None)
-        return fit(folder, train_iter=Stopping(images(), at), optimizer=optimizer, ctx=ctx, net=net)
+        return fit(folder, train_iter=stopping(images(), at), optimizer=optimizer, ctx=ctx, net=net)
 
     unbroken = run(tmp_path / "a", 0)
     with pytest.raises(Interrupted):
@@ -164,7 +188,7 @@ def test_any_optimizer_on_one_device_or_two(optimizer, ctx, tmp_path):
 
 
 def test_a_loader_that_shuffles_and_transforms_by_global_generators(tmp_path):
-    unbroken = fit(tmp_path / "a", train_iter=Stopping(loader(), 0))
+    unbroken = fit(tmp_path / "a", train_iter=stopping(loader(), 0))
     np.random.seed(99)
     assert_same(unbroken, stop_and_go_on(tmp_path / "b", loader, 8))
 
@@ -214,10 +238,10 @@ def test_an_initialization_that_waits_for_the_first_batch(tmp_path):
         net.hybridize()
         return net
 
-    unbroken = fit(tmp_path / "a", train_iter=Stopping(images(), 0), net=deferred())
+    unbroken = fit(tmp_path / "a", train_iter=stopping(images(), 0), net=deferred())
     with pytest.raises(Interrupted):
-        fit(tmp_path / "b", train_iter=Stopping(images(), 7), net=deferred())
-    assert_same(unbroken, fit(tmp_path / "b", train_iter=Stopping(images(), 0), net=deferred()))
+        fit(tmp_path / "b", train_iter=stopping(images(), 7), net=deferred())
+    assert_same(unbroken, fit(tmp_path / "b", train_iter=stopping(images(), 0), net=deferred()))
 
 
 def test_without_a_checkpoint_ctrl_c_is_pythons_own(tmp_path):
@@ -240,6 +264,169 @@ def test_a_folder_is_enough(tmp_path):
         history = gb.train_ch5(*arguments, checkpoint=tmp_path / "run")
         assert len(history) == num_epochs
         assert bool(added) == (sorted(tmp_path.glob("run/*")) != before)
+
+
+# --- keyed by structure -----------------------------------------------------------------------
+
+
+def pairs_of_layers(built_before=0):
+    """Convolutions with batch norm, added as the book adds them; MXNet's names count per process.
+
+    With `built_before`, as in a process that has built so many batch norms already. Trainers sort
+    by name, and `batchnorm10` comes before `batchnorm9`.
+    """
+    with mx.name.NameManager():
+        for _ in range(built_before):
+            nn.BatchNorm()
+        net = nn.HybridSequential()
+        for _ in range(3):
+            net.add(nn.Conv2D(4, kernel_size=3, padding=1), nn.BatchNorm())
+        net.add(nn.Dense(3))
+    mx.random.seed(3)
+    net.initialize(mx.init.Xavier())
+    net(nd.zeros((1, 1, 8, 8)))
+    return net
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_optimizers_state_follows_the_structure_not_the_names(optimizer, tmp_path):
+    def run(folder, at, built_before=0):
+        net = pairs_of_layers(built_before)
+        return fit(folder, train_iter=stopping(images(), at), optimizer=optimizer, net=net)
+
+    unbroken = run(tmp_path / "a", 0)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "b", 8)
+    assert_same(unbroken, run(tmp_path / "b", 0, built_before=8))
+
+
+def with_shared_weights():
+    net = nn.HybridSequential()
+    first = nn.Dense(4, in_units=4, activation="relu")
+    net.add(nn.Dense(4, in_units=64), first, nn.Dense(4, in_units=4, params=first.params))
+    net.add(nn.Dense(3, in_units=4))
+    mx.random.seed(3)
+    net.initialize(mx.init.Xavier())
+    return net
+
+
+def test_a_parameter_that_two_layers_share(tmp_path):
+    def run(folder, at):
+        train_iter = stopping(images(), at)
+        net = with_shared_weights()
+        return fit(folder, train_iter=train_iter, optimizer="adam", net=net)
+
+    unbroken = run(tmp_path / "a", 0)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "b", 8)
+    assert_same(unbroken, run(tmp_path / "b", 0))
+    saved = safetensors.numpy.load_file(tmp_path / "b" / f"checkpoint-{EPOCHS + 1}-0.safetensors")
+    assert {"net/1.weight", "trainer/0/1.weight/0"} <= set(saved)
+    assert not any("2.weight" in name for name in saved)
+
+
+def test_a_trainer_of_parameters_that_would_not_be_saved_is_refused(tmp_path):
+    net, other = small_net(), nn.Dense(1, in_units=1)
+    other.initialize()
+    params = {**net.collect_params(), **other.collect_params()}
+    trainer = gluon.Trainer(params, "sgd", {"learning_rate": 0.1})
+    with pytest.raises(CheckpointError, match="has the parameter .*, which is not in the net"):
+        gb.train_ch5(net, images(), images(), 4, trainer, mx.cpu(), 1, checkpoint=tmp_path)
+
+
+def rewritten(path, change):
+    """Write the checkpoint's state anew as `change` leaves it, with a right checksum."""
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    state = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["state"])
+    change(state)
+    text, arrays = json.dumps(state), safetensors.numpy.load(content)
+    metadata = {"state": text, "sha256": ck._digest(text, arrays)}
+    path.write_bytes(safetensors.numpy.save(arrays, metadata))
+
+
+def test_a_checkpoint_of_the_form_of_before_is_refused_and_kept(tmp_path):
+    """It has the optimizer's state by position, which does not say whose it is."""
+    fit(tmp_path, num_epochs=1)
+    newest = tmp_path / "checkpoint-2-0.safetensors"
+    rewritten(newest, lambda state: state.update(version=1))
+    content = newest.read_bytes()
+    told = "checkpoint-2-0.safetensors is a checkpoint of version 1, and .* reads version 2: go on"
+    with pytest.raises(CheckpointError, match=told):
+        fit(tmp_path)
+    assert newest.read_bytes() == content
+
+
+# --- seeds and iterators of all kinds -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [2**70, 2**63, -5, 1.5, "1"])
+def test_a_seed_that_could_not_be_read_again_is_refused_at_the_start(seed, tmp_path):
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        Checkpoint(tmp_path, seed=seed)
+
+
+@pytest.mark.parametrize("seed", [np.int64(7), np.uint8(7), 2**63 - 1])
+def test_any_whole_number_is_a_seed(seed, tmp_path):
+    checkpoint = Checkpoint(tmp_path, seed=seed, save_every=np.int64(2))
+    net = small_net()
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1})
+    gb.train_ch5(net, images(), images(), 4, trainer, mx.cpu(), 1, checkpoint=checkpoint)
+    state, _ = ck.read(tmp_path / "checkpoint-2-0.safetensors", 10**6)
+    assert state["seed"] == seed
+
+
+class Counting(Stopping):
+    """Batches with attributes of their own, whose names the loop knows from its own loader."""
+
+    seed, epoch = "mine", "mine too"
+
+
+def test_what_an_iterator_has_of_its_own_is_left_alone(tmp_path):
+    batches = Counting(images(), 0)
+    fit(tmp_path, train_iter=batches)
+    assert (batches.seed, batches.epoch) == ("mine", "mine too")
+
+
+def drawn(x):
+    """Noise from each of the three generators that a transform may use."""
+    return nd.array(x) + nd.random.normal(shape=x.shape) + np.random.rand() + random.random()
+
+
+def with_workers():
+    """MXNet's own loader, whose two worker processes draw random numbers."""
+    X = np.random.RandomState(0).rand(18, 1, 8, 8).astype(np.float32)
+    data = gluon.data.ArrayDataset(X, np.arange(18) % 3).transform_first(drawn)
+    return gluon.data.DataLoader(data, 4, shuffle=True, num_workers=2)
+
+
+def test_the_random_numbers_of_worker_processes_follow_the_position(tmp_path):
+    unbroken = fit(tmp_path / "a", train_iter=with_workers())
+    seen = []
+
+    class StopAt(Checkpoint):
+        def seed_batch(self, epoch, batch):
+            super().seed_batch(epoch, batch)
+            seen.append((epoch, batch))
+            if (epoch, batch) == (2, 3):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def run():
+        net = small_net()
+        trainer = gluon.Trainer(net.collect_params(), *OPTIMIZERS["sgd"]())
+        test_iter = ImageBatches(images()._images, images()._labels, 5)
+        history = gb.train_ch5(
+            *(net, with_workers(), test_iter, 4, trainer, mx.cpu(), EPOCHS),
+            checkpoint=StopAt(tmp_path / "b", seed=11),
+        )
+        return [p.data().asnumpy() for p in net.collect_params().values()], [
+            row[:4] for row in history
+        ]
+
+    with pytest.raises(Interrupted, match="epoch 2 after batch 4"):
+        run()
+    broken = fit(tmp_path / "b", train_iter=with_workers())
+    assert_same(unbroken, broken)
 
 
 # --- what is kept ---------------------------------------------------------------------------
@@ -366,8 +553,51 @@ def test_the_folder_is_free_again_after_an_error(tmp_path):
 
 
 def test_save_every_must_be_positive(tmp_path):
-    with pytest.raises(ValueError, match="save_every must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="save_every must be a whole number of at least 1, not 0"):
         Checkpoint(tmp_path, save_every=0)
+
+
+def test_two_threads_in_one_folder(tmp_path):
+    """The second is refused, and does not take the first one's lock away."""
+    refused = []
+
+    class Meeting(Stopping):
+        def __iter__(self):
+            if not refused:
+                with pytest.raises(CheckpointError, match=rf"in use .*process {os.getpid()}") as e:
+                    fit(tmp_path)
+                refused.append(e.value)
+                code = f"import fcntl; fcntl.lockf(open({str(tmp_path / '.lock')!r}, 'a'), 6)"
+                assert subprocess.run([sys.executable, "-c", code]).returncode != 0
+            return super().__iter__()
+
+    thread = threading.Thread(
+        target=lambda: fit(tmp_path, train_iter=Meeting(images(), 0), num_epochs=1)
+    )
+    thread.start()
+    thread.join()
+    assert len(refused) == 1 and "checkpoint-2-0.safetensors" in names(tmp_path)
+
+
+def test_notes_are_written_only_when_the_run_goes_on(tmp_path):
+    fit(tmp_path, num_epochs=1, notes={"note.txt": "first"})
+    assert (tmp_path / "note.txt").read_text() == "first"
+    with pytest.raises(CheckpointError, match="another net"):
+        fit(tmp_path, net=wider_net(), notes={"note.txt": "of a run that is refused"})
+    assert (tmp_path / "note.txt").read_text() == "first"
+    fit(tmp_path, notes={"note.txt": "second"})
+    assert (tmp_path / "note.txt").read_text() == "second"
+
+
+def test_a_refused_run_changes_nothing_not_even_damaged_files(tmp_path):
+    fit(tmp_path, num_epochs=1)
+    newest = tmp_path / "checkpoint-2-0.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    (tmp_path / ".partial-1-x").write_text("left by a kill")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CheckpointError, match="another net"):
+        fit(tmp_path, net=wider_net())
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
 # --- faults ---------------------------------------------------------------------------------
@@ -394,7 +624,8 @@ def test_a_fault_at_any_write_is_one_sentence_and_the_run_goes_on_later(
 ):
     unbroken = fit(tmp_path / "a", save_every=2)
     monkeypatch.setattr(files.os, name, Failing(getattr(os, name), number, code))
-    with pytest.raises(files.FileFailure, match=r"checkpoint-.* cannot be written: ") as failure:
+    told = r"(checkpoint-.* cannot be written: |b cannot be written \()"  # or its lock
+    with pytest.raises(files.FileFailure, match=told) as failure:
         fit(tmp_path / "b", save_every=2)
     assert "\n" not in str(failure.value)
     monkeypatch.undo()
@@ -445,17 +676,17 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     def fail(path, *args, **kwargs):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("builtins.open", fail)
+    monkeypatch.setattr(os, "open", fail)
     with pytest.raises(files.FileFailure, match="cannot be written .Read-only file system."):
         fit(tmp_path)
 
 
 class Poisoned(Stopping):
-    """Batches of which one holds infinity."""
+    """Batches of which one is so great that its loss is not finite."""
 
     def __iter__(self):
         for X, y in super().__iter__():
-            yield (X * np.inf if self._left == -7 else X), y
+            yield (X * 3e38 if self._left == -7 else X), y
 
 
 @pytest.mark.parametrize("save_every", [None, 1])
@@ -487,6 +718,28 @@ def test_parameters_that_are_not_finite_are_not_saved(tmp_path):
     with pytest.raises(NotFinite, match=r"the parameter 3.bias is no longer finite at epoch 2, "):
         fit(tmp_path, train_iter=Spoiling(images(), 0), net=net)
     assert names(tmp_path) == ["checkpoint-1-0.safetensors"]
+
+
+def test_weights_that_begin_infinite_are_not_blamed_on_the_learning_rate(tmp_path):
+    net = small_net()
+    net.initialize(mx.init.Constant(-np.inf), force_reinit=True)
+    told = r"the parameter \S+ is not finite before the first batch: initialize the net with"
+    with pytest.raises(CheckpointError, match=told) as failure:
+        fit(tmp_path, net=net)
+    assert "learning rate" not in str(failure.value)
+
+
+def test_a_folder_that_has_the_name_of_a_checkpoint(tmp_path):
+    """One of an older position is left alone; one in the way is named."""
+    (tmp_path / "checkpoint-0-9.safetensors").mkdir()
+    fit(tmp_path, num_epochs=1)
+    assert (tmp_path / "checkpoint-0-9.safetensors").is_dir()
+    (tmp_path / "checkpoint-3-0.safetensors").mkdir()
+    (tmp_path / "checkpoint-3-0.safetensors" / "mine").write_text("mine")
+    told = "checkpoint-3-0.safetensors cannot be written: a folder has its name; move that away"
+    with pytest.raises(files.FileFailure, match=told):
+        fit(tmp_path, num_epochs=2)
+    assert (tmp_path / "checkpoint-3-0.safetensors" / "mine").read_text() == "mine"
 
 
 # --- hostile files --------------------------------------------------------------------------
@@ -565,16 +818,66 @@ json_values = st.recursive(
 @example(name="facts", inner="epoch", value="one\ntwo")
 def test_a_state_that_lies_is_refused_or_harmless(saved, tmp_path_factory, name, inner, value):
     """Whoever makes a checkpoint can give it a right checksum; nothing but an error comes of it."""
-    length = int.from_bytes(saved[:8], "little")
-    state = json.loads(json.loads(saved[8 : 8 + length])["__metadata__"]["state"])
-    if inner is not None and isinstance(state[name], dict):
-        state[name][inner] = value
-    else:
-        state[name] = value
-    arrays = safetensors.numpy.load(saved)
-    text = json.dumps(state)
-    content = safetensors.numpy.save(arrays, {"state": text, "sha256": ck._digest(text, arrays)})
-    begin(tmp_path_factory.getbasetemp() / "lies", content)
+
+    def lie(state):
+        if inner is not None and isinstance(state[name], dict):
+            state[name][inner] = value
+        else:
+            state[name] = value
+
+    path = tmp_path_factory.getbasetemp() / "lie.safetensors"
+    path.write_bytes(saved)
+    rewritten(path, lie)
+    begin(tmp_path_factory.getbasetemp() / "lies", path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state["progress"].update(epoch=10**9),
+        lambda state: state["progress"].update(batch=2**62),
+        lambda state: state["progress"].update(examples=2**62),
+        lambda state: state["progress"].update(loss=[0.0]),
+        lambda state: state.update(seed=2**70),
+        lambda state: state.update(shuffle_seed=2**40),
+        lambda state: state["trainer"]["optimizer"].update(num_update=2**62),
+        lambda state: state["trainer"]["counts"]["0"].update({"0.weight": 2**62}),
+        lambda state: state["trainer"]["counts"].update({"0": {"no such": 1}}),
+        lambda state: state["trainer"].update(parameters=["0.weight"]),
+        lambda state: state["trainer"].update(parameters=state["trainer"]["parameters"] * 2),
+    ],
+)
+def test_every_number_is_bounded_before_it_is_used(change, tmp_path):
+    """Memory or time without end was what some of these cost."""
+    fit(tmp_path, num_epochs=1)
+    (tmp_path / "checkpoint-1-0.safetensors").unlink()
+    rewritten(tmp_path / "checkpoint-2-0.safetensors", change)
+    with pytest.raises(CheckpointError, match="does not describe a run|of another trainer"):
+        fit(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["with a length", "without"])
+def test_a_position_behind_the_end_of_the_epoch_is_refused(kind, tmp_path):
+    class Unsized:
+        def __iter__(self):
+            return iter(images())
+
+    train_iter = Stopping(images(), 0) if kind == "with a length" else Unsized()
+    fit(tmp_path, train_iter=train_iter, num_epochs=1)
+    rewritten(
+        tmp_path / "checkpoint-2-0.safetensors", lambda state: state["progress"].update(batch=10**8)
+    )
+    with pytest.raises(CheckpointError, match=r"at batch 100,000,000 of an epoch, and .* 5: give"):
+        fit(tmp_path, train_iter=train_iter)
+
+
+def test_a_schedule_that_would_never_end_is_refused(tmp_path):
+    fit(tmp_path, optimizer="schedule", num_epochs=1)
+    (tmp_path / "checkpoint-1-0.safetensors").unlink()
+    path = tmp_path / "checkpoint-2-0.safetensors"
+    rewritten(path, lambda state: state["trainer"]["scheduler"].update(step=0))
+    with pytest.raises(CheckpointError, match="of another trainer"):
+        fit(tmp_path, optimizer="schedule")
 
 
 def test_a_file_far_too_large_is_not_read(saved, tmp_path):

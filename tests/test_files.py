@@ -66,6 +66,7 @@ def test_each_fault_at_each_step_is_one_sentence_and_harmless(call, code, tmp_pa
 def test_a_full_device(tmp_path):
     """/dev/full takes nothing: a write that Python buffers fails as it is flushed."""
     with pytest.raises(FileFailure, match="no room"), files.replacing(tmp_path / "f") as scratch:
+        scratch.unlink()
         scratch.symlink_to("/dev/full")
         with open(scratch, "w") as file:
             file.write("some text")
@@ -116,10 +117,16 @@ def test_a_read_error_is_told(tmp_path, monkeypatch):
         files.read(tmp_path / "f", 5)
 
 
-def test_only_partial_files_are_removed(tmp_path):
+def test_only_what_is_partial_is_removed(tmp_path):
     for name in (".partial-12-a", ".partial-b", "partial-c", ".other"):
         (tmp_path / name).write_text("x")
     (tmp_path / ".partial-folder").mkdir()
+    (tmp_path / ".partial-folder" / "x").write_text("x")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine").write_text("mine")
+    (tmp_path / ".partial-link").symlink_to(tmp_path / "other")
+    (tmp_path / ".partial-to-nothing").symlink_to(tmp_path / "nothing")
     files.remove_partial(tmp_path)
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == [".other", ".partial-folder", "partial-c"]
+    assert left == [".other", "other", "partial-c"]
+    assert (tmp_path / "other" / "mine").read_text() == "mine"

@@ -6,7 +6,8 @@ import re
 
 import gluonbook as gb
 from gluonbook import fashion_mnist as fm
-from gluonbook import run
+from gluonbook import tally
+from gluonbook.batches import BatchError
 import mxnet as mx
 from mxnet import gluon, nd
 from mxnet.gluon import nn
@@ -134,6 +135,164 @@ def test_accuracy():
     assert gb.accuracy(nd.array([[0.1, 0.9], [0.8, 0.2]]), nd.array([1, 1])) == 0.5
 
 
+# --- figures that are right, or refused ---------------------------------------------------------
+
+
+def pixelwise(num_classes=3, size=12):
+    """Scores for each pixel, (N, classes, H, W), with nothing learned: all classes alike."""
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(num_classes, kernel_size=1, in_channels=1))
+    net.initialize(mx.init.Zero())
+    generator = np.random.RandomState(0)
+    X = generator.rand(16, 1, size, size).astype(np.float32)
+    return net, X, generator.randint(0, num_classes, (16, size, size))
+
+
+class MeanLoss(gluon.loss.SoftmaxCrossEntropyLoss):
+    """The mean over the batch, as one number."""
+
+    def hybrid_forward(self, F, pred, label):
+        return F.mean(super().hybrid_forward(F, pred, label))
+
+
+class PixelLoss(gluon.loss.SoftmaxCrossEntropyLoss):
+    """One loss for each pixel, (N, H, W)."""
+
+    def hybrid_forward(self, F, pred, label):
+        pred = F.log_softmax(pred, axis=1)
+        return -F.pick(pred, label, axis=1)
+
+
+def figures_of(net, batches, loss, hybridize):
+    if hybridize:
+        net.hybridize()
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 1e-9})
+    return gb.train(batches, batches, net, loss, trainer, mx.cpu(), 1)[0]
+
+
+@pytest.mark.parametrize("hybridize", [True, False])
+@pytest.mark.parametrize(
+    "loss", [gluon.loss.SoftmaxCrossEntropyLoss(axis=1), MeanLoss(axis=1), PixelLoss()]
+)
+def test_the_mean_loss_of_labels_for_each_pixel(loss, hybridize):
+    """ln 3 for three classes that score alike, however the loss is reduced."""
+    net, X, y = pixelwise()
+    if hybridize:
+        loss.hybridize()
+    batches = [(nd.array(X[:10]), nd.array(y[:10])), (nd.array(X[10:]), nd.array(y[10:]))]
+    row = figures_of(net, batches, loss, hybridize)
+    assert row.loss == pytest.approx(np.log(3), rel=1e-5)
+    assert row.train_acc == row.test_acc == pytest.approx((y == 0).mean())
+
+
+@pytest.mark.parametrize("loss", [gluon.loss.SoftmaxCrossEntropyLoss(), MeanLoss()])
+def test_a_smaller_last_batch_weighs_by_its_examples(points, loss):
+    net = linear_net(mx.cpu())
+    X, y = points
+    net[0].weight.set_data(nd.array([[3, 0], [0, -2], [-1, 1]]))
+    scores = X @ np.array([[3, 0], [0, -2], [-1, 1]]).T + 0.0
+    scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    row = figures_of(net, batches(points, 4), loss, True)
+    assert row.loss == pytest.approx(-scores[np.arange(10), y].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("hybridize", [True, False])
+def test_labels_in_a_column_are_counted_once(points, hybridize):
+    X, y = points
+    net = linear_net(mx.cpu(), hybridize=False)
+    net[0].weight.set_data(nd.array([[1, 0], [0, 1], [-1, -1]]))
+    right = ((X @ np.array([[1, 0], [0, 1], [-1, -1]]).T).argmax(axis=1) == y).mean()
+    column = batches((X, y[:, None]))
+    row = figures_of(net, column, gluon.loss.SoftmaxCrossEntropyLoss(), hybridize)
+    assert row.train_acc == row.test_acc == pytest.approx(right)
+    assert gb.evaluate_accuracy(column, net) == pytest.approx(right)
+    assert gb.accuracy(net(nd.array(X)), nd.array(y[:, None])) == pytest.approx(right)
+
+
+def test_what_fills_up_the_last_batch_is_not_counted(points):
+    X, y = points
+    net = linear_net(mx.cpu())
+    net[0].weight.set_data(nd.array([[1, 0], [0, 1], [-1, -1]]))
+    right = ((X @ np.array([[1, 0], [0, 1], [-1, -1]]).T).argmax(axis=1) == y).mean()
+    data = mx.io.NDArrayIter(X, y, batch_size=8, last_batch_handle="pad")
+    row = figures_of(net, data, gluon.loss.SoftmaxCrossEntropyLoss(), True)
+    assert row.train_acc == row.test_acc == pytest.approx(right)
+
+
+@pytest.mark.parametrize("hybridize", [True, False])
+@pytest.mark.parametrize(
+    ("outputs", "labels", "named"),
+    [
+        (3, (4, 2), r"labels of shape \(4, 2\) .* outputs of shape \(4, 3\)"),
+        (3, (4, 3), r"labels of shape \(4, 3\) .* outputs of shape \(4, 3\)"),
+        (1, (4,), r"labels of shape \(4,\) .* outputs of shape \(4, 1\).* two classes or more"),
+        (1, (4, 1), r"outputs of shape \(4, 1\)"),
+        (3, (3,), "4 examples and 3 labels"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(outputs, labels, named, hybridize):
+    net = nn.HybridSequential()
+    net.add(nn.Dense(outputs))
+    net.initialize()
+    data = [(nd.ones((4, 2)), nd.zeros(labels))]
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    with pytest.raises(BatchError, match=named) as failure:
+        figures_of(net, data, loss, hybridize)
+    assert "\n" not in str(failure.value)
+    with pytest.raises(BatchError, match=named):
+        gb.evaluate_accuracy(data, net)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (-1, "has labels from -1 to 1, and the net has 3 outputs: .* from 0 to 2"),
+        (3, "has labels from 0 to 3, and the net has 3 outputs"),
+        (0.5, "has labels that are not whole numbers"),
+        (np.nan, "has labels that are not whole numbers"),
+    ],
+)
+@pytest.mark.parametrize("hybridize", [True, False])
+def test_labels_that_are_no_classes_are_named_with_their_place(points, wrong, named, hybridize):
+    X, y = points
+    y = y.astype(np.float32)
+    y[5] = wrong
+    data = batches((X, y))
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    with pytest.raises(BatchError, match=f"batch 2 of epoch 1 {named}"):
+        figures_of(linear_net(mx.cpu(), hybridize), data, loss, hybridize)
+    with pytest.raises(BatchError, match=f"batch 2 of the evaluation {named}"):
+        gb.evaluate_accuracy(data, linear_net(mx.cpu(), hybridize))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("ctx", [[mx.cpu()], [mx.cpu(0), mx.cpu(1)]], ids=["one device", "two"])
+def test_images_that_are_not_finite_are_named_though_a_relu_hides_them(bad, ctx):
+    def relu_net():
+        net = nn.HybridSequential()
+        net.add(nn.Conv2D(3, kernel_size=3), nn.Activation("relu"), nn.Dense(2))
+        net.initialize(ctx=ctx)
+        return net
+
+    X = np.random.RandomState(0).rand(12, 1, 5, 5).astype(np.float32)
+    X[6, 0, 2, 2] = bad
+    data = batches((X, np.arange(12) % 2))
+    net, loss = relu_net(), gluon.loss.SoftmaxCrossEntropyLoss()
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1})
+    told = "image 3 of batch 2 of {} holds infinity or NaN"
+    with pytest.raises(BatchError, match=told.format("epoch 1")):
+        gb.train(data, data, net, loss, trainer, ctx, 1)
+    with pytest.raises(BatchError, match=told.format("the evaluation")):
+        gb.evaluate_accuracy(data, relu_net(), ctx)
+
+
+def test_images_so_great_that_only_their_sum_is_infinite():
+    X = np.full((4, 1, 2, 2), 3e38, np.float32)
+    net = nn.Dense(2, weight_initializer=mx.init.Constant(1e-38), in_units=4)
+    net.initialize()
+    assert gb.evaluate_accuracy(batches((X, np.zeros(4))), net) == 1
+
+
 def test_no_batch_is_an_error(points):
     net = linear_net(mx.cpu())
     with pytest.raises(ValueError, match="gave no batch"):
@@ -149,7 +308,7 @@ def test_a_history_of_ones_own_is_added_to(points):
     assert [row.epoch for row in history] == [1] and history[0].seconds > 0
 
 
-def test_python_does_not_run_far_ahead_of_the_device(points):
+def test_python_does_not_run_far_ahead_of_the_device(points, monkeypatch):
     """Batches still in the making are bounded, so memory does not grow with the epoch."""
     alive = []
 
@@ -162,13 +321,13 @@ def test_python_does_not_run_far_ahead_of_the_device(points):
 
     net = linear_net(mx.cpu())
     waits = []
-    original = nd.NDArray.wait_to_read
-    try:
-        nd.NDArray.wait_to_read = lambda self: (waits.append(len(alive)), original(self))[1]
-        gb.evaluate_accuracy(Tracked(), net)
-    finally:
-        nd.NDArray.wait_to_read = original
-    assert len(waits) >= 40 - run.BATCHES_AHEAD
+    original = tally.Outcome.read
+    monkeypatch.setattr(
+        tally.Outcome, "read", lambda self: (waits.append(len(alive)), original(self))[1]
+    )
+    gb.evaluate_accuracy(Tracked(), net)
+    ahead = tally.BATCHES_AHEAD
+    assert waits == [*range(ahead + 1, 41), *[40] * ahead]
 
 
 def test_progress_bar_shows_on_a_terminal_only(points, capsys):
