@@ -226,11 +226,12 @@ def _refuse_what_is_no_state_dict(content: bytes) -> None:
 
 
 _IMPORTING = {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
+_STORAGES = ["Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool"]
 _IMPORTS = {
     "collections OrderedDict",
     "torch._utils _rebuild_tensor_v2",
     "torch._utils _rebuild_parameter",
-    *(f"torch {kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int")),
+    *(f"torch {kind}Storage" for kind in _STORAGES),
 }
 
 

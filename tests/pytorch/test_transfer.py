@@ -168,6 +168,41 @@ def test_files_hold_the_weights_exactly(name, tmp_path):
         assert torch.equal(a, b)
 
 
+class EveryDtype(nn.Module):
+    """A net with a weight, and a buffer of each dtype that a plain net may have."""
+
+    DTYPES = ["float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
+
+    def __init__(self, values=(0, 0)):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(values, dtype=torch.float32))
+        for name in self.DTYPES:
+            self.register_buffer(f"as_{name}", torch.tensor(values, dtype=getattr(torch, name)))
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+def test_files_hold_buffers_of_every_dtype(name, tmp_path):
+    save_weights(EveryDtype((1, 100)), tmp_path / name)
+    load_weights(net := EveryDtype(), tmp_path / name)
+    for name, value in net.state_dict().items():
+        assert value.tolist() == ([True, True] if name == "as_bool" else [1, 100]), name
+
+
+def test_tensors_that_share_storage_or_want_gradients_are_copied(tmp_path):
+    shared = torch.arange(4.0, requires_grad=True)
+    state = {"0": nn.Parameter(torch.ones(2, 2)), "1": shared.view(2, 2).t(), "2": shared[:1]}
+    state["3"] = shared[1].expand(2, 2)
+    torch.save(state, tmp_path / "w.pt")
+    net = nn.ParameterList(torch.zeros_like(tensor) for tensor in state.values())
+    load_weights(net, tmp_path / "w.pt")
+    assert [value.tolist() for value in net.state_dict().values()] == [
+        [[1, 1], [1, 1]],
+        [[0, 2], [1, 3]],
+        [0],
+        [[1, 1], [1, 1]],
+    ]
+
+
 class Bomb:
     def __reduce__(self):
         return (open, ("executed", "w"))
@@ -197,6 +232,25 @@ def test_a_file_that_does_not_fit_is_named(name, write, told, tmp_path):
         load_weights(net, tmp_path / name)
     assert str(tmp_path / name) in str(failure.value) and "\n" not in str(failure.value)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore:.*[Qq]uantiz", "ignore:Sparse")
+@pytest.mark.parametrize(
+    "change",
+    [
+        torch.Tensor.to_sparse,
+        lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8),
+        lambda tensor: tensor.to("meta"),
+        lambda tensor: tensor.to(torch.complex64),
+    ],
+)
+def test_a_tensor_of_another_kind_leaves_the_net_as_it_was(change, tmp_path):
+    state = EveryDtype((1, 100)).state_dict()
+    state["as_bool"] = change(torch.ones(2))
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(TransferError, match="it holds more than tensors"):
+        load_weights(net := EveryDtype(), tmp_path / "w.pt")
+    assert not any(value.any() for value in net.state_dict().values())
 
 
 def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch):
