@@ -185,6 +185,11 @@ def load_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
                 f"{path} is of another net: {name} is {tuple(state[name].shape)} in the file and "
                 f"{tuple(expected[name].shape)} in the net"
             )
+        if not torch.can_cast(state[name].dtype, expected[name].dtype):
+            raise TransferError(
+                f"{path} is of another net: {name} is {state[name].dtype} in the file and "
+                f"{expected[name].dtype} in the net, which cannot hold it"
+            )
     torch_net.load_state_dict(state)
 
 

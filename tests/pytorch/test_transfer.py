@@ -234,6 +234,18 @@ def test_a_file_that_does_not_fit_is_named(name, write, told, tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+@pytest.mark.parametrize(("held", "given"), [("int64", "float32"), ("bool", "int64")])
+def test_numbers_that_the_net_cannot_hold_leave_it_as_it_was(held, given, name, tmp_path):
+    theirs = EveryDtype((1, 100))
+    setattr(theirs, f"as_{held}", torch.ones(2, dtype=getattr(torch, given)))
+    save_weights(theirs, tmp_path / name)
+    told = f"as_{held} is torch.{given} in the file and torch.{held} in the net"
+    with pytest.raises(TransferError, match=told):
+        load_weights(net := EveryDtype(), tmp_path / name)
+    assert not any(value.any() for value in net.state_dict().values())
+
+
 @pytest.mark.filterwarnings("ignore:.*[Qq]uantiz", "ignore:Sparse")
 @pytest.mark.parametrize(
     "change",
