@@ -190,7 +190,10 @@ def load_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
                 f"{path} is of another net: {name} is {state[name].dtype} in the file and "
                 f"{expected[name].dtype} in the net, which cannot hold it"
             )
-    torch_net.load_state_dict(state)
+    # `expected` keeps the net's own metadata; a file's may be anything, and stop torch halfway.
+    for name, tensor in state.items():
+        expected[name] = tensor.detach().to(expected[name].dtype)
+    torch_net.load_state_dict(expected)
 
 
 def _read_state(path: str | os.PathLike[str], limit: int) -> dict[str, torch.Tensor]:
@@ -206,9 +209,13 @@ def _read_state(path: str | os.PathLike[str], limit: int) -> dict[str, torch.Ten
             f"{path} cannot be read as weights ({_first_line(error)}): save the net's "
             "state_dict() with torch.save or as .safetensors"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+    # `dict.items`, since a file can give its OrderedDict an attribute `items` of any kind.
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor)
+        for name, tensor in dict.items(state)
+    ):
         raise TransferError(f"{path} holds no state_dict: save net.state_dict(), not the net")
-    return state
+    return dict(dict.items(state))
 
 
 def _refuse_what_is_no_state_dict(content: bytes) -> None:

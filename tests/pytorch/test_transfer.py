@@ -188,6 +188,17 @@ def test_files_hold_buffers_of_every_dtype(name, tmp_path):
         assert value.tolist() == ([True, True] if name == "as_bool" else [1, 100]), name
 
 
+@pytest.mark.parametrize("attribute", ["_metadata", "values", "keys"])
+@pytest.mark.parametrize("value", [5, [], {"": 7}, {"": {"version": "x"}}, None])
+def test_a_file_of_strange_metadata_is_taken_wholly(attribute, value, tmp_path):
+    state = nets.densenet().state_dict()
+    setattr(state, attribute, value)
+    torch.save(state, tmp_path / "w.pt")
+    load_weights(net := nets.densenet(), tmp_path / "w.pt")
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, dict.__getitem__(state, name)), name
+
+
 def test_tensors_that_share_storage_or_want_gradients_are_copied(tmp_path):
     shared = torch.arange(4.0, requires_grad=True)
     state = {"0": nn.Parameter(torch.ones(2, 2)), "1": shared.view(2, 2).t(), "2": shared[:1]}
