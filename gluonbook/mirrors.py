@@ -8,14 +8,23 @@ verify.
 from __future__ import annotations
 
 from pathlib import Path
+import queue
+import re
 import shutil
 import subprocess
-from typing import Sequence
+import textwrap
+import threading
+from time import monotonic
+from typing import Any, Iterator, Sequence
 
 import requests
 from tqdm import tqdm
+import urllib3
 
+#: Seconds until a connection stands, until a server sends more, and for a command of a package.
 CONNECT_SECONDS, READ_SECONDS, PACKAGE_SECONDS = 5, 30, 300
+#: An answer may take `GRACE_SECONDS`, and a second more for each `LEAST_RATE` bytes that came.
+GRACE_SECONDS, LEAST_RATE = 30, 10_000
 _CHUNK = 1 << 16
 
 
@@ -47,40 +56,99 @@ def answers(mirror: str) -> bool:
     if mirror.startswith("apt:"):
         return _has_apt()
     try:
-        requests.head(mirror, timeout=(CONNECT_SECONDS, CONNECT_SECONDS), allow_redirects=True)
-    except requests.RequestException:
+        return any(_in_time(_status(mirror)))
+    except MirrorError:
         return False
-    return True
 
 
 def _from_web(address: str, path: Path, limit: int) -> Path:
-    try:
-        with requests.get(
-            address, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)
-        ) as response:
-            response.raise_for_status()
-            length = response.headers.get("Content-Length", "")
-            size = int(length) if length.isdigit() else None
-            with open(path, "wb") as file, tqdm(
-                total=size, unit="B", unit_scale=True, desc=path.name, disable=None, leave=False
-            ) as progress:
-                for chunk in response.iter_content(_CHUNK):
-                    progress.update(file.write(chunk))
-                    if file.tell() > limit:
-                        raise MirrorError(f"sends more than {limit:,} bytes")
-    except requests.RequestException as error:
-        raise MirrorError(_reason(error)) from error
+    with open(path, "wb") as file, tqdm(
+        unit="B", unit_scale=True, desc=path.name, disable=None, leave=False
+    ) as progress:
+        for chunk in _in_time(_content(address, limit, progress)):
+            progress.update(file.write(chunk))
     return path
 
 
-def _reason(error: requests.RequestException) -> str:
-    if error.response is not None:
-        return f"HTTP {error.response.status_code}"
-    if isinstance(error, requests.Timeout):
+def _content(address: str, limit: int, progress: tqdm[Any]) -> Iterator[bytes]:
+    """The file at `address`, as it is stored there, and all of it if its length is announced."""
+    with requests.get(
+        address,
+        stream=True,
+        timeout=(CONNECT_SECONDS, READ_SECONDS),
+        headers={"Accept-Encoding": "identity"},
+    ) as response:
+        if response.status_code != 200:
+            raise MirrorError(f"HTTP {response.status_code}")
+        length = response.headers.get("Content-Length", "")
+        size = int(length) if re.fullmatch("[0-9]{1,18}", length) else None
+        progress.total, received = size, 0
+        # Not iter_content, which would unpack what a server calls gzip-encoded.
+        for chunk in response.raw.stream(_CHUNK, decode_content=False):
+            received += len(chunk)
+            if received > limit:
+                raise MirrorError(f"sends more than {limit:,} bytes")
+            yield chunk
+    if size not in (None, received):
+        raise MirrorError(f"sent {received:,} of {size:,} bytes")
+
+
+def _status(address: str) -> Iterator[bytes]:
+    """What a server says of `address`, whatever it is."""
+    with requests.head(
+        address, timeout=(CONNECT_SECONDS, CONNECT_SECONDS), allow_redirects=True
+    ) as response:
+        yield str(response.status_code).encode()
+
+
+def _in_time(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """What a server sends, as long as it comes fast enough; whatever fails is a `MirrorError`.
+
+    It is read in a thread, which can be left behind: a server may send even its headers byte by
+    byte, and the limits of `requests` hold for each byte anew.
+    """
+    arrived: queue.SimpleQueue[bytes | Exception | None] = queue.SimpleQueue()
+    left_behind = threading.Event()
+
+    def read() -> None:
+        try:
+            for chunk in chunks:
+                arrived.put(chunk)
+                if left_behind.is_set():
+                    return
+            arrived.put(None)
+        except Exception as error:
+            arrived.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    deadline = monotonic() + GRACE_SECONDS
+    try:
+        while (seconds := deadline - monotonic()) > 0:
+            try:
+                chunk = arrived.get(timeout=seconds)
+            except queue.Empty:
+                continue
+            if chunk is None:
+                return
+            if isinstance(chunk, Exception):
+                raise MirrorError(_reason(chunk)) from chunk
+            deadline += len(chunk) / LEAST_RATE
+            yield chunk
+        raise MirrorError(f"sends less than {LEAST_RATE:,} bytes a second")
+    finally:
+        left_behind.set()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.TooManyRedirects):
+        return "redirects without end"
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
         return "no answer in time"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
-    return str(error)
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        return "the connection broke off"
+    return textwrap.shorten(str(error).rstrip("."), 120) or type(error).__name__
 
 
 def _from_package(package: str, name: str, scratch: Path) -> Path:

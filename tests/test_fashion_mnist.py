@@ -363,7 +363,8 @@ def test_a_mirror_that_fails_is_followed_by_the_next(mirror, monkeypatch, nowher
     broken.files = {**mirror.files, "t10k-labels-idx1-ubyte.gz": b"<html>moved</html>"}
     monkeypatch.setenv(
         fm.MIRRORS_VARIABLE,
-        f"http://127.0.0.1:9 {broken.address}/nothing {broken.address} {mirror.address}",
+        f"http://127.0.0.1:9 http://. http://[ nonsense {broken.address}/nothing "
+        f"{broken.address} {mirror.address}",
     )
     fm.fashion_mnist()
     broken.shutdown()
