@@ -26,6 +26,8 @@ CONNECT_SECONDS, READ_SECONDS, PACKAGE_SECONDS = 5, 30, 300
 #: An answer may take `GRACE_SECONDS`, and a second more for each `LEAST_RATE` bytes that came.
 GRACE_SECONDS, LEAST_RATE = 30, 10_000
 _CHUNK = 1 << 16
+#: A package's name by Debian's policy; what begins with a hyphen would be an option to apt-get.
+_PACKAGE = re.compile("[a-z0-9][a-z0-9+.-]+")
 
 
 class MirrorError(Exception):
@@ -54,7 +56,7 @@ def fetch(mirror: str, name: str, scratch: Path, *, limit: int) -> Path:
 def answers(mirror: str) -> bool:
     """Whether a mirror can be reached; for a Debian package, whether apt-get is here."""
     if mirror.startswith("apt:"):
-        return _has_apt()
+        return bool(_PACKAGE.fullmatch(mirror[len("apt:") :])) and _has_apt()
     try:
         return any(_in_time(_status(mirror)))
     except MirrorError:
@@ -152,6 +154,8 @@ def _reason(error: Exception) -> str:
 
 
 def _from_package(package: str, name: str, scratch: Path) -> Path:
+    if not _PACKAGE.fullmatch(package):
+        raise MirrorError("this is not the name of a Debian package")
     unpacked = scratch / package
     if not unpacked.exists():
         _unpack_package(package, scratch)
@@ -173,14 +177,14 @@ def _unpack_package(package: str, scratch: Path) -> None:
     (lists / "partial").mkdir(parents=True, exist_ok=True)
     own_lists = [f"-oDir::State::Lists={lists}", f"-oDir::Cache={scratch}", "-oDebug::NoLocking=1"]
     try:
-        _run(["apt-get", "-q", "download", package], scratch)
+        _run(["apt-get", "-q", "download", "--", package], scratch)
     except MirrorError:
         _run(["apt-get", "-q", *own_lists, "update"], scratch)
-        _run(["apt-get", "-q", *own_lists, "download", package], scratch)
+        _run(["apt-get", "-q", *own_lists, "download", "--", package], scratch)
     archive = next(scratch.glob(f"{package}_*.deb"), None)
     if archive is None:
         raise MirrorError("apt-get downloaded nothing")
-    _run(["dpkg-deb", "-x", str(archive), package], scratch)
+    _run(["dpkg-deb", "-x", "--", str(archive), package], scratch)
 
 
 def _run(command: Sequence[str], folder: Path) -> None:

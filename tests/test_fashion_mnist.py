@@ -363,7 +363,7 @@ def test_a_mirror_that_fails_is_followed_by_the_next(mirror, monkeypatch, nowher
     broken.files = {**mirror.files, "t10k-labels-idx1-ubyte.gz": b"<html>moved</html>"}
     monkeypatch.setenv(
         fm.MIRRORS_VARIABLE,
-        f"http://127.0.0.1:9 http://. http://[ nonsense {broken.address}/nothing "
+        f"http://127.0.0.1:9 http://. http://[ nonsense apt:-o {broken.address}/nothing "
         f"{broken.address} {mirror.address}",
     )
     fm.fashion_mnist()
@@ -447,41 +447,3 @@ def test_two_processes_at_once(mirror, nowhere):
     ]
     assert [process.communicate(timeout=120)[0] for process in processes] == ["235\n"] * 3
     assert sorted(path.name for path in nowhere.iterdir()) == sorted(mirror.files)
-
-
-def test_a_debian_package_is_unpacked_not_installed(tmp_path, monkeypatch, real_files):
-    """With an ``apt-get`` of our own that has no lists until it updates, as on a new machine."""
-    tree = tmp_path / "tree" / "usr" / "share" / "datasets"
-    (tmp_path / "tree" / "DEBIAN").mkdir(parents=True)
-    tree.mkdir(parents=True)
-    (tmp_path / "tree" / "DEBIAN" / "control").write_text(
-        "Package: some-data\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n"
-    )
-    (tree / "some.gz").write_bytes(b"content")
-    tools, scratch = tmp_path / "bin", tmp_path / "scratch"
-    tools.mkdir()
-    scratch.mkdir()
-    (tools / "apt-get").write_text(
-        "#!/bin/sh\n"
-        f'case "$*" in *update) touch {tmp_path}/updated;; *download*)\n'
-        f"  test -e {tmp_path}/updated && cp {tmp_path}/some-data_1_all.deb .;; esac\n"
-    )
-    (tools / "apt-get").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    if not mirrors.shutil.which("dpkg-deb"):
-        pytest.skip("no dpkg-deb here")
-    subprocess.run(
-        ["dpkg-deb", "-b", str(tmp_path / "tree"), str(tmp_path / "some-data_1_all.deb")],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    path = mirrors.fetch("apt:some-data", "some.gz", scratch, limit=100)
-    assert path.read_bytes() == b"content" and scratch in path.parents
-    with pytest.raises(mirrors.MirrorError, match="holds no other.gz"):
-        mirrors.fetch("apt:some-data", "other.gz", scratch, limit=100)
-
-
-def test_without_apt_the_debian_mirror_says_so(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(mirrors.MirrorError, match="no apt-get here"):
-        mirrors.fetch("apt:some-data", "some.gz", tmp_path, limit=100)

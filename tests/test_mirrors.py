@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socketserver
+import subprocess
 import threading
 
 from gluonbook import mirrors
@@ -236,3 +238,70 @@ def test_a_full_disk_is_no_fault_of_the_mirror(serve, tmp_path):
     with pytest.raises(OSError) as failure:
         fetched(serve(OK + b"\r\n" + CONTENT), tmp_path)
     assert failure.value.errno == errno.ENOSPC
+
+
+# --- Debian packages ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def apt_get(tmp_path, monkeypatch):
+    """Puts a script in place of ``apt-get``."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    if not mirrors.shutil.which("dpkg-deb"):
+        pytest.skip("no dpkg-deb here")
+
+    def write(script):
+        (tmp_path / "bin" / "apt-get").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / "apt-get").chmod(0o755)
+
+    return write
+
+
+def test_a_debian_package_is_unpacked_not_installed(tmp_path, apt_get):
+    """With an ``apt-get`` of our own that has no lists until it updates, as on a new machine."""
+    tree = tmp_path / "tree" / "usr" / "share" / "datasets"
+    (tmp_path / "tree" / "DEBIAN").mkdir(parents=True)
+    tree.mkdir(parents=True)
+    (tmp_path / "tree" / "DEBIAN" / "control").write_text(
+        "Package: some-data\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n"
+    )
+    (tree / "some.gz").write_bytes(b"content")
+    subprocess.run(
+        ["dpkg-deb", "-b", str(tmp_path / "tree"), str(tmp_path / "some-data_1_all.deb")],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    apt_get(
+        f'case "$*" in *update) touch {tmp_path}/updated;; *"download -- some-data")\n'
+        f"  test -e {tmp_path}/updated && cp {tmp_path}/some-data_1_all.deb .;; esac"
+    )
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    path = fetch("apt:some-data", "some.gz", scratch, limit=100)
+    assert path.read_bytes() == b"content" and scratch in path.parents
+    with pytest.raises(MirrorError, match="holds no other.gz"):
+        fetch("apt:some-data", "other.gz", scratch, limit=100)
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["", "a", "-o", "-oDebug::NoLocking=1", "--help", "../ab", "a/b", "A-b", "ab\n", "ab*"],
+)
+def test_only_the_name_of_a_package_reaches_apt_get(package, tmp_path, apt_get):
+    apt_get(f"touch {tmp_path}/called")
+    with pytest.raises(MirrorError, match="not the name of a Debian package"):
+        fetched(f"apt:{package}", tmp_path)
+    assert not answers(f"apt:{package}") and not (tmp_path / "called").exists()
+
+
+@pytest.mark.parametrize("package", ["dataset-fashion-mnist", "g++", "0ad", "libc6.1"])
+def test_the_names_of_packages_are_accepted(package, apt_get):
+    apt_get("")
+    assert answers(f"apt:{package}")
+
+
+def test_without_apt_the_debian_mirror_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MirrorError, match="no apt-get here"):
+        fetched("apt:some-data", tmp_path)
