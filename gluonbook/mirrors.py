@@ -172,6 +172,7 @@ def _unpack_package(package: str, scratch: Path) -> None:
     """Unpack a Debian package into ``scratch/package``, with the user's rights alone."""
     if not _has_apt():
         raise MirrorError("no apt-get here")
+    scratch = scratch.resolve()  # the commands run in it
     # The machine's own package lists may be empty or old; lists of our own need no root.
     lists = scratch / "apt-lists"
     (lists / "partial").mkdir(parents=True, exist_ok=True)

@@ -258,7 +258,8 @@ def apt_get(tmp_path, monkeypatch):
     return write
 
 
-def test_a_debian_package_is_unpacked_not_installed(tmp_path, apt_get):
+@pytest.mark.parametrize("folder", ["/", ""])
+def test_a_debian_package_is_unpacked_not_installed(folder, tmp_path, monkeypatch, apt_get):
     """With an ``apt-get`` of our own that has no lists until it updates, as on a new machine."""
     tree = tmp_path / "tree" / "usr" / "share" / "datasets"
     (tmp_path / "tree" / "DEBIAN").mkdir(parents=True)
@@ -276,7 +277,8 @@ def test_a_debian_package_is_unpacked_not_installed(tmp_path, apt_get):
         f'case "$*" in *update) touch {tmp_path}/updated;; *"download -- some-data")\n'
         f"  test -e {tmp_path}/updated && cp {tmp_path}/some-data_1_all.deb .;; esac"
     )
-    scratch = tmp_path / "scratch"
+    monkeypatch.chdir(tmp_path)
+    scratch = (tmp_path if folder else tmp_path.relative_to(tmp_path)) / "scratch"
     scratch.mkdir()
     path = fetch("apt:some-data", "some.gz", scratch, limit=100)
     assert path.read_bytes() == b"content" and scratch in path.parents
