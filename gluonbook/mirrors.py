@@ -201,5 +201,7 @@ def _run(command: Sequence[str], folder: Path) -> None:
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
         raise MirrorError(f"`{command[0]}` failed ({said[-1]})") from error
+    except subprocess.TimeoutExpired as error:
+        raise MirrorError(f"`{command[0]}` took more than {PACKAGE_SECONDS} seconds") from error
     except (OSError, subprocess.SubprocessError) as error:
         raise MirrorError(f"`{command[0]}` failed") from error

@@ -303,6 +303,13 @@ def test_the_names_of_packages_are_accepted(package, apt_get):
     assert answers(f"apt:{package}")
 
 
+def test_a_command_that_never_ends_is_given_up(tmp_path, monkeypatch, apt_get):
+    monkeypatch.setattr(mirrors, "PACKAGE_SECONDS", 0.05)
+    apt_get("exec sleep 600")
+    with pytest.raises(MirrorError, match="`apt-get` took more than"):
+        fetched("apt:some-data", tmp_path)
+
+
 def test_without_apt_the_debian_mirror_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MirrorError, match="no apt-get here"):
