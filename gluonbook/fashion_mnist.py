@@ -159,13 +159,9 @@ def read_file(folder: Path, name: str) -> tuple[bytes, str]:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    for path in (folder / f"{name}.gz", folder / name):
-        try:
-            if path.exists():
-                return path
-        except OSError as error:
-            raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
-    return None
+    # Not Path.exists, which raises where the folder may not be searched: another may hold the file.
+    paths = (folder / f"{name}.gz", folder / name)
+    return next((path for path in paths if os.path.exists(path)), None)
 
 
 def folder_with_files(place: Path) -> Path | None:
@@ -250,7 +246,7 @@ def fashion_mnist(root: str | os.PathLike[str] | None = None) -> FashionMNIST:
         there before is changed.
     """
     target = Path(root).expanduser() if root is not None else data_folder()
-    if target.exists() and not target.is_dir():
+    if os.path.exists(target) and not os.path.isdir(target):
         raise DatasetError(f"root must be a folder, and {target} is a file")
     for place in (target, data_folder(), SYSTEM_FOLDER):
         folder = folder_with_files(place)

@@ -285,6 +285,24 @@ def test_root_that_is_a_file(tmp_path):
     assert (tmp_path / "root").read_text() == "mine"
 
 
+def test_a_root_too_long_for_a_path_is_told(nowhere):
+    with pytest.raises(fm.DatasetError, match=r"cannot be downloaded into .*File name too long"):
+        fm.fashion_mnist("x" * 5000)
+
+
+def test_a_folder_that_may_not_be_searched_hides_no_other(nowhere, real_files, monkeypatch):
+    stat = os.stat
+
+    def refuse(path, *args, **kwargs):
+        if str(path).startswith(str(nowhere)):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return stat(path, *args, **kwargs)
+
+    monkeypatch.setattr(fm, "SYSTEM_FOLDER", real_files)
+    monkeypatch.setattr(os, "stat", refuse)
+    assert fm.fashion_mnist().folder == real_files
+
+
 def test_unreadable_files(real_files, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
