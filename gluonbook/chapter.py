@@ -527,8 +527,12 @@ def positive_number(text: str) -> float:
 
 
 def data_folder(text: str) -> str:
-    if fashion_mnist.folder_with_files(Path(text).expanduser()) is None:
+    try:
+        folder = fashion_mnist.expanded(text)
+    except fashion_mnist.DatasetError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if fashion_mnist.folder_with_files(folder) is None:
         raise argparse.ArgumentTypeError(
             f"{text} does not hold the four files {', '.join(fashion_mnist.SIZES)} (.gz or not)"
         )
-    return text
+    return str(folder)

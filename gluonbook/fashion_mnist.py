@@ -229,8 +229,32 @@ def read_folder(folder: Path) -> FashionMNIST:
 
 
 def data_folder() -> Path:
-    """MXNet's folder for this data set, ``$MXNET_HOME/datasets/fashion-mnist``."""
-    return Path(mx.base.data_dir()).expanduser() / "datasets" / "fashion-mnist"
+    """MXNet's folder for this data set, ``$MXNET_HOME/datasets/fashion-mnist``.
+
+    It still begins with ``~`` where the user has no home folder, as in some containers.
+    """
+    return Path(os.path.expanduser(mx.base.data_dir())) / "datasets" / "fashion-mnist"
+
+
+def expanded(folder: str | os.PathLike[str]) -> Path:
+    """`folder` with the home folder that ``~`` or ``~user`` stands for.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such home folder.
+    """
+    path = Path(os.path.expanduser(folder))
+    if _lacks_home(path):
+        raise DatasetError(
+            f"{path} cannot be found, as there is no home folder {path.parts[0]}: write the path "
+            "in full"
+        )
+    return path
+
+
+def _lacks_home(path: Path) -> bool:
+    return str(path).startswith("~")
 
 
 def fashion_mnist(root: str | os.PathLike[str] | None = None) -> FashionMNIST:
@@ -245,7 +269,7 @@ def fashion_mnist(root: str | os.PathLike[str] | None = None) -> FashionMNIST:
         If a file is damaged, `root` is not a folder, or no mirror answers. No file that was
         there before is changed.
     """
-    target = Path(root).expanduser() if root is not None else data_folder()
+    target = data_folder() if root is None else expanded(root)
     if os.path.exists(target) and not os.path.isdir(target):
         raise DatasetError(f"root must be a folder, and {target} is a file")
     for place in (target, data_folder(), SYSTEM_FOLDER):
@@ -276,6 +300,12 @@ def download(folder: Path) -> None:
         If `folder` cannot be written, no mirror serves the files, or a file that was there
         already is damaged.
     """
+    if _lacks_home(folder):
+        raise DatasetError(
+            "Fashion-MNIST is not on this machine, and there is no home folder to download it "
+            "into: set MXNET_HOME to a folder, or name the one that holds the four .gz files "
+            "with --data (root= from Python)"
+        )
     missing = [name for name in SIZES if not _find(folder, name)]
     edition = None
     for name in SIZES.keys() - missing:
@@ -519,7 +549,7 @@ def _get_data(self: MXNetFashionMNIST) -> None:
     The section on AlexNet uses that class directly, which accepts the earlier edition alone and
     writes over the files of any other.
     """
-    data = fashion_mnist(self._root)
+    data = fashion_mnist(os.path.abspath(self._root))  # MXNet has expanded a ~ already
     split = data.train if self._train else data.test
     array = mx.np.array if mx.util.is_np_array() else nd.array
     self._data = array(split.images.reshape(-1, 28, 28, 1), dtype=np.uint8)

@@ -58,6 +58,8 @@ def test_defaults_are_the_recipes(section):
         (["--device", "tpu"], "--device: invalid choice: 'tpu'"),
         (["--edition", "keras"], "--edition: invalid choice: 'keras'"),
         (["--data", "/no/such/folder"], "--data: /no/such/folder does not hold the four files"),
+        (["--data", "~nouser/x"], "--data: ~nouser/x cannot be found, as there is no home folder"),
+        (["--data", "x" * 5000], "does not hold the four files"),
         (["--no-such-option"], "--no-such-option"),
     ],
 )
@@ -67,6 +69,11 @@ def test_a_bad_option_is_one_sentence_and_exit_2(argv, named, capsys):
     error = capsys.readouterr().err
     assert exit_.value.code == 2
     assert named in error and error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_data_under_the_home_folder_is_kept_by_its_full_path(real_files, monkeypatch):
+    monkeypatch.setenv("HOME", str(real_files.parent))
+    assert Chapter("resnet", ["--data=~/data"]).options.data == str(real_files)
 
 
 def test_the_stable_recipe_is_chosen_by_name(tiny, tmp_path):

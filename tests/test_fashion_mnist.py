@@ -7,14 +7,15 @@ import gzip
 import hashlib
 import http.server
 import os
+import pwd
 import struct
 import subprocess
 import sys
 import threading
 
 import gluonbook as gb
+from gluonbook import doctor, mirrors
 from gluonbook import fashion_mnist as fm
-from gluonbook import mirrors
 import mxnet as mx
 from mxnet.gluon import data as gdata
 import numpy as np
@@ -285,9 +286,47 @@ def test_root_that_is_a_file(tmp_path):
     assert (tmp_path / "root").read_text() == "mine"
 
 
+def test_a_root_in_the_home_of_nobody_is_named():
+    with pytest.raises(fm.DatasetError, match="~nouser/x cannot be found.* no home folder ~nouser"):
+        fm.fashion_mnist("~nouser/x")
+
+
 def test_a_root_too_long_for_a_path_is_told(nowhere):
     with pytest.raises(fm.DatasetError, match=r"cannot be downloaded into .*File name too long"):
         fm.fashion_mnist("x" * 5000)
+
+
+@pytest.fixture
+def homeless(nowhere, monkeypatch):
+    """As for a user without a name in a container: no HOME, and no entry in the list of users."""
+
+    def getpwuid(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("MXNET_HOME")
+
+
+def test_without_a_home_the_systems_folder_is_found(homeless, real_files, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fm, "SYSTEM_FOLDER", real_files)
+    assert fm.fashion_mnist().folder == real_files
+    assert fm.fashion_mnist(tmp_path / "elsewhere").folder == real_files
+    theirs = gdata.vision.FashionMNIST(root=os.path.join(mx.base.data_dir(), "x"), train=False)
+    assert len(theirs) == 10_000
+    [found] = doctor._data_set()
+    assert found.found.startswith(str(real_files)) and found.problem is None
+
+
+def test_without_a_home_nothing_is_downloaded_into_a_folder_named_so(
+    homeless, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    told = r"no home folder .*: set MXNET_HOME .* with --data \(root= from Python\)"
+    with pytest.raises(fm.DatasetError, match=told):
+        fm.fashion_mnist()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_may_not_be_searched_hides_no_other(nowhere, real_files, monkeypatch):
