@@ -54,6 +54,14 @@ def sentence(error: BaseException) -> str | None:
     return str(error) if isinstance(error, Failure) else None
 
 
+_told = False
+
+
+def told() -> bool:
+    """Whether this process has printed the sentence of the error that ends it."""
+    return _told
+
+
 def print_sentences(describe: Callable[[BaseException], str | None] = sentence) -> None:
     """Make a script that ends on an uncaught error print what `describe` says of it, alone.
 
@@ -63,10 +71,12 @@ def print_sentences(describe: Callable[[BaseException], str | None] = sentence) 
     previous = sys.excepthook
 
     def hook(kind, error, trace):  # type: ignore[no-untyped-def]
+        global _told
         text = describe(error)
         if text is None or "--debug" in sys.argv:
             previous(kind, error, trace)
         else:
             print(f"error: {printable(text)}", file=sys.stderr)
+            _told = True
 
     sys.excepthook = hook

@@ -8,6 +8,7 @@ reaches for, loads the CUDA libraries that came as wheels, and then imports MXNe
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import importlib
 from importlib import metadata
@@ -24,7 +25,7 @@ import types
 import numpy as np
 import psutil
 
-from .errors import Failure, print_sentences
+from .errors import Failure, print_sentences, told
 from .machine import physical_cores
 
 log = logging.getLogger("gluonbook")
@@ -108,6 +109,23 @@ def one_thread_in_forked_processes(mxnet: types.ModuleType) -> None:
     os.register_at_fork(after_in_child=in_the_child)
 
 
+def end_without_a_second_error() -> None:
+    """Take the place of what MXNet does as the process ends.
+
+    Its hook raises an error that is left in the engine, with a traceback: one that a script has
+    told of already, such as too little memory, which several operators meet.
+    """
+    base = importlib.import_module("mxnet.base")
+
+    def notify() -> None:
+        result = base._LIB.MXNotifyShutdown()
+        if not told():
+            base.check_call(result)
+
+    atexit.unregister(base._notify_shutdown)
+    atexit.register(notify)
+
+
 def restore_removed_names() -> None:
     """Give NumPy the aliases it dropped in 1.24, and Python 3.12 a ``distutils.version``.
 
@@ -183,6 +201,7 @@ def import_mxnet() -> types.ModuleType:
     except (ImportError, OSError, AttributeError) as error:
         raise MXNetUnavailable(explain(error)) from error
     one_thread_in_forked_processes(mxnet)
+    end_without_a_second_error()
     return mxnet
 
 

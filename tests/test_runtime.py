@@ -86,6 +86,32 @@ os._exit(started())
     assert result.stdout == "child 0 parent 2\n", result.stderr
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_an_error_left_in_the_engine_is_not_told_a_second_time(told):
+    """MXNet's own hook at exit raises it; here the engine always has one."""
+    code = f"""
+import ctypes, gluonbook as gb, mxnet as mx
+from gluonbook.errors import print_sentences
+class WithAnError:
+    def __getattr__(self, name):
+        return getattr(library, name)
+    def MXNotifyShutdown(self):
+        library.MXNotifyShutdown()
+        out = ctypes.c_uint32(), ctypes.c_void_p(), ctypes.c_uint32(), ctypes.c_void_p()
+        # Leaves an error, and says -1.
+        return library.MXNDArrayLoad(b"/none", *map(ctypes.byref, out))
+library, mx.base._LIB = mx.base._LIB, WithAnError()
+print_sentences(str)
+if {told}:
+    raise MemoryError("the sentence")
+"""
+    done = python(code)
+    if told:
+        assert (done.returncode, done.stderr) == (1, "error: the sentence\n")
+    else:
+        assert "Traceback" in done.stderr and "MXNetError" in done.stderr
+
+
 def test_says_that_threads_come_too_late(monkeypatch, caplog):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(runtime, "physical_cores", lambda: 4)
