@@ -18,10 +18,11 @@ import tempfile
 import time
 from typing import Any, Callable, NamedTuple
 
-SECONDS, MEMORY = 5, 2**30
+SECONDS, MEMORY = 20, 2**30
 EXTREME = [0, 1, 0x7F, 0xFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**31, 2**62, 2**63 - 1, 2**63, 2**64 - 1]
 WEIRD: list[Any] = [
-    *(None, True, -1, 0, 2**70, 1e308, -0.5, "", "x", "../..", "9" * 5000),
+    *(None, True, -1, 0, 10**9, 2**62, 2**70, 1e308, -0.5, "", "x", "../..", "9" * 5000),
+    *("\x1b[2J", "a\nb", "\udce9"),
     *([], {}, [[]], {"": None}, [0] * 50, "\x00", "٣"),
 ]
 
@@ -178,18 +179,23 @@ def _step(net: Any, trainer: Any) -> None:
 
 def _checkpoint(inputs: int) -> Reader:
     from gluonbook import checkpoint as ck
+    from gluonbook.fashion_mnist import ImageBatches
     from gluonbook.history import Epoch, History
+    import mxnet as mx
+    import numpy as np
     import safetensors.numpy
 
     name = "checkpoint-2-3.safetensors"
+    batches = ImageBatches(np.zeros((20, 1, 28, 28), np.uint8), np.zeros(20, np.int32), 4, seed=1)
 
     def originals(folder: Path) -> list[bytes]:
         net, trainer = _trained()
         saved = ck.Checkpoint(folder / "run", seed=1)
         history = History()
-        saved.begin(net, trainer, None, history, {})
+        saved.begin(net, trainer, batches, history, {})
         history.append(Epoch(1, 2.0, 0.1, 0.1, 1.0))
-        path = saved.save(ck.Progress(2, 3, [1.5], [4.0], 20, 0.5))
+        sums = {"loss": 27.5, "examples": 12, "correct": 4, "labels": 12}
+        path = saved.save(ck.Progress(epoch=2, batch=3, seconds=0.5, **sums))
         saved.end()
         return [path.read_bytes()]
 
@@ -199,10 +205,16 @@ def _checkpoint(inputs: int) -> Reader:
         (folder / name).write_bytes(content)
         net, trainer = _trained()
         resumed = ck.Checkpoint(folder, seed=1)
-        resumed.begin(net, trainer, None, History(), {})
+        history = History()
+        at = resumed.begin(net, trainer, batches, history, {})
         resumed.end()
         _step(net, trainer)
-        return all(param.data().shape == param.shape for param in net.collect_params().values())
+        next(batches.shards([mx.cpu()], epoch=at.epoch - 1, first=min(at.batch, 4)))
+        return (
+            all(param.data().shape == param.shape for param in net.collect_params().values())
+            and at.epoch == len(history) + 1
+            and at.batch <= len(batches)
+        )
 
     def structured(content: bytes, rng: random.Random) -> bytes:
         length = int.from_bytes(content[:8], "little")

@@ -8,8 +8,10 @@ from pathlib import Path
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from typing import Callable
 
 from safetensors.numpy import load_file
 
@@ -54,11 +56,28 @@ class Tally:
     """How often the kill came before the first checkpoint, between saves, or during one."""
 
 
-def start(section: str, out: Path, *options: str) -> subprocess.Popen:
-    """Start the section's script in a process of its own."""
+def start(section: str, out: Path, *options: str, errors: Path | None = None) -> subprocess.Popen:
+    """Start the section's script in a process of its own; its errors go beside `out`."""
     command = [sys.executable, "-c", CHILD, str(CHAPTERS / f"{section}.py"), *options]
-    with open(out, "a") as lines, open(out.with_suffix(".err"), "a") as errors:
-        return subprocess.Popen(command, stdout=lines, stderr=errors)
+    with open(out, "a") as lines, open(errors or out.with_suffix(".err"), "a") as stream:
+        return subprocess.Popen(command, stdout=lines, stderr=stream)
+
+
+def kill(process: subprocess.Popen) -> str | None:
+    """Kill at once; what is wrong, if anything."""
+    process.kill()
+    process.wait()
+    return None
+
+
+def two_signals(process: subprocess.Popen) -> str | None:
+    """Ask for the end twice at the same time; what is wrong, if anything."""
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    code = process.wait(120)
+    # Before the run has begun a signal ends the process as ever; in it, it is saved.
+    ended = {-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT, 0, 1}
+    return None if code in ended else f"exit code {code} after SIGTERM and SIGINT"
 
 
 def figures(folder: Path, out: Path) -> dict[str, object]:
@@ -99,11 +118,20 @@ def half_written(folder: Path) -> list[str]:
     return found
 
 
-def run_section(section: str, num_kills: int, work: Path, longest: float, seed: int) -> Tally:
+def run_section(
+    section: str,
+    num_kills: int,
+    work: Path,
+    longest: float,
+    seed: int,
+    by: Callable[[subprocess.Popen], str | None] = kill,
+) -> Tally:
     """Kill and resume runs of `section` until `num_kills` kills are done and the last has ended.
 
-    `longest` is the most seconds that a process lives before it is killed.
+    `longest` is the most seconds that a process lives before it is killed, `by` what kills it.
     """
+    work.mkdir(exist_ok=True)
+    errors = Path("/dev/full") if by is two_signals else None
     moments = random.Random(seed)
     tally = Tally(section, killed_at={"before the first save": 0, "between": 0, "in a save": 0})
     options = [*RUNS[section], "--seed", str(seed), "--device", "cpu"]
@@ -116,18 +144,18 @@ def run_section(section: str, num_kills: int, work: Path, longest: float, seed: 
     while True:
         folders = list(broken.iterdir()) if broken.exists() else []
         if folders and any(folders[0].glob("checkpoint-*.safetensors")):
-            process = start(section, out, *options, "--resume", str(folders[0]))
+            process = start(section, out, *options, "--resume", str(folders[0]), errors=errors)
         else:  # killed before there was anything to go on with
             shutil.rmtree(broken, ignore_errors=True)
-            process = start(section, out, *options, "--out", str(broken))
+            process = start(section, out, *options, "--out", str(broken), errors=errors)
         try:
             if tally.kills < num_kills:
                 code = process.wait(moments.uniform(0, longest))
             else:
                 code = process.wait()
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            fault = by(process)
+            tally.faults += [fault] if fault else []
             tally.kills += 1
             folders = list(broken.iterdir()) if broken.exists() else []
             tally.killed_at[_moment(folders)] += 1
@@ -135,7 +163,8 @@ def run_section(section: str, num_kills: int, work: Path, longest: float, seed: 
                 tally.faults += half_written(folder)
             continue
         if code != 0:
-            tally.faults.append(f"exit code {code}: {out.with_suffix('.err').read_text()[-500:]}")
+            said = "" if errors else out.with_suffix(".err").read_text()[-500:]
+            tally.faults.append(f"exit code {code}: {said}")
             return tally
         tally.finished += 1
         [folder] = broken.iterdir()

@@ -53,6 +53,20 @@ def kill_runs(num_kills: int, work: Path, longest: float) -> list[dict]:
     ]
 
 
+def signal_runs(num_signals: int, work: Path, longest: float) -> dict:
+    """End runs of LeNet by two signals at once, with nobody left to tell, and resume them."""
+    tally = kills.run_section(
+        "lenet", num_signals, work / "signals", longest, seed=2, by=kills.two_signals
+    )
+    return {
+        "what": "SIGTERM and SIGINT together, standard error full, and resume, LeNet",
+        "tried": tally.kills,
+        "outcome": f"{tally.finished} runs ended, all bit-identical; "
+        + ", ".join(f"{count} {when}" for when, count in tally.killed_at.items()),
+        "faults": tally.faults,
+    }
+
+
 def fuzz_readers(num_inputs: int, seed: int) -> list[dict]:
     """Share out `num_inputs` damaged files among the readers."""
     kinds = fuzz.readers()
@@ -197,7 +211,7 @@ def cost(rounds: int, work: Path) -> dict:
     steps, saves = [], []
     for i in range(rounds):
         steps.append(results.seconds(step))
-        progress = Progress(1, i + 1, [0.0], [0.0], 1)
+        progress = Progress(batch=i + 1)
         saves.append(results.seconds(lambda progress=progress: checkpoint.save(progress)))
     checkpoint.end()
     epoch = median(steps) * -(-60_000 // recipe.batch_size)
@@ -215,6 +229,7 @@ def cost(rounds: int, work: Path) -> dict:
 def main() -> None:
     options = results.parser(__doc__)
     options.add_argument("--kills", type=int, default=200, help="over three sections")
+    options.add_argument("--signals", type=int, default=30, help="pairs of them")
     options.add_argument("--inputs", type=int, default=20_000, help="over all readers")
     options.add_argument("--rounds", type=int, default=5, help="of the rest")
     options.add_argument("--seed", type=int, default=1, help="of the damage")
@@ -230,6 +245,7 @@ def main() -> None:
             one_cache(options.rounds, work),
             *one_folder(options.rounds, work),
             *kill_runs(options.kills, work, options.longest),
+            signal_runs(options.signals, work, options.longest),
         ]
     table = results.markdown(
         ["what", "tried", "faults", "outcome"],

@@ -30,6 +30,18 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(
     assert tally.kills == 3 and tally.finished >= 1
 
 
+def test_ended_by_two_signals_with_nobody_to_tell_a_run_ends_with_the_same_bits(
+    benchmarks, dataset, tmp_path, monkeypatch
+):
+    import kills
+
+    short = ["--limit", "2000", "--batch-size", "64", "--epochs", "3", "--save-every", "2"]
+    monkeypatch.setitem(kills.RUNS, "lenet", short)
+    tally = kills.run_section("lenet", 2, tmp_path / "runs", 6, seed=2, by=kills.two_signals)
+    assert tally.faults == []
+    assert tally.kills == 2 and tally.finished >= 1
+
+
 def test_the_comparison_of_runs_sees_a_difference(benchmarks, dataset, tmp_path):
     import kills
 
