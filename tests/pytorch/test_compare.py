@@ -10,7 +10,6 @@ import sys
 import gluonbook as gb
 from gluonbook.pytorch import compare, report
 from gluonbook.pytorch.architecture import architecture
-from gluonbook.pytorch.kinks import clearest_batch
 from gluonbook.pytorch.transfer import TransferError, to_gluon, to_torch
 from gluonbook.recipes import RECIPES
 import mxnet as mx
@@ -249,15 +248,6 @@ def test_starting_from_pytorchs_weights_takes_its_biases():
     bias = both.gluon[0].bias.data().asnumpy()
     assert np.abs(bias).min() > 0
     np.testing.assert_array_equal(bias, both.torch[0].bias.detach().numpy())
-
-
-def test_the_clearest_batch_is_the_one_farthest_from_kinks():
-    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 1, bias=False), nn.ReLU()).double()
-    nn.init.ones_(net[1].weight)
-    near = np.array([[[[1, -1, 0, 1e-6]]], [[[1, 1, 1, 1]]]])
-    far = np.array([[[[1, -1, 0, 2]]], [[[1, 1, 1, 1]]]])
-    chosen, distance = clearest_batch(net, [near, far, near])
-    assert chosen == 1 and distance == pytest.approx(2 / np.sqrt((2**2 + 4**2) / 2))
 
 
 def test_the_script_prints_writes_and_exits(tmp_path, monkeypatch, capsys):
