@@ -370,7 +370,8 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 def overview(comparisons: list[Comparison], command: str) -> str:
     """One Markdown table over all sections, and the command that made it."""
     header = [
-        "section", "operations", "parameters", "outputs", "gradients", "ten steps, float64",
+        "section", "operations", "parameters",
+        "outputs, float64", "gradients, float64", "ten steps, float64",
         "training, images/s: Gluon", "PyTorch as written", "fastest PyTorch",
         "inference: Gluon", "fastest PyTorch", "memory: Gluon", "PyTorch as written",
     ]  # fmt: skip
