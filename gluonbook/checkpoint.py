@@ -383,6 +383,7 @@ def _check_state(state: Any) -> None:
         and (shuffle_seed is None or type(shuffle_seed) is int and 0 <= shuffle_seed < 2**32)
         and all(type(value) is int and 0 <= value < _MOST for value in counts)
         and all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
+        and progress.correct <= progress.labels
         and len(rows) == progress.epoch - 1
         and all(row.epoch == place for place, row in enumerate(rows, 1))
         and isinstance(state["facts"], dict)

@@ -84,6 +84,28 @@ def test_the_bytes_are_on_the_disk_before_the_name_changes(tmp_path, monkeypatch
     assert calls == ["fsync", "replace", "fsync"]  # the file, then its name, then the folder
 
 
+@pytest.mark.parametrize("kind", ["symbolic", "hard"])
+def test_a_link_that_waits_under_the_scratch_name_is_not_followed(kind, tmp_path):
+    """A folder may come from elsewhere, and numbers of processes can be guessed."""
+    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "run").mkdir()
+    waiting = tmp_path / "run" / f"{files.PARTIAL}{os.getpid()}-file.txt"
+    if kind == "symbolic":
+        waiting.symlink_to("../thesis.txt")
+    else:
+        os.link(tmp_path / "thesis.txt", waiting)
+    files.write(tmp_path / "run" / "file.txt", "new")
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    assert (tmp_path / "run" / "file.txt").read_text() == "new"
+
+
+def test_a_link_under_the_files_own_name_is_replaced_not_followed(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "config.json").symlink_to("thesis.txt")
+    files.write(tmp_path / "config.json", "{}")
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
 def test_a_folder_that_is_gone(tmp_path):
     with pytest.raises(FileFailure, match=r"the folder .*none is gone; name another"):
         files.write(tmp_path / "none" / "f", "text")
