@@ -81,7 +81,10 @@ class Checkpoint:
 
     If the folder holds a checkpoint, the training goes on from there: on the CPU of the same
     machine with the numbers, bit for bit, of a run that was never stopped. Else it begins.
-    All randomness of a run (shuffling, dropout) follows from its seed and the position in it.
+    All randomness of a run follows from its seed and the position in it: dropout, and what a
+    data iterator draws from the generators of Python, NumPy and MXNet, in this process or in the
+    worker processes of MXNet's ``DataLoader``. What it draws from a generator of its own or in
+    threads does not, nor what carries over from one pass to the next (``last_batch="rollover"``).
 
     The last two checkpoints are kept. One that is damaged is set aside with the ending
     ``.damaged``, and the one before it is taken.

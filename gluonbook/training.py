@@ -39,7 +39,7 @@ def train_ch5(
     Parameters
     ----------
     train_iter, test_iter
-        Iterables of batches ``(X, y)``: X float32 (N, ...), y (N,) class numbers.
+        Iterables of batches ``(X, y)``: X float32 (N, ...), y class numbers, (N,) or (N, 1).
     progress
         Show a progress bar on a terminal.
     history
@@ -57,13 +57,18 @@ def train_ch5(
     ------
     ValueError
         If `train_iter` or `test_iter` gives no batch.
+    BatchError
+        If a label is not the number of a class, the labels have another shape than the net's
+        answers, or an image is not finite; names the value, the shapes or the image. That is
+        noticed up to two batches later, before anything is saved.
     NotFinite
-        If the loss becomes infinite or not a number; names epoch, batch and the likely mend.
+        If the loss becomes infinite or not a number; names the epoch, the batch and a lower
+        learning rate.
     CheckpointError, FileFailure
         If `checkpoint` holds another run, only damaged checkpoints, or cannot be written.
     Interrupted
         With a `checkpoint`, after Ctrl-C or a signal to end: the batch is finished and the run
-        saved first. A second one ends the process.
+        saved first. A second one of its kind ends the process.
     """
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     run = Run(net, train_iter, trainer, [ctx], history, checkpoint)
@@ -89,7 +94,11 @@ def train(
 
     Each batch is split among the devices, and the gradients are divided by its size. The other
     parameters, the result and the errors are those of `train_ch5`; besides, a batch smaller
-    than the number of devices raises a ValueError.
+    than the number of devices raises a `BatchError`.
+
+    The net may answer for each pixel: outputs (N, classes, H, W) and labels (N, H, W). The loss
+    that is printed is the mean over the examples, whether `loss` gives one number for each
+    example, for each pixel or for the batch.
     """
     run = Run(net, train_iter, trainer, _listed(ctx), history, checkpoint)
     run.say(f"training on {ctx}")
@@ -134,7 +143,7 @@ def evaluate_accuracy(
     net: gluon.Block,
     ctx: mx.Context | Sequence[mx.Context] | None = None,
 ) -> float:
-    """Share of the examples that `net` classifies rightly, from 0 to 1.
+    """Share of the labels that `net` answers rightly, from 0 to 1.
 
     Parameters
     ----------
@@ -145,6 +154,8 @@ def evaluate_accuracy(
     ------
     ValueError
         If `data_iter` gives no batch.
+    BatchError
+        As `train_ch5` raises it.
     """
     return _accuracy(data_iter, net, _listed(ctx or mx.cpu()))
 
@@ -167,7 +178,13 @@ def _accuracy(
 
 
 def accuracy(y_hat: nd.NDArray, y: nd.NDArray) -> float:
-    """Share of the rows of `y_hat` (N, classes) whose greatest entry is at `y` (N,)."""
+    """Share of the rows of `y_hat` (N, classes) whose greatest entry is at `y` (N,).
+
+    Raises
+    ------
+    BatchError
+        If `y` does not have one label for each row.
+    """
     return answers(y_hat, y).read().correct / y.size
 
 
