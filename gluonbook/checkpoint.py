@@ -37,9 +37,10 @@ log = logging.getLogger("gluonbook")
 KEPT = 2
 _VERSION = 2
 _NAME = re.compile(r"checkpoint-([0-9]{1,9})-([0-9]{1,9})\.safetensors")
-_COUNTED = {"num_update", "begin_num_update", "count", "cur_step_ind"}
+#: Settings of optimizers and schedules that are whole numbers.
+_COUNTED = {"num_update", "begin_num_update", "aggregate_num", "count", "cur_step_ind"}
 _DEVICE = re.compile(r"[0-9]{1,9}")
-#: Every count in a checkpoint is less, so that no loop up to it is without end.
+#: Each count that something loops up to is less.
 _MOST = 10**9
 #: Attributes of an optimizer that change as it works, or that the loop sets.
 _CHANGING = {"num_update", "begin_num_update", "rescale_grad"}
@@ -240,6 +241,13 @@ class Checkpoint:
             "trainer": _trainer_state(self._trainer, self._order, arrays),
         }
         text = json.dumps(state, allow_nan=False)
+        try:  # what is written can be read again, or the run does not begin
+            _check_state(json.loads(text))
+        except ValueError as error:
+            raise CheckpointError(
+                f"{self.folder} cannot keep the state of {type(self._trainer.optimizer).__name__} "
+                "or of its schedule: train without a checkpoint"
+            ) from error
         path = self.folder / f"checkpoint-{progress.epoch}-{progress.batch}.safetensors"
         metadata = {"state": text, "sha256": _digest(text, arrays)}
         files.write(path, safetensors.numpy.save(arrays, metadata))
@@ -373,19 +381,21 @@ def _digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
 def _check_state(state: Any) -> None:
     """Raise an error if `state` is not of the form that `Checkpoint.save` writes."""
     progress, trainer = Progress(**state["progress"]), state["trainer"]
-    counts = [progress.epoch, progress.batch, progress.examples, progress.labels, progress.correct]
+    counts = [progress.epoch, progress.batch]
     counts += [count for device in trainer["counts"].values() for count in device.values()]
     for settings in (trainer["optimizer"], trainer["scheduler"]):
         counts += [settings[name] for name in _COUNTED & settings.keys()]
+    whole = [state["seed"], progress.examples, progress.labels, progress.correct]
     shuffle_seed = state["shuffle_seed"]
     rows = [Epoch(*row) for row in state["history"]]
     numbers = [progress.loss, progress.seconds, *(number for row in rows for number in row)]
     names = trainer["parameters"]
     good = (
-        (type(state["seed"]) is int and 0 <= state["seed"] < 2**63)
+        all(type(value) is int and 0 <= value < 2**63 for value in whole)
         and (shuffle_seed is None or type(shuffle_seed) is int and 0 <= shuffle_seed < 2**32)
         and all(type(value) is int and 0 <= value < _MOST for value in counts)
         and all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
+        and state["progress"].keys() == asdict(progress).keys()
         and progress.correct <= progress.labels
         and len(rows) == progress.epoch - 1
         and all(row.epoch == place for place, row in enumerate(rows, 1))

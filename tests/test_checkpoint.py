@@ -376,6 +376,24 @@ def test_any_whole_number_is_a_seed(seed, tmp_path):
     assert state["seed"] == seed
 
 
+class OddSchedule(mx.lr_scheduler.LRScheduler):
+    """A schedule of a user's own, whose count is no whole number."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0.5
+
+    def __call__(self, num_update):
+        return 0.1
+
+
+def test_a_state_that_could_not_be_read_again_is_refused_at_the_start(tmp_path, monkeypatch):
+    odd = {"learning_rate": 0.1, "lr_scheduler": OddSchedule()}
+    monkeypatch.setitem(OPTIMIZERS, "odd", lambda: ("sgd", odd))
+    with pytest.raises(CheckpointError, match="cannot keep the state of SGD or of its schedule"):
+        fit(tmp_path, optimizer="odd")
+
+
 class Counting(Stopping):
     """Batches with attributes of their own, whose names the loop knows from its own loader."""
 
@@ -836,8 +854,10 @@ def test_a_state_that_lies_is_refused_or_harmless(saved, tmp_path_factory, name,
     [
         lambda state: state["progress"].update(epoch=10**9),
         lambda state: state["progress"].update(batch=2**62),
-        lambda state: state["progress"].update(examples=2**62),
+        lambda state: state["progress"].update(examples=2**64),
         lambda state: state["progress"].update(correct=1),
+        lambda state: state["progress"].pop("batch"),
+        lambda state: state["trainer"]["optimizer"].update(aggregate_num=0.5),
         lambda state: state["progress"].update(loss=[0.0]),
         lambda state: state.update(seed=2**70),
         lambda state: state.update(shuffle_seed=2**40),
