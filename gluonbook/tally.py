@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 from dataclasses import dataclass
-from typing import Iterator, NamedTuple, Sequence
+from typing import Any, Iterator, NamedTuple, Sequence
 
 from mxnet import nd
 import numpy as np
@@ -72,12 +72,12 @@ class Ahead:
 
     def __init__(self, place: str, *, check_images: bool) -> None:
         self._place, self._check_images = place, check_images
-        self._batches: collections.deque[tuple[int, Shards, Sequence[Outcome], list[nd.NDArray]]]
+        self._batches: collections.deque[tuple[int, Shards, Sequence[Outcome], list[Any]]]
         self._batches = collections.deque()
 
     def add(self, number: int, shards: Shards, outcomes: Sequence[Outcome]) -> None:
         """Take up batch `number` of the epoch, from 1, and what each device computes of it."""
-        sums = [X.sum() for X, _ in shards if self._check_images and np.dtype(X.dtype).kind == "f"]
+        sums = [_sum(X) for X, _ in shards if self._check_images and np.dtype(X.dtype).kind == "f"]
         self._batches.append((number, shards, outcomes, sums))
 
     def done(self, pending: int = BATCHES_AHEAD) -> Iterator[Counted]:
@@ -91,7 +91,7 @@ class Ahead:
         while len(self._batches) > pending:
             number, shards, outcomes, sums = self._batches.popleft()
             place = f"batch {number} of {self._place}"
-            if not all(np.isfinite(part.asscalar()) for part in sums):
+            if not all(np.isfinite(float(part)) for part in sums):
                 _refuse_infinite_images(shards, place)
             figures = [outcome.read() for outcome in outcomes]
             for outcome, each in zip(outcomes, figures):
@@ -104,6 +104,14 @@ class Ahead:
                 sum(y.size for _, y in shards),
                 shards,
             )
+
+
+def _sum(X: nd.NDArray) -> Any:
+    """The sum of all values, of which `float` can be taken; infinite or NaN if one is."""
+    if X.context.device_type != "cpu":
+        return X.sum()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return X.asnumpy().sum()  # far faster than MXNet's own sum
 
 
 def _refuse_infinite_images(shards: Shards, place: str) -> None:
