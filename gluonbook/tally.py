@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import collections
 from dataclasses import dataclass
-from typing import Any, Iterator, NamedTuple, Sequence
+import math
+from typing import Callable, Iterator, NamedTuple, Sequence
 
 from mxnet import nd
 import numpy as np
@@ -72,7 +73,9 @@ class Ahead:
 
     def __init__(self, place: str, *, check_images: bool) -> None:
         self._place, self._check_images = place, check_images
-        self._batches: collections.deque[tuple[int, Shards, Sequence[Outcome], list[Any]]]
+        self._batches: collections.deque[
+            tuple[int, Shards, Sequence[Outcome], list[Callable[[], float]]]
+        ]
         self._batches = collections.deque()
 
     def add(self, number: int, shards: Shards, outcomes: Sequence[Outcome]) -> None:
@@ -91,7 +94,7 @@ class Ahead:
         while len(self._batches) > pending:
             number, shards, outcomes, sums = self._batches.popleft()
             place = f"batch {number} of {self._place}"
-            if not all(np.isfinite(float(part)) for part in sums):
+            if not all(math.isfinite(read()) for read in sums):
                 _refuse_infinite_images(shards, place)
             figures = [outcome.read() for outcome in outcomes]
             for outcome, each in zip(outcomes, figures):
@@ -106,12 +109,14 @@ class Ahead:
             )
 
 
-def _sum(X: nd.NDArray) -> Any:
-    """The sum of all values, of which `float` can be taken; infinite or NaN if one is."""
+def _sum(X: nd.NDArray) -> Callable[[], float]:
+    """What reads the sum of all values, which is infinite or NaN if one of them is."""
     if X.context.device_type != "cpu":
-        return X.sum()
+        total = X.sum()
+        return lambda: float(total.asscalar())
     with np.errstate(over="ignore", invalid="ignore"):
-        return X.asnumpy().sum()  # far faster than MXNet's own sum
+        here = float(X.asnumpy().sum())  # far faster than MXNet's own sum
+    return lambda: here
 
 
 def _refuse_infinite_images(shards: Shards, place: str) -> None:
