@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 import shutil
 import stat
+import tempfile
 from typing import Iterator
 
 from .errors import Failure
@@ -112,17 +113,13 @@ def read(path: str | os.PathLike[str], limit: int) -> bytes:
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
     """A new folder in `parent`, removed when the block ends, or else by `remove_partial`."""
-    folder = parent / f"{PARTIAL}{os.getpid()}"
     try:
-        remove_partial(parent)
-        folder.mkdir()
-        yield folder
+        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=parent) as folder:
+            yield Path(folder)
     except OSError as error:
         if isinstance(error, Failure):
             raise
-        raise FileFailure(f"{parent} cannot be written: {_why(error, folder)}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        raise FileFailure(f"{parent} cannot be written: {_why(error, parent / PARTIAL)}") from error
 
 
 def remove_partial(folder: str | os.PathLike[str]) -> None:
