@@ -25,6 +25,7 @@ import types
 import numpy as np
 import psutil
 
+from .contention import watch
 from .errors import Failure, print_sentences, told
 from .machine import physical_cores
 
@@ -202,6 +203,7 @@ def import_mxnet() -> types.ModuleType:
         raise MXNetUnavailable(explain(error)) from error
     one_thread_in_forked_processes(mxnet)
     end_without_a_second_error()
+    watch()
     return mxnet
 
 

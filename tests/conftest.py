@@ -8,10 +8,6 @@ import signal
 import subprocess
 import sys
 
-# Before MXNet loads OpenMP. Its threads wait for each other by spinning, and beside another process
-# that keeps the cores busy they spin away the time that the others need to arrive.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import gluonbook as gb
 from gluonbook import fashion_mnist as fm
 import mxnet as mx
