@@ -221,3 +221,22 @@ def test_every_cuda_wheel_is_in_the_extra():
     requires = importlib.metadata.requires("gluonbook")
     extra = {line.split(";")[0].strip() for line in requires if "cu112" in line}
     assert set(runtime.CUDA_WHEELS.values()) <= extra
+
+
+def test_a_script_beside_the_clone_imports_the_package_and_not_the_clones_folder(tmp_path):
+    """A folder named gluonbook without __init__.py, as a clone is, would do as a package too."""
+    (tmp_path / "gluonbook" / "chapters").mkdir(parents=True)
+    script = tmp_path / "own.py"
+    script.write_text("import gluonbook as gb; print(gb.load_data_fashion_mnist.__name__)")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    for command in ([str(script)], ["-m", "gluonbook.doctor", "--help"]):
+        result = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert result.returncode == 0, result.stderr
+        assert "load_data_fashion_mnist" in result.stdout or "doctor" in result.stdout
