@@ -196,7 +196,7 @@ class Chapter:
     @contextmanager
     def _telling_how_to_go_on(self, folder: Path, history: History) -> Iterator[None]:
         """Add the command that resumes the run to what stopped it."""
-        command = shlex.join(["python", sys.argv[0], "--resume", str(folder)])
+        command = resume_command(folder)
         try:
             yield
         except Interrupted as stop:
@@ -261,6 +261,17 @@ def new_folder(parent: Path, section: str) -> Path:
             f"--out {parent} cannot take a run's folder ({error.strerror}): name another"
         ) from error
     return parent / name
+
+
+def resume_command(folder: Path) -> str:
+    """A line for the shell, from the folder that this process is in."""
+    return shlex.join([_shorter(sys.executable), _shorter(sys.argv[0]), "--resume", str(folder)])
+
+
+def _shorter(path: str) -> str:
+    """`path` as seen from the working folder, if that is shorter and still the path of a file."""
+    relative = os.path.relpath(path)
+    return relative if os.sep in relative and len(relative) < len(path) else path
 
 
 def describe(error: BaseException) -> str | None:

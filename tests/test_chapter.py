@@ -355,7 +355,7 @@ def test_what_can_be_mended_names_the_command_to_go_on(error, told, tiny, tmp_pa
         raise error
 
     monkeypatch.setattr(chapter, "train_ch5", fail)
-    with pytest.raises(Failure, match=rf"{told} go on with `python .* --resume .*lenet-"):
+    with pytest.raises(Failure, match=rf"{told} go on with `.* --resume .*lenet-"):
         run(tmp_path, *SMALL)
 
 
@@ -444,16 +444,38 @@ def test_a_signal_saves_and_tells_how_to_go_on(signum, code, dataset, tmp_path):
     assert returned == code
     match = re.fullmatch(
         r"interrupted in epoch (\d+) after batch (\d+), which is saved in (runs/lenet-\S+); "
-        r"go on with `python \S+lenet.py --resume runs/lenet-\S+`",
+        r"go on with `(.* --resume runs/lenet-\S+)`",
         last,
     )
-    epoch, batch, folder = match.groups()
+    epoch, batch, folder, command = match.groups()
     assert (tmp_path / folder / f"checkpoint-{epoch}-{batch}.safetensors").exists()
     assert (tmp_path / folder / "curve.png").exists()
-    result = run_script("lenet.py", "--resume", folder, "--epochs", epoch, cwd=tmp_path)
-    assert result.returncode == 0
+    result = subprocess.run(  # as it was printed, by a shell that knows no `python`
+        f"{command} --epochs {epoch}",
+        shell=True,
+        cwd=tmp_path,
+        env={**os.environ, "PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
     printed = [line for line in result.stdout.splitlines() if line.startswith("epoch")]
     assert len(printed) == 1 and printed[0].startswith(f"epoch {epoch}, loss ")
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/home/reader/book/.venv/bin/python", ".venv/bin/python"),
+        ("/usr/bin/python3", "/usr/bin/python3"),
+        ("chapters/lenet.py", "chapters/lenet.py"),
+        ("/home/reader/book/python", "/home/reader/book/python"),  # alone, it is looked for in PATH
+    ],
+)
+def test_a_command_names_files_as_seen_from_here(path, told, monkeypatch):
+    monkeypatch.setattr(os, "getcwd", lambda: "/home/reader/book")
+    assert chapter._shorter(path) == told
 
 
 SHORT = ("--limit", "2000", "--seed", "1", "--epochs", "2", "--device", "cpu")
@@ -608,7 +630,7 @@ def test_a_disk_without_room_for_a_checkpoint(dataset, tmp_path):
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert re.fullmatch(
         r"error: .*checkpoint-1-0.safetensors cannot be written: there is no room for it .*; make "
-        r"room on that disk; then go on with `python .*lenet.py --resume runs/lenet-.*`",
+        r"room on that disk; then go on with `.*python.* .*lenet.py --resume runs/lenet-.*`",
         result.stderr.splitlines()[-1],
     )
     [folder] = (tmp_path / "runs").iterdir()
@@ -620,6 +642,6 @@ def test_memory_that_runs_out_within_mxnet(dataset, tmp_path):
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert re.fullmatch(
         "error: not enough memory .*: try a smaller --batch-size or --size; or make some free and "
-        "go on with `python .*lenet.py --resume runs/lenet-.*`",
+        "go on with `.*python.* .*lenet.py --resume runs/lenet-.*`",
         result.stderr.splitlines()[-1],
     )
