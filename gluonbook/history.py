@@ -97,7 +97,7 @@ class History:
         accuracy_axes.set_ylabel("accuracy")
         for axes in (loss_axes, accuracy_axes):
             axes.set_xlabel("epoch")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.grid(alpha=0.3)
             axes.legend()
         figure.suptitle(title)
