@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "gluonbook"
 
 #: Each floor may import from the floors before it.
 FLOORS = [
-    {"_version", "child", "errors", "machine", "timing"},
+    {"_version", "child", "contention", "errors", "machine", "timing"},
     {"runtime"},
     {"files", "mirrors", "output"},
     {"batches", "device", "lock", "nets"},
