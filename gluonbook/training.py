@@ -115,24 +115,34 @@ def _fit(
 ) -> History:
     net, trainer = run.net, run.trainer
     step = step_of(net, loss, static=len(run.ctxs) == 1)
+
+    def bar(
+        batches: Iterator[Shards], loader: Iterable[Any], what: str, initial: int = 0
+    ) -> Iterable[Shards]:
+        return tqdm(
+            batches,
+            initial=initial,
+            total=len(loader) if isinstance(loader, Sized) else None,
+            desc=f"epoch {run.at.epoch}/{num_epochs}, {what}",
+            unit="batch",
+            leave=False,
+            disable=None if progress else True,  # None: only on a terminal
+        )
+
+    def testing(batches: Iterator[Shards]) -> Iterable[Shards]:
+        return bar(run.until_asked(batches), test_iter, "testing")
+
     with run:
-        for epoch in range(run.at.epoch, num_epochs + 1):
-            batches = tqdm(
-                run.batches(),
-                initial=run.at.batch,
-                total=len(run.train_iter) if isinstance(run.train_iter, Sized) else None,
-                desc=f"epoch {epoch}/{num_epochs}",
-                unit="batch",
-                leave=False,
-                disable=None if progress else True,  # None: only on a terminal
-            )
-            for shards in batches:
+        if run.at.epoch > num_epochs:
+            run.say(f"all {num_epochs} epochs of this run are done: ask for more to go on")
+        while run.at.epoch <= num_epochs:
+            for shards in bar(run.batches(), run.train_iter, "training", run.at.batch):
                 with autograd.record():
                     outcomes = [step(X, y) for X, y in shards]
                 autograd.backward([outcome.losses for outcome in outcomes])
                 trainer.step(batch_size or sum(len(X) for X, _ in shards))
                 run.add(shards, outcomes)
-            row = run.end_epoch(_accuracy(test_iter, net, run.ctxs, run.until_asked))
+            row = run.end_epoch(_accuracy(test_iter, net, run.ctxs, testing))
             run.save()
             run.say(row)
     return run.history
@@ -164,7 +174,7 @@ def _accuracy(
     data_iter: Iterable[Any],
     net: gluon.Block,
     ctxs: list[mx.Context],
-    watched: Callable[[Iterator[Shards]], Iterator[Shards]] = iter,
+    watched: Callable[[Iterator[Shards]], Iterable[Shards]] = iter,
 ) -> float:
     sums, infer = Sums(), inference_of(net, ctxs)
     ahead = Ahead("the evaluation", check_images=not isinstance(data_iter, PositionedLoader))

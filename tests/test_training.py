@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import gluonbook as gb
@@ -330,11 +331,20 @@ def test_python_does_not_run_far_ahead_of_the_device(points, monkeypatch):
     assert waits == [*range(ahead + 1, 41), *[40] * ahead]
 
 
-def test_progress_bar_shows_on_a_terminal_only(points, capsys):
+@pytest.mark.parametrize("terminal", [True, False])
+def test_bars_of_training_and_testing_show_on_a_terminal_only(terminal, points, monkeypatch):
+    errors = io.StringIO()
+    errors.isatty = lambda: terminal
+    monkeypatch.setattr("sys.stderr", errors)
     net = linear_net(mx.cpu())
     trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
-    gb.train_ch5(net, batches(points), batches(points), 4, trainer, mx.cpu(), 1, progress=True)
-    assert capsys.readouterr().err == ""
+    gb.train_ch5(net, batches(points), batches(points), 4, trainer, mx.cpu(), 2, progress=True)
+    bars = re.findall(r"epoch \d/\d, \w+(?=:)", errors.getvalue())
+    assert (
+        list(dict.fromkeys(bars))
+        == [f"epoch {epoch}/2, {what}" for epoch in (1, 2) for what in ("training", "testing")]
+        * terminal
+    )
 
 
 def test_resnet_learns_real_images(dataset):
