@@ -8,6 +8,7 @@ import logging
 import mxnet as mx
 from mxnet import autograd, nd
 
+from . import machine
 from .errors import last_line
 
 log = logging.getLogger("gluonbook")
@@ -19,7 +20,8 @@ NO_KERNEL = "no kernel image"
 def try_gpu() -> mx.Context:
     """The first GPU, ``gpu(0)``, if an operator runs on it; else ``cpu(0)``.
 
-    The reason for falling back is logged once, as a warning of the logger ``gluonbook``.
+    Why a GPU is not used is logged once, as a warning of the logger ``gluonbook``, unless this
+    machine has no NVIDIA GPU and MXNet is the build for the CPU: then nothing is amiss.
     """
     return try_all_gpus()[0]
 
@@ -27,11 +29,12 @@ def try_gpu() -> mx.Context:
 def try_all_gpus() -> list[mx.Context]:
     """Every GPU on which an operator runs, in order; ``[cpu(0)]`` if there is none.
 
-    The reason for leaving a GPU out, or for falling back, is logged once.
+    Why a GPU is left out is logged as `try_gpu` does it.
     """
     gpus, faults = working_gpus()
-    for fault in faults:
-        _log_once(fault)
+    if _for_cuda() or machine.has_nvidia_gpu():
+        for fault in faults:
+            _log_once(fault)
     return gpus or [mx.cpu()]
 
 
@@ -49,13 +52,17 @@ def working_gpus() -> tuple[list[mx.Context], list[str]]:
 
 def _count_gpus() -> tuple[int, str]:
     """Number of GPUs that the driver lists, and the reason if that is none."""
-    if not mx.runtime.Features().is_enabled("CUDA"):
-        return 0, "this MXNet is the CPU build (mxnet-cu112 is the one that uses a GPU)"
+    if not _for_cuda():
+        return 0, "this MXNet is the CPU build (`python -m gluonbook.doctor` tells the mend)"
     try:
         count = mx.context.num_gpus()
     except mx.base.MXNetError as error:
         return 0, f"the NVIDIA driver does not answer ({last_line(error)})"
     return count, "the NVIDIA driver finds no GPU"
+
+
+def _for_cuda() -> bool:
+    return mx.runtime.Features().is_enabled("CUDA")
 
 
 @functools.lru_cache(maxsize=None)

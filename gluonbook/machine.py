@@ -38,6 +38,15 @@ def _cpu_quota() -> float:
         return math.inf
 
 
+#: What the driver of NVIDIA shows on Linux, and in the Linux of Windows.
+_NVIDIA = (Path("/proc/driver/nvidia/gpus"), Path("/usr/lib/wsl/lib/libcuda.so.1"))
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether a driver for an NVIDIA GPU is at work, whatever MXNet makes of it."""
+    return any(path.exists() for path in _NVIDIA)
+
+
 def describe() -> dict[str, object]:
     """The machine as a result names it: processor, cores, memory and system."""
     return {

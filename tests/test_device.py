@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gluonbook as gb
-from gluonbook import device
+from gluonbook import device, machine
 import mxnet as mx
 import pytest
 
@@ -23,17 +25,37 @@ def gpus(monkeypatch):
     """Pretend to a CUDA build with GPUs that have the faults given, None for a sound one."""
 
     def pretend(*faults):
+        monkeypatch.setattr(device, "_for_cuda", lambda: True)
         monkeypatch.setattr(device, "_count_gpus", lambda: (len(faults), "none listed"))
         monkeypatch.setattr(device, "_fault", lambda i: faults[i])
 
     return pretend
 
 
-@pytest.mark.skipif(mx.context.num_gpus() > 0, reason="this machine has a GPU")
-def test_without_a_gpu_the_reason_is_logged_once(caplog):
+@pytest.fixture
+def cpu_build(monkeypatch):
+    monkeypatch.setattr(mx.runtime.Features, "is_enabled", lambda self, name: name != "CUDA")
+
+
+def test_a_gpu_that_the_cpu_build_leaves_idle_is_told_of_once(cpu_build, monkeypatch, caplog):
+    monkeypatch.setattr(machine, "_NVIDIA", (Path(__file__),))  # something that is there
     assert gb.try_gpu() == mx.cpu() and gb.try_all_gpus() == [mx.cpu()]
     assert len(caplog.records) == 1
     assert caplog.text.count("no GPU: this MXNet is the CPU build") == 1
+
+
+def test_a_machine_without_a_gpu_hears_nothing_of_gpus(cpu_build, monkeypatch, caplog):
+    monkeypatch.setattr(machine, "_NVIDIA", (Path(__file__) / "none",))
+    assert gb.try_gpu() == mx.cpu() and gb.try_all_gpus() == [mx.cpu()]
+    assert caplog.text == ""
+
+
+def test_the_cuda_build_says_why_it_uses_no_gpu(monkeypatch, caplog):
+    monkeypatch.setattr(machine, "_NVIDIA", ())
+    monkeypatch.setattr(mx.runtime.Features, "is_enabled", lambda self, name: True)
+    monkeypatch.setattr(mx.context, "num_gpus", lambda: 0)
+    assert gb.try_gpu() == mx.cpu()
+    assert "no GPU: the NVIDIA driver finds no GPU" in caplog.text
 
 
 def test_a_gpu_on_which_nothing_runs_is_left_out_with_its_reason(gpus, caplog):

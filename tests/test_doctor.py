@@ -35,7 +35,7 @@ def test_a_sound_machine(dataset, capsys):
     for known in (platform.python_version(), np.__version__, metadata.version("mxnet")):
         assert known in out
     assert dataset.edition in out and str(dataset.folder) in out
-    assert f"{machine.physical_cores()}: " in out
+    assert f"(physical cores: {machine.physical_cores()})" in out
 
 
 def test_json(dataset, capsys):
