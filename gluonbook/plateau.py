@@ -1,4 +1,4 @@
-"""Notices early that a classifier does not learn: its loss stays that of guessing."""
+"""Notices that a classifier does not learn: its loss stays that of guessing, or lies above it."""
 
 from __future__ import annotations
 
@@ -11,46 +11,98 @@ import numpy as np
 JUDGED_AFTER, AVERAGED = 90, 20
 #: What counts as the loss of guessing, as shares of it: below, a net learns; above, it does worse.
 _FROM, _TO = 0.99, 1.1
+#: Up to this multiple of the share of the most frequent class, an accuracy is that of guessing.
+_ACCURACY = 1.5
 
-MEND = (
-    "a net of sigmoids may need most of an epoch to leave it; a net of ReLUs is better started "
-    "again, with another seed or with larger first weights (mx.init.MSRAPrelu(); for a chapter "
-    "script that has it, --recipe stable)"
+OTHER_WEIGHTS = (
+    "with another seed or with larger first weights (mx.init.MSRAPrelu(); for a chapter script "
+    "that has it, --recipe stable)"
 )
 
 
 class Plateau:
-    """Judges the first batches of a training.
+    """Judges the losses of a training, once early and once at its end.
 
     Guessing by the frequency of each class has the entropy of the labels as its cross-entropy:
     ln 10 = 2.303 for ten classes of one size.
+
+    Parameters
+    ----------
+    early
+        Whether the batches are the first of the training, so that they can be judged early.
     """
 
-    def __init__(self) -> None:
-        self._losses: list[float] = []
+    def __init__(self, *, early: bool = True) -> None:
+        self._early = early
+        self._count = 0
+        self._losses: collections.deque[float] = collections.deque(maxlen=AVERAGED)
         self._labels: collections.Counter[int] = collections.Counter()
-        self.open = True
+        self._class_numbers = True
+        self._told = False
 
-    def add(self, loss: float, labels: np.ndarray) -> str | None:
+    @property
+    def needs_labels(self) -> bool:
+        """Whether `add` still looks at the labels. They cost time: a device has to send them."""
+        return self._class_numbers and self._count < JUDGED_AFTER
+
+    def add(self, loss: float, labels: np.ndarray | None = None) -> str | None:
         """Count one batch, its mean loss and its labels (N,); a sentence if it is time for one."""
-        if not self.open:
-            return None
-        if labels.ndim != 1 or not np.array_equal(labels, labels.astype(np.int64)):
-            self.open = False  # not class numbers
-            return None
+        if labels is not None and self.needs_labels:
+            self._class_numbers = labels.ndim == 1 and np.array_equal(
+                labels, labels.astype(np.int64)
+            )
+            self._labels.update(labels.astype(np.int64).ravel().tolist())
+        self._count += 1
         self._losses.append(loss)
-        self._labels.update(labels.astype(np.int64).tolist())
-        if len(self._losses) < JUDGED_AFTER:
+        if not self._early or self._count != JUDGED_AFTER or not self._is_guessing():
             return None
-        self.open = False
-        total = sum(self._labels.values())
-        guessing = -sum(n / total * math.log(n / total) for n in self._labels.values())
-        mean = sum(self._losses[-AVERAGED:]) / AVERAGED
-        if not 0 < _FROM * guessing <= mean <= _TO * guessing:
-            return None
-        classes = len(self._labels)
+        self._told = True
         return (
-            f"after {JUDGED_AFTER} batches the loss is {mean:.3f}, still that of guessing among "
-            f"{classes} classes (ln {classes} = {math.log(classes):.3f} where they are equally "
-            f"frequent): {MEND}"
+            f"after {JUDGED_AFTER} batches the loss is {self._loss:.3f}, still that of guessing "
+            f"among {self._classes}: a net of sigmoids may need most of an epoch to leave it; a "
+            f"net of ReLUs is better started again, {OTHER_WEIGHTS}"
         )
+
+    def end(self, accuracy: float, lr: float) -> str | None:
+        """A sentence if the training ends with nothing learned, and that was not told before.
+
+        `accuracy` is the last epoch's on the training images, `lr` the learning rate.
+        """
+        if self._is_guessing() and not self._told:
+            return (
+                f"the loss at the end is {self._loss:.3f}, that of guessing among {self._classes}: "
+                f"{self._count} batches were too few for this net to learn; take more images, more "
+                f"epochs or smaller batches, or, if that does not help, begin again {OTHER_WEIGHTS}"
+            )
+        if self._is_worse_than_guessing(accuracy):
+            return (
+                f"the loss at the end is {self._loss:.4g}, worse than guessing among "
+                f"{self._classes}: the learning rate of {lr:g} is too high; try {lr / 10:g}"
+            )
+        return None
+
+    @property
+    def _loss(self) -> float:
+        return sum(self._losses) / len(self._losses)
+
+    @property
+    def _guessing(self) -> float:
+        """Cross-entropy of the guesses, in nats; 0 where there is nothing to guess."""
+        if not self._class_numbers:
+            return 0.0
+        total = sum(self._labels.values())
+        return -sum(n / total * math.log(n / total) for n in self._labels.values())
+
+    @property
+    def _classes(self) -> str:
+        number = len(self._labels)
+        return f"{number} classes (ln {number} = {math.log(number):.3f} where they are of one size)"
+
+    def _is_guessing(self) -> bool:
+        return 0 < _FROM * self._guessing <= self._loss <= _TO * self._guessing
+
+    def _is_worse_than_guessing(self, accuracy: float) -> bool:
+        # The first batches of a sound training may lie a little above it.
+        above = _TO if self._count >= AVERAGED else 2 * _TO
+        guessed = max(self._labels.values(), default=0) / max(1, sum(self._labels.values()))
+        return 0 < above * self._guessing < self._loss and accuracy <= _ACCURACY * guessed

@@ -71,7 +71,7 @@ class Run:
                 self.net, self.trainer, self.train_iter, self.history, facts
             )
             self._saved_at = (self.at.epoch, self.at.batch)
-            self._plateau.open = self._saved_at == (1, 0)
+            self._plateau = Plateau(early=self._saved_at == (1, 0))
             self._requests = requests()
             self._request = self._requests.__enter__()
         return self
@@ -143,6 +143,11 @@ class Run:
         self.at = Progress(epoch=self.at.epoch + 1)
         return row
 
+    def judge(self) -> None:
+        """Log a warning if the training ends with nothing learned."""
+        if len(self.history):
+            _warn(self._plateau.end(self.history[-1].train_acc, self.trainer.learning_rate))
+
     def save(self) -> None:
         """Write a checkpoint, if the run has one and has moved since the last."""
         position = (self.at.epoch, self.at.batch)
@@ -207,9 +212,13 @@ class Run:
                     None if self._checkpoint is None else self._checkpoint.folder,
                 )
             self.at.add(batch)
-            if self._plateau.open:
+            labels = None
+            if self._plateau.needs_labels:
                 labels = np.concatenate([y.asnumpy() for _, y in batch.shards])
-                sentence = self._plateau.add(batch.loss / batch.examples, labels)
-                if sentence is not None:
-                    with tqdm.external_write_mode():
-                        log.warning(sentence)
+            _warn(self._plateau.add(batch.loss / batch.examples, labels))
+
+
+def _warn(sentence: str | None) -> None:
+    if sentence is not None:
+        with tqdm.external_write_mode():  # beside a progress bar
+            log.warning(sentence)

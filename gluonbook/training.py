@@ -33,8 +33,8 @@ def train_ch5(
     """Train `net` with softmax cross-entropy and print one line per epoch (section on LeNet).
 
     The summed gradients of a batch are divided by `batch_size`, so a smaller last batch weighs
-    less. If after 90 batches the loss is still that of guessing (ln 10 for ten classes), one
-    warning is logged that says what to do.
+    less. If after 90 batches, or at the end, the loss is still that of guessing (ln 10 for ten
+    classes) or lies above it, one warning is logged that says what to do.
 
     Parameters
     ----------
@@ -145,6 +145,7 @@ def _fit(
             row = run.end_epoch(_accuracy(test_iter, net, run.ctxs, testing))
             run.save()
             run.say(row)
+        run.judge()
     return run.history
 
 

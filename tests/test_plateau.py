@@ -60,6 +60,42 @@ def test_guessing_is_the_entropy_of_the_labels():
     assert sentences(np.full(100, 0.98 * entropy), labels) == []
 
 
+def end(losses, labels=BATCH, *, accuracy=0.1, lr=0.9, **options):
+    plateau = Plateau(**options)
+    for loss in losses:
+        plateau.add(loss, labels)
+    return plateau.end(accuracy, lr)
+
+
+def test_a_short_training_that_has_learned_nothing_is_told_at_its_end():
+    """LeNet on 6,000 images, three epochs of 24 batches: too few for the early sentence."""
+    told = end(np.full(72, 2.303))
+    assert "2.303, that of guessing among 10 classes" in told and "72 batches" in told
+    assert "\n" not in told
+    assert end(np.full(300, 2.303)) is None  # told early
+    assert end(np.full(300, 2.303), early=False) is not None  # resumed: it was not
+    assert end(np.linspace(2.303, 1.5, 72)) is None
+
+
+def test_a_loss_above_guessing_at_the_end_names_a_lower_learning_rate():
+    told = end(np.full(300, 743.0), lr=100)
+    assert "743" in told and "2.303" in told and "try 10" in told
+    assert end(np.full(3, 743.0), lr=100) == told
+    assert end(np.full(3, 2.7)) is None  # as sound trainings begin
+    assert end(np.full(300, 2.7)) is not None
+    assert end(np.full(300, 743.0), accuracy=0.8) is None  # of another scale, and it has learned
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.linspace(0, 1, 20), np.zeros((20, 2)), np.zeros(20)],
+    ids=["regression", "2-d", "1"],
+)
+def test_no_sentence_at_the_end_where_there_is_nothing_to_guess(labels):
+    assert end(np.full(300, 2.303), labels) is None and end(np.full(300, 743.0), labels) is None
+    assert Plateau().end(0.1, 0.9) is None
+
+
 def train(first_weights, caplog, num_epochs=2):
     """A net whose output is a ReLU, on 50 batches an epoch of separable points."""
     generator = np.random.RandomState(1)
@@ -79,6 +115,9 @@ def test_dead_relus_are_told_and_live_ones_not(caplog):
     history, told = train(mx.init.Constant(-1), caplog)
     assert history[-1].loss == pytest.approx(math.log(10), rel=1e-5)
     assert len(told) == 1 and "MSRAPrelu" in told[0]
+    caplog.clear()
+    _, told = train(mx.init.Constant(-1), caplog, num_epochs=1)
+    assert len(told) == 1 and "50 batches were too few" in told[0]
     caplog.clear()
     history, told = train(mx.init.Constant(0.1), caplog)
     assert history[-1].loss < 1 and told == []
