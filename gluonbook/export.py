@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import struct
-from typing import Mapping
+from typing import Callable, Mapping
 
 import mxnet as mx
 from mxnet import gluon, nd
@@ -15,6 +15,7 @@ import numpy as np
 from . import files
 from .checkpoint import shape_fits, size_limit
 from .errors import Failure
+from .machine import available_memory
 
 _LIST, _ARRAY = 0x112, 0xF993FAC9
 _DTYPES = dict(
@@ -23,6 +24,7 @@ _DTYPES = dict(
 _KINDS = {np.dtype(dtype): kind for kind, dtype in _DTYPES.items()}
 _CPU = (1, 0)
 _MOST_AXES = 32
+_LONGEST_SYMBOL = 2**26
 
 
 class ParametersError(Failure, ValueError):
@@ -77,11 +79,14 @@ def _values(params: Mapping[str, gluon.Parameter]) -> dict[str, np.ndarray]:
     return {name: param._reduce().asnumpy() for name, param in params.items()}
 
 
-def load_parameters(net: gluon.Block, path: str | os.PathLike[str]) -> None:
+def load_parameters(
+    net: gluon.Block, path: str | os.PathLike[str], ctx: mx.Context | None = None
+) -> None:
     """Read into `net` what `save_parameters`, or ``net.save_parameters``, wrote.
 
     MXNet's own reader is native code that trusts the sizes it finds in the file; it is not used
-    here, where every size is checked first. `net` must be initialized.
+    here, where every size is checked first. A net that is not initialized yet is so afterwards,
+    on `ctx`, by default the CPU.
 
     Raises
     ------
@@ -90,23 +95,38 @@ def load_parameters(net: gluon.Block, path: str | os.PathLike[str]) -> None:
     ParametersError
         If the file is damaged, or is of another net; `net` is then as it was.
     """
-    params = net._collect_params_with_prefix()
+    _assign(net._collect_params_with_prefix(), path, size_limit(net), ctx)
+
+
+def _assign(
+    params: Mapping[str, gluon.Parameter],
+    path: str | os.PathLike[str],
+    limit: int,
+    ctx: mx.Context | None,
+    stored_as: Callable[[str], str] = str,
+) -> None:
+    """Give every parameter the array that the file holds under ``stored_as(name)``, or none."""
     try:
-        arrays = read_parameters(path, size_limit(net))
+        arrays = read_parameters(path, limit)
     except files.TooLarge as error:
         raise ParametersError(f"{error}: it is of another net") from error
-    for name in sorted(params.keys() ^ arrays.keys()):
-        where = "the file" if name in arrays else "the net"
-        raise ParametersError(f"{path} is of another net: only {where} has {name}")
-    for name, param in params.items():
-        shape = arrays[name].shape
-        if not shape_fits(param, shape):
+    keys = {stored_as(name): name for name in params}
+    for key in sorted(keys.keys() ^ arrays.keys()):
+        where = "the file" if key in arrays else "the net"
+        raise ParametersError(f"{path} is of another net: only {where} has {key}")
+    for key, name in keys.items():
+        shape = arrays[key].shape
+        if not shape_fits(params[name], shape):
             raise ParametersError(
-                f"{path} is of another net: {name} is {shape} in the file and {param.shape} in "
-                "the net"
+                f"{path} is of another net: {name} is {shape} in the file and "
+                f"{params[name].shape} in the net"
             )
-    for name, param in params.items():
-        param.set_data(nd.array(arrays[name], dtype=param.dtype))
+    for key, name in keys.items():
+        param = params[name]
+        if param._data is None and not param._deferred_init:
+            param.shape = arrays[key].shape
+            param.initialize(mx.init.Zero(), ctx)
+        param.set_data(nd.array(arrays[key], dtype=param.dtype))
 
 
 def read_parameters(path: str | os.PathLike[str], limit: int) -> dict[str, np.ndarray]:
@@ -181,8 +201,9 @@ def export_symbol(
 ) -> None:
     """Write ``<prefix>-symbol.json`` and ``<prefix>-0000.params``, each wholly or not at all.
 
-    ``mxnet.gluon.SymbolBlock.imports`` reads them back. A net that does not know its input sizes
-    yet is run once on zeros of `input_shape` (N, C, H, W) on `ctx`, the CPU by default.
+    `import_symbol` reads them back, as MXNet's own ``SymbolBlock.imports`` does. A net that does
+    not know its input sizes yet is run once on zeros of `input_shape` (N, C, H, W) on `ctx`, the
+    CPU by default.
 
     Raises
     ------
@@ -203,3 +224,36 @@ def export_symbol(
         {f"{kinds[name]}:{name}": value for name, value in values.items()},
     )
     files.write(f"{os.fspath(prefix)}-symbol.json", symbol.tojson(remove_amp_cast=True))
+
+
+def import_symbol(
+    prefix: str | os.PathLike[str], ctx: mx.Context | None = None
+) -> gluon.SymbolBlock:
+    """The net that `export_symbol`, or ``net.export``, wrote as ``<prefix>-symbol.json``.
+
+    Its class is not needed. The parameters are read from ``<prefix>-0000.params``, every byte
+    checked, to `ctx`, by default the CPU; ``SymbolBlock.imports`` does the same with a warning
+    that types cannot be decided.
+
+    Raises
+    ------
+    FileFailure
+        If a file is missing or unreadable.
+    ParametersError
+        If a file is damaged, or the two are not of the same net.
+    """
+    path = f"{os.fspath(prefix)}-symbol.json"
+    try:
+        symbol = mx.sym.load_json(files.read(path, _LONGEST_SYMBOL).decode())
+    except (mx.base.MXNetError, UnicodeDecodeError) as error:
+        raise ParametersError(f"{path} is damaged: it is not a symbol that MXNet reads") from error
+    net = gluon.SymbolBlock(symbol, [mx.sym.var("data", dtype="float32")])
+    auxiliary = set(symbol.list_auxiliary_states())
+    _assign(
+        net.params,
+        f"{os.fspath(prefix)}-0000.params",
+        available_memory() // 4,
+        ctx,
+        lambda name: f"{'aux' if name in auxiliary else 'arg'}:{name}",
+    )
+    return net
