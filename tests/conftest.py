@@ -8,6 +8,12 @@ import signal
 import subprocess
 import sys
 
+# The processes of tests share the cores, and MXNet reads this once, as it is imported.
+os.environ.setdefault(
+    "OMP_NUM_THREADS",
+    str(max(1, os.cpu_count() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))),
+)
+
 import gluonbook as gb
 from gluonbook import fashion_mnist as fm
 import mxnet as mx

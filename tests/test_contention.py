@@ -113,7 +113,9 @@ print(losses.asnumpy().tobytes().hex())
 
 
 def test_sleeping_changes_no_number():
-    spinning, sleeping = (python(TRAIN.format(sleep=sleep)) for sleep in (False, True))
+    spinning, sleeping = (
+        python(TRAIN.format(sleep=sleep), OMP_NUM_THREADS="2") for sleep in (False, True)
+    )
     assert spinning.returncode == sleeping.returncode == 0, sleeping.stderr
     assert spinning.stdout == sleeping.stdout
 
