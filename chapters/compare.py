@@ -15,6 +15,7 @@ from pathlib import Path
 import shlex
 import sys
 
+from gluonbook import contention
 from gluonbook.chapter import (
     Parser,
     data_folder,
@@ -178,6 +179,7 @@ def compare_section(section: str) -> report.Comparison:
         _, result.exact = train(options.exact_steps, "float64")
     if not options.no_speed:
         note(f"{recipe.title}: speed and memory")
+        before = contention.usage(family=True)
         result.speeds = speed.measure(
             section,
             options.edition,
@@ -185,6 +187,8 @@ def compare_section(section: str) -> report.Comparison:
             options.rounds,
             compiled=not options.no_compile,
         )
+        others = contention.usage(family=True).others_since(before)
+        result.disturbance = contention.remark(others, "the measurement of speed")
     folder = new_folder(Path(options.out), f"compare-{section}")
     result.write(folder)
     print(result.text())

@@ -12,12 +12,15 @@ change what is computed.
 
 from __future__ import annotations
 
+from contextlib import suppress
 import ctypes
 import os
 from pathlib import Path
 import threading
 import time
 from typing import NamedTuple
+
+import psutil
 
 #: Seconds between two looks at what the other processes do.
 PERIOD = 0.5
@@ -43,14 +46,53 @@ class Usage(NamedTuple):
         return max(0.0, used / seconds) if seconds > 0 else 0.0
 
 
-def usage() -> Usage:
-    """What has been used up to now. Where the system does not tell, others seem to use nothing."""
-    own = time.process_time()
+def usage(*, family: bool = False) -> Usage:
+    """What has been used up to now. Where the system does not tell, others seem to use nothing.
+
+    With `family`, the processes that this one has started count as its own: a loader's workers.
+    """
+    own = time.process_time() + (_used_by_children() if family else 0.0)
     try:
         everyone = _used_on(os.sched_getaffinity(0), Path("/proc/stat").read_text())
     except (AttributeError, OSError, ValueError):
         everyone = own
     return Usage(time.monotonic(), everyone, own)
+
+
+def _used_by_children() -> float:
+    """Seconds of the processes that this one has started: those alive, and those waited for."""
+    done = os.times()
+    seconds = done.children_user + done.children_system
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            times = child.cpu_times()
+            seconds += times.user + times.system
+    return seconds
+
+
+def remark(others: float, when: str) -> str | None:
+    """A sentence, if other processes used so many cores that a time taken then says little."""
+    if others - cores_to_spare() <= _SLEEP_ABOVE:
+        return None
+    return (
+        f"other processes used {others:.1f} of the {_num_processors()} cores during {when}: it "
+        "took longer than it would on a free machine"
+    )
+
+
+def cores_to_spare() -> int:
+    """Processors that this process may use, less the threads of a team."""
+    return _num_processors() - _num_threads()
+
+
+def _num_processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _num_threads() -> int:
+    return int(os.environ.get("OMP_NUM_THREADS", "1").partition(",")[0])
 
 
 def _used_on(processors: set[int], stat: str) -> float:
@@ -96,7 +138,7 @@ class Watch:
     openmp
         The OpenMP library that MXNet has loaded.
     to_spare
-        Processors that this process may use, less the threads of a team.
+        Cores that others may hold without harm; see `cores_to_spare`.
     """
 
     def __init__(self, openmp: ctypes.CDLL, to_spare: int) -> None:
@@ -132,8 +174,7 @@ def watch() -> None:
 
     Does nothing where a team has one thread, or MXNet's OpenMP library is not libgomp.
     """
-    threads = int(os.environ.get("OMP_NUM_THREADS", "1").partition(",")[0])
-    if threads < 2 or {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+    if _num_threads() < 2 or {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         return
     try:
         openmp = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
@@ -143,7 +184,7 @@ def watch() -> None:
             ctypes.c_uint,
             ctypes.c_uint,
         ]
-        to_spare = len(os.sched_getaffinity(0)) - threads
     except (AttributeError, OSError):  # another build of MXNet, or not Linux
         return
-    threading.Thread(target=Watch(openmp, to_spare).run, name="contention", daemon=True).start()
+    watch = Watch(openmp, cores_to_spare())
+    threading.Thread(target=watch.run, name="contention", daemon=True).start()

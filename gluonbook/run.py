@@ -13,6 +13,7 @@ from mxnet import gluon
 import numpy as np
 from tqdm import tqdm
 
+from . import contention
 from .batches import (
     BatchError,
     PositionedLoader,
@@ -62,6 +63,7 @@ class Run:
         self.history = History() if history is None else history
         self._saved_at: tuple[int, int] | None = None
         self._plateau = Plateau()
+        self._disturbed = False
 
     def __enter__(self) -> Run:
         self._request = Request()
@@ -89,6 +91,7 @@ class Run:
     def batches(self) -> Iterator[Shards]:
         """The batches of the epoch that are still to be trained on."""
         self._start = time.time() - self.at.seconds
+        self._usage = contention.usage(family=True)
         loader_checks = isinstance(self.train_iter, PositionedLoader)
         self._ahead = Ahead(f"epoch {self.at.epoch}", check_images=not loader_checks)
         batches = self._from_the_position()
@@ -131,7 +134,10 @@ class Run:
             yield shards
 
     def end_epoch(self, test_acc: float) -> Epoch:
-        """Add the epoch to the history, and go on to the next."""
+        """Add the epoch to the history, and go on to the next.
+
+        The first time that other processes have slowed an epoch, a warning tells it.
+        """
         row = Epoch(
             self.at.epoch,
             self.at.mean_loss(),
@@ -140,6 +146,11 @@ class Run:
             time.time() - self._start,
         )
         self.history.append(row)
+        if not self._disturbed and self.ctxs[0].device_type == "cpu":
+            others = contention.usage(family=True).others_since(self._usage)
+            remark = contention.remark(others, f"epoch {self.at.epoch}")
+            self._disturbed = remark is not None
+            _warn(remark)
         self.at = Progress(epoch=self.at.epoch + 1)
         return row
 

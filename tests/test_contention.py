@@ -39,6 +39,34 @@ def test_others_hold_what_this_process_has_not_used():
     assert Usage(12.0, everyone=102.0, own=42.5).others_since(before) == 0.0  # rounded ticks
 
 
+def test_a_remark_names_the_cores_that_others_held(monkeypatch):
+    monkeypatch.setattr(contention, "cores_to_spare", lambda: 1)
+    assert contention.remark(1.2, "epoch 3") is None  # on the core to spare
+    assert "other processes used 1.8 of the" in contention.remark(1.8, "epoch 3")
+    assert "cores during epoch 3" in contention.remark(1.8, "epoch 3")
+
+
+BURN = "import time\nwhile time.process_time() < 1: pass\nprint(flush=True)\ninput()"
+CHILDREN = f"""
+import subprocess, sys
+from gluonbook.contention import usage
+both = lambda: (usage(family=True).own, usage().own)
+before = both()
+child = subprocess.Popen([sys.executable, "-c", {BURN!r}], stdin=-1, stdout=-1)
+child.stdout.readline()
+alive = both()
+child.communicate(b" ")
+print(*(after - first for moment in (alive, both()) for after, first in zip(moment, before)))
+"""
+
+
+def test_what_a_process_has_started_counts_as_its_own_where_that_is_asked_for():
+    result = python(CHILDREN, OMP_NUM_THREADS="1")
+    alive, alone, done, still_alone = map(float, result.stdout.split())
+    assert alive >= 0.9 and done >= alive, result.stderr
+    assert alone < 0.9 and still_alone < 0.9
+
+
 def test_a_system_that_does_not_tell_means_no_others(monkeypatch):
     before = contention.usage()
     monkeypatch.setattr(contention, "Path", lambda path: _Unreadable())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
+from types import SimpleNamespace
 
 import gluonbook as gb
+from gluonbook import contention, tally
 from gluonbook import fashion_mnist as fm
-from gluonbook import tally
 from gluonbook.batches import BatchError
 import mxnet as mx
 from mxnet import gluon, nd
@@ -345,6 +347,25 @@ def test_bars_of_training_and_testing_show_on_a_terminal_only(terminal, points, 
         == [f"epoch {epoch}/2, {what}" for epoch in (1, 2) for what in ("training", "testing")]
         * terminal
     )
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_an_epoch_beside_other_processes_is_told_once(others, points, monkeypatch, caplog):
+    """In each second this process uses one second of a core, and the others `others`."""
+    moments = itertools.count()
+
+    def usage(*, family):
+        t = next(moments)
+        return contention.Usage(t, (1 + others) * t, t)
+
+    monkeypatch.setattr(contention, "cores_to_spare", lambda: 0)
+    pretended = SimpleNamespace(usage=usage, remark=contention.remark)
+    monkeypatch.setattr("gluonbook.run.contention", pretended)  # not that of the watch
+    net = linear_net(mx.cpu())
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
+    gb.train_ch5(net, batches(points), batches(points), 4, trainer, mx.cpu(), 3)
+    assert caplog.text.count("other processes used 2.0 of the") == (others > 0)
+    assert caplog.text.count("during epoch 1") == (others > 0)
 
 
 def test_resnet_learns_real_images(dataset):

@@ -49,6 +49,8 @@ class Comparison:
     """The first steps once more in float64."""
     test_accuracies: tuple[float, float] | None = None
     speeds: list[Speed] | None = None
+    disturbance: str | None = None
+    """A remark if other processes held the cores while speed was measured."""
 
     # --- verdict --------------------------------------------------------------------------
 
@@ -238,7 +240,8 @@ class Comparison:
             )
         return (
             f"## Speed: batches of {self.options['speed_batch_size']}, float32, medians of "
-            f"{self.options['rounds']} interleaved rounds\n\n{columns(rows)}\n{_where()}\n"
+            f"{self.options['rounds']} interleaved rounds\n\n{columns(rows)}\n{_where()}"
+            + (f"{self.disturbance}\n" if self.disturbance else "")
         )
 
     def _verdict_text(self) -> str:
@@ -292,6 +295,7 @@ class Comparison:
             "training_float64": self.exact and self.exact._asdict(),
             "test_accuracies": self.test_accuracies,
             "speed": self.speeds and [speed._asdict() for speed in self.speeds],
+            "disturbance": self.disturbance,
             "faults": self.faults(),
         }
 
@@ -402,8 +406,10 @@ def overview(comparisons: list[Comparison], command: str) -> str:
         lines.append(row)
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     options = comparisons[0].options
+    remarks = [f"{one.title}: {one.disturbance}.\n" for one in comparisons if one.disturbance]
     return (
-        f"{table}\n`{command}`, {time.strftime('%Y-%m-%d')}. Speed and memory: batches of "
+        f"{table}\n{''.join(remarks)}"
+        f"`{command}`, {time.strftime('%Y-%m-%d')}. Speed and memory: batches of "
         f"{options['speed_batch_size']}, medians of {options['rounds']} interleaved rounds, "
         f"{_where()}"
     )

@@ -10,6 +10,7 @@ import sys
 import gluonbook as gb
 from gluonbook.pytorch import compare, report
 from gluonbook.pytorch.architecture import architecture
+from gluonbook.pytorch.speed import Speed
 from gluonbook.pytorch.transfer import TransferError, to_gluon, to_torch
 from gluonbook.recipes import RECIPES
 import mxnet as mx
@@ -320,6 +321,20 @@ def test_the_overview_has_a_row_for_each_section():
     assert len({line.count("|") for line in lines[:4]}) == 1
     assert lines[2].startswith("| LeNet | 11, same | 61,706 |")
     assert lines[-1].startswith("`python compare.py`, 20") and "batches of 32" in lines[-1]
+
+
+def test_a_speed_measured_beside_other_processes_says_so():
+    both = compare.build("lenet", "pytorch", seed=1)
+    layers = architecture(both.gluon, both.torch, (1, 1, 28, 28))
+    options = {"speed_batch_size": 32, "rounds": 3}
+    speeds = [Speed("Gluon", 1.0, 1.0, 1.0, None), Speed("PyTorch", 1.0, 1.0, 1.0, None)]
+    one = report.Comparison(
+        "lenet", "LeNet", "pytorch", options, layers, speeds=speeds, disturbance="others were here"
+    )
+    assert "\nothers were here\n" in one.text()
+    assert "\nLeNet: others were here.\n" in report.overview([one], "python compare.py")
+    one.disturbance = None
+    assert "others" not in one.text() and "None" not in one.text()
 
 
 def test_a_net_that_cannot_be_traced_is_refused():
