@@ -42,9 +42,33 @@ log = logging.getLogger("gluonbook")
 CONFIG = "config.json"
 #: Options that a run keeps when it is resumed: those that may be given anew, and those that not.
 _CHANGEABLE = ("num_epochs", "device", "hybridize", "data", "save_every")
-_FIXED = ("recipe", "lr", "batch_size", "seed", "size", "limit", "edition", "amp")
+_FIXED = ("recipe", "lr", "batch_size", "seed", "size", "limit", "limit_test", "edition", "amp")
 #: Options whose default is the chosen recipe's.
 _OF_THE_RECIPE = ("num_epochs", "lr", "batch_size", "size")
+#: Of the data set; and how many of them a quick look uses at least, for an accuracy that is known
+#: to one or two hundredths.
+_TEST_IMAGES, _LEAST_TESTED = 10_000, 1_000
+#: What stands in the folder of a run.
+_FOLDER = """\
+A run of the section {section}. It is resumed by: python chapters/{section}.py --resume FOLDER
+
+config.json            options, device, machine and versions
+layers.txt             the net, layer by layer, with shapes and numbers of parameters
+history.csv            loss, accuracies and seconds, a row for each epoch
+curve.png              the same as a picture
+checkpoint-E-B.safetensors
+                       the whole state in epoch E after batch B, to resume the run. Two are kept
+                       while it trains, in case one is damaged, and one at its end. Delete it if
+                       you will not train on.
+
+Written at the end:
+{section}.params       the parameters, for the same net built in Python:
+                       gluonbook.export.load_parameters(net, path), or net.load_parameters(path)
+{section}-symbol.json, {section}-0000.params
+                       the net and its parameters for programs that do not have its class:
+                       gluonbook.export.import_symbol("FOLDER/{section}"), or
+                       mxnet.gluon.SymbolBlock.imports, or MXNet from another language
+"""
 
 
 class Chapter:
@@ -102,9 +126,8 @@ class Chapter:
     def train(self, net: nn.HybridSequential) -> History:
         """Train `net` as the section does, and write the run's folder.
 
-        The folder holds ``config.json`` (options, device, versions), ``layers.txt``,
-        ``history.csv`` (a row as each epoch ends), the last two checkpoints, ``curve.png``, the
-        parameters and the exported symbol. With ``--resume`` the run in that folder goes on.
+        The folder's ``README.txt`` tells what is in it. With ``--resume`` the run in that folder
+        goes on.
         """
         options = self.options
         data = fashion_mnist.fashion_mnist(options.data)
@@ -115,6 +138,7 @@ class Chapter:
             options.batch_size,
             resize=options.size,
             limit=options.limit,
+            limit_test=options.limit_test,
             seed=options.seed,
         )
         net.initialize(mx.init.create(self.recipe.initializer), ctx=self.ctx, force_reinit=True)
@@ -131,6 +155,7 @@ class Chapter:
             seed=options.seed,
             facts={"the section": self.recipe.section, "the text": options.edition},
             notes={
+                "README.txt": _FOLDER.format(section=self.recipe.section),
                 "layers.txt": format_table(self._layers),
                 CONFIG: json.dumps(self._config(data), indent=2) + "\n",
             },
@@ -155,6 +180,7 @@ class Chapter:
                     checkpoint=checkpoint,
                 )
                 self._write_outputs(net, history, folder)
+                checkpoint.remove_older()
         finally:
             checkpoint.end()
         say(f"written to {folder}", sys.stderr)
@@ -310,6 +336,8 @@ def _options(section: str, argv: Sequence[str]) -> argparse.Namespace:
     for name in _OF_THE_RECIPE:
         if getattr(options, name) is None:
             setattr(options, name, getattr(recipe, name))
+    if options.limit is not None and options.limit_test is None:
+        options.limit_test = min(max(options.limit // 6, _LEAST_TESTED), _TEST_IMAGES)
     return options
 
 
@@ -335,9 +363,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
         strings = [*(config[name] for name in needed[:3]), config["dataset"]["edition"]]
         if not all(isinstance(value, str) for value in strings):
             raise TypeError
+        # A run from before there was --limit-test was tested on all images.
+        config["options"] = {"limit_test": _TEST_IMAGES, **dict(config["options"])}
         if not all(name in config["options"] for name in _FIXED):
             raise KeyError
-        dict(config["options"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Failure(f"{path} is damaged: it is not the configuration of a run") from error
     return config
@@ -475,6 +504,13 @@ def _parser(section: str, kind: type[Parser]) -> Parser:
     )
     data.add_argument(
         "--limit", type=whole_number, metavar="N", help="train on the first N images: a quick look"
+    )
+    data.add_argument(
+        "--limit-test",
+        type=whole_number,
+        metavar="N",
+        help="test on the first N images (default: all; with --limit a sixth of that, but at least "
+        f"{_LEAST_TESTED:,})",
     )
     data.add_argument(
         "--data",

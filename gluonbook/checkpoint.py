@@ -251,9 +251,13 @@ class Checkpoint:
         path = self.folder / f"checkpoint-{progress.epoch}-{progress.batch}.safetensors"
         metadata = {"state": text, "sha256": _digest(text, arrays)}
         files.write(path, safetensors.numpy.save(arrays, metadata))
-        for old in self._paths()[KEPT:]:
-            old.unlink(missing_ok=True)
+        self.remove_older(KEPT)
         return path
+
+    def remove_older(self, kept: int = 1) -> None:
+        """Remove all checkpoints but the newest `kept`: a run that is done needs only one."""
+        for old in self._paths()[kept:]:
+            old.unlink(missing_ok=True)
 
     def end(self) -> None:
         """Let other runs have the folder."""

@@ -96,10 +96,16 @@ class FashionMNIST(NamedTuple):
         resize: int | None = None,
         limit: int | None = None,
         seed: int | None = None,
+        *,
+        limit_test: int | None = None,
     ) -> tuple[ImageBatches, ImageBatches]:
-        """Training batches, shuffled, and test batches; see `load_data_fashion_mnist`."""
-        if limit is not None:
-            whole_number("limit", limit, least=1)
+        """Training batches, shuffled, and test batches; see `load_data_fashion_mnist`.
+
+        With `limit_test`, the test batches are of the first so many images.
+        """
+        for name, value in (("limit", limit), ("limit_test", limit_test)):
+            if value is not None:
+                whole_number(name, value, least=1)
         return (
             ImageBatches(
                 self.train.images[:limit],
@@ -111,7 +117,11 @@ class FashionMNIST(NamedTuple):
                 edition=self.edition,
             ),
             ImageBatches(
-                self.test.images, self.test.labels, batch_size, size=resize, edition=self.edition
+                self.test.images[:limit_test],
+                self.test.labels[:limit_test],
+                batch_size,
+                size=resize,
+                edition=self.edition,
             ),
         )
 

@@ -114,7 +114,7 @@ def test_help_groups_the_options(capsys):
     options = {line.split()[0] for line in text.splitlines() if line.strip().startswith("--")}
     assert options == {
         *("--epochs", "--lr", "--batch-size", "--size", "--device", "--data", "--limit"),
-        *("--seed", "--no-hybridize", "--edition", "--out", "--debug"),
+        *("--limit-test", "--seed", "--no-hybridize", "--edition", "--out", "--debug"),
         *("--save-every", "--resume", "--recipe", "--amp"),
     }
 
@@ -213,6 +213,53 @@ def test_the_options_of_a_run_are_taken_from_it(tiny, tmp_path):
     assert (resumed.save_every, resumed.limit, resumed.seed) == (3, 40, 4)
     assert (resumed.batch_size, resumed.num_epochs) == (16, 1)
     assert Chapter("lenet", ["--resume", str(folder), "--lr", "0.25"]).options.lr == 0.25
+
+
+@pytest.mark.parametrize(
+    ("argv", "tested"),
+    [
+        ([], None),
+        (["--limit", "300"], 1000),
+        (["--limit", "9000"], 1500),
+        (["--limit", "60000"], 10_000),
+        (["--limit", "70000"], 10_000),
+        (["--limit", "300", "--limit-test", "20"], 20),
+        (["--limit-test", "20"], 20),
+    ],
+)
+def test_a_quick_look_tests_on_fewer_images_too(argv, tested):
+    assert Chapter("lenet", argv).options.limit_test == tested
+
+
+def test_accuracy_is_over_the_images_that_are_tested(tiny, tmp_path):
+    """Of 7 images, it is a number of sevenths."""
+    few, figures = run(tmp_path, *SMALL, "--epochs", "2", "--limit-test", "7")
+    for *_, test_acc in figures:
+        assert 7 * test_acc == pytest.approx(round(7 * test_acc))
+    assert Chapter("lenet", ["--resume", str(few)]).options.limit_test == 7
+    all_, _ = run(tmp_path, *SMALL, "--epochs", "1")
+    with pytest.raises(Failure, match="has --limit-test None, not 7"):
+        Chapter("lenet", ["--resume", str(all_), "--limit-test", "7"])
+
+
+def test_a_run_from_before_the_option_is_tested_on_all_images(tiny, tmp_path):
+    folder, _ = run(tmp_path, *SMALL, "--epochs", "1", "--limit", "40")
+    config = json.loads((folder / "config.json").read_text())
+    del config["options"]["limit_test"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert Chapter("lenet", ["--resume", str(folder)]).options.limit_test == 10_000
+
+
+def test_a_run_that_has_its_epochs_says_so(tiny, tmp_path, capsys):
+    folder, _ = run(tmp_path, *SMALL, "--epochs", "2")
+    capsys.readouterr()
+    run(tmp_path, "--resume", str(folder))
+    out = capsys.readouterr().out
+    assert "all 2 epochs of this run are done: ask for more to go on" in out
+    assert "loss" not in out
+    run(tmp_path, "--resume", str(folder), "--epochs", "3")
+    out = capsys.readouterr().out
+    assert "epoch 3, loss" in out and "done" not in out
 
 
 @pytest.mark.parametrize(

@@ -63,10 +63,12 @@ def test_a_run_prints_the_books_lines_and_leaves_its_folder(
     [folder] = (tmp_path / "runs").iterdir()
     assert folder.name.startswith(f"{section}-")
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        [".lock", "config.json", "curve.png", "history.csv", "layers.txt"]
-        + ["checkpoint-1-0.safetensors", "checkpoint-2-0.safetensors"]
+        [".lock", "README.txt", "config.json", "curve.png", "history.csv", "layers.txt"]
+        + ["checkpoint-2-0.safetensors"]
         + [f"{section}{end}" for end in ("-0000.params", "-symbol.json", ".params")]
     )
+    told = (folder / "README.txt").read_text().replace("checkpoint-E-B", "checkpoint-2-0")
+    assert all(path.name in told for path in folder.glob("[!.R]*"))
     config = json.loads((folder / "config.json").read_text())
     assert config["options"]["batch_size"] == 32 and config["options"]["lr"] == RECIPES[section].lr
     assert (folder / "history.csv").read_text().count("\n") == 2
