@@ -23,12 +23,29 @@ import pytest
 CHAPTERS = Path(__file__).parents[1] / "chapters"
 #: An address at which nothing answers.
 NO_MIRROR = "http://127.0.0.1:9"
+#: Why a test is skipped.
+NO_TORCH = "needs PyTorch: pip install -e '.[pytorch]'"
 
 
 @pytest.fixture(autouse=True)
 def _seeded():
     np.random.seed(1)
     mx.random.seed(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _threads_of_torch():
+    """As many as MXNet's: the two share the cores."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent / "pytorch" in item.path.parents:
+            item.add_marker("pytorch")
 
 
 @pytest.fixture
@@ -112,4 +129,4 @@ def initialized(net, size: int, num_channels: int = 1):
     return net
 
 
-__all__ = ["CHAPTERS", "NO_MIRROR", "gb", "initialized", "python", "run_script"]
+__all__ = ["CHAPTERS", "NO_MIRROR", "NO_TORCH", "gb", "initialized", "python", "run_script"]

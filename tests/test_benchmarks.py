@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import NO_TORCH
+
+pytestmark = pytest.mark.pytorch
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason=NO_TORCH)
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module
 

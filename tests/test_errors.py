@@ -16,6 +16,8 @@ from mxnet import gluon, nd
 import numpy as np
 import pytest
 
+from .conftest import NO_TORCH
+
 #: Moves the cursor up, clears the line and sets the window's title.
 ESCAPES = "\x1b[1A\x1b[2K\x1b]0;owned\x07\r\x9b2J"
 
@@ -73,9 +75,10 @@ def test_names_in_a_file_of_parameters(tmp_path):
     assert_plain(failure.value)
 
 
+@pytest.mark.pytorch
 @pytest.mark.parametrize("ending", [".pt", ".safetensors"])
 def test_names_in_a_state_dict(ending, tmp_path):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason=NO_TORCH)
     from gluonbook.pytorch import transfer
     import safetensors.torch
 

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from .conftest import NO_TORCH
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -70,9 +72,10 @@ def test_damaged_files_are_refused(kind, benchmarks, dataset):
     assert result["refused"] > 0
 
 
+@pytest.mark.pytorch
 @pytest.mark.parametrize("kind", ["state_dict", "safetensors"])
 def test_damaged_weights_are_refused(kind, benchmarks):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason=NO_TORCH)
     import fuzz
 
     result = fuzz.run(kind, 40, seed=3)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
+from gluonbook.pytorch.speed import AS_WRITTEN, HYBRIDIZED, LOADING, seconds_of
 import pytest
-
-pytest.importorskip("torch")
-
-from gluonbook.pytorch.speed import AS_WRITTEN, HYBRIDIZED, LOADING, seconds_of  # noqa: E402
 
 
 class Asked:
