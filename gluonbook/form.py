@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from typing import Any, Callable, Iterator, Protocol
+from typing import Any, Callable, Iterator, Mapping, Protocol
 
 import mxnet as mx
 from mxnet import autograd, gluon, nd
@@ -97,6 +97,8 @@ class Worker(Child):
         Its ``main()`` calls `serve`.
     size
         The images' height and width, by default the recipe's.
+    variables
+        Of its environment, besides or instead of those of this process.
     """
 
     def __init__(
@@ -107,9 +109,10 @@ class Worker(Child):
         edition: str,
         batch_size: int,
         size: int | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         code = f"from {module} import main; main()"
-        environment = dict(os.environ)
+        environment = {**os.environ, **(variables or {})}
         if form == AS_THE_BOOK:  # without what importing gluonbook first would do for MXNet
             code = "import mxnet; " + code
             environment.pop("OMP_NUM_THREADS", None)

@@ -1,0 +1,146 @@
+"""Training beside processes that keep cores busy, by how OpenMP's threads wait for each other.
+
+gluonbook lets them sleep rather than spin while other processes need the cores. Beside that stand
+libgomp's own ways, each for a whole training, and a training on one thread.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+import os
+import subprocess
+import sys
+from typing import Iterator
+
+from gluonbook import form
+from gluonbook.form import HYBRIDIZED, Worker
+from gluonbook.machine import physical_cores
+from gluonbook.recipes import RECIPES
+from gluonbook.timing import interleaved, median
+from matplotlib.figure import Figure
+
+import results
+
+OURS, DEFAULT = "gluonbook", "300,000 turns (default)"
+#: How threads wait, as variables of the environment. Where libgomp's are set, gluonbook keeps out.
+WAYS = {
+    OURS: {},
+    DEFAULT: {"GOMP_SPINCOUNT": "300000"},
+    "4,000 turns": {"GOMP_SPINCOUNT": "4000"},
+    "1,000 turns": {"GOMP_SPINCOUNT": "1000"},
+    "sleep at once": {"OMP_WAIT_POLICY": "passive"},
+    "one thread": {"OMP_NUM_THREADS": "1"},
+}
+#: The book's batches of LeNet, whose operators are short; smaller ones of the other nets.
+LARGEST_BATCH = {"lenet": 256}
+BATCH = 32
+
+
+@contextmanager
+def busy(number: int) -> Iterator[None]:
+    """So many processes beside, each of which keeps one core busy."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while 1: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def seconds(worker: Worker) -> float:
+    """Of a training step, once the process has had a second to see what is beside it."""
+    worker.ask("train")
+    return worker.ask("train")
+
+
+def measure(section: str, rounds: int, loads: list[int]) -> list[dict]:
+    """Images a second of each way, one figure per round, for each number of busy processes."""
+    batch_size = LARGEST_BATCH.get(section, BATCH)
+    rows = []
+    with ExitStack() as stack:
+        workers = {
+            way: stack.enter_context(
+                closing(
+                    Worker(
+                        form.__name__, HYBRIDIZED, section, "gluon", batch_size, variables=variables
+                    )
+                )
+            )
+            for way, variables in WAYS.items()
+        }
+        for number in loads:
+            with busy(number):
+                found = interleaved(
+                    {way: partial(seconds, worker) for way, worker in workers.items()}, rounds
+                )
+            rates = {way: [batch_size / value for value in values] for way, values in found.items()}
+            rows.append(
+                {
+                    "section": section,
+                    "batch_size": batch_size,
+                    "busy": number,
+                    "images_per_second": rates,
+                }
+            )
+            print(section, number, medians(rows[-1]), file=sys.stderr, flush=True)
+    return rows
+
+
+def medians(row: dict) -> dict[str, float]:
+    return {way: median(values) for way, values in row["images_per_second"].items()}
+
+
+def table_of(rows: list[dict]) -> str:
+    """Medians, and gluonbook's as a multiple of the default's."""
+    lines = []
+    for row in rows:
+        rates = medians(row)
+        lines.append(
+            [
+                RECIPES[row["section"]].title,
+                str(row["batch_size"]),
+                str(row["busy"]),
+                *(f"{rates[way]:,.0f}" for way in WAYS),
+                f"{rates[OURS] / rates[DEFAULT]:.2f}",
+            ]
+        )
+    header = ["section", "batch", "busy processes", *WAYS, "gluonbook ÷ default"]
+    return results.markdown(header, lines)
+
+
+def picture_of(rows: list[dict]) -> Figure:
+    """Each way's rate as a share of the section's best, one panel for each number of processes."""
+    loads = sorted({row["busy"] for row in rows})
+    figure = Figure(figsize=(9, 2.4 * len(loads)), layout="constrained")
+    width = 0.8 / len(WAYS)
+    for axes, number in zip(figure.subplots(len(loads), squeeze=False).flat, loads):
+        here = [medians(row) for row in rows if row["busy"] == number]
+        for i, way in enumerate(WAYS):
+            shares = [rates[way] / max(rates.values()) for rates in here]
+            places = [place + width * i for place in range(len(here))]
+            axes.bar(places, shares, width, label=way if number == loads[0] else None)
+        names = [row["section"] for row in rows if row["busy"] == number]
+        axes.set_xticks([place + 0.4 - width / 2 for place in range(len(here))], names)
+        axes.set_ylabel(f"rate ÷ best,\n{number} busy")
+    figure.legend(loc="outside upper center", fontsize="small", ncols=len(WAYS))
+    return figure
+
+
+def main() -> None:
+    options = results.parser(__doc__, rounds=3, sections=True).parse_args()
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        os.environ.pop(name, None)
+    rows = []
+    for section in options.sections:
+        rows += measure(section, options.rounds, sorted({0, 1, physical_cores()}))
+    title = (
+        "Training beside busy processes, images a second by how OpenMP's threads wait, median of "
+        f"{options.rounds} interleaved rounds"
+    )
+    results.write("contention", options.out, title, table_of(rows), rows, picture_of(rows))
+
+
+if __name__ == "__main__":
+    main()
