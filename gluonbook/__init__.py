@@ -4,12 +4,15 @@
 """
 
 from . import runtime  # isort: skip  (MXNet can be imported only after it)
+import importlib
+
 from ._version import __version__
 
 if runtime.failure is None:
     from .checkpoint import Checkpoint
     from .device import try_all_gpus, try_gpu
     from .fashion_mnist import load_data_fashion_mnist
+    from .from_scratch import Benchmark, corr2d, sgd
     from .history import History
     from .nets import (
         DenseBlock,
@@ -29,9 +32,29 @@ if runtime.failure is None:
         vgg,
         vgg_block,
     )
-    from .training import accuracy, evaluate_accuracy, train, train_ch5
+    from .training import accuracy, evaluate_accuracy, train, train_ch3, train_ch5
+
+#: Names that need matplotlib, which is slow to import: only once one of them is used.
+_PLOTS = (
+    "get_fashion_mnist_labels",
+    "plt",
+    "semilogy",
+    "set_figsize",
+    "show_fashion_mnist",
+    "use_svg_display",
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in _PLOTS:
+        return getattr(importlib.import_module(".plots", __name__), name)
+    if name == "utils":
+        return importlib.import_module(".utils", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
+    "Benchmark",
     "Checkpoint",
     "DenseBlock",
     "History",
@@ -41,22 +64,31 @@ __all__ = [
     "accuracy",
     "alexnet",
     "conv_block",
+    "corr2d",
     "densenet",
     "evaluate_accuracy",
+    "get_fashion_mnist_labels",
     "googlenet",
     "lenet",
     "load_data_fashion_mnist",
     "nin",
     "nin_block",
+    "plt",
     "resnet",
     "resnet18",
     "resnet_block",
     "runtime",
+    "semilogy",
+    "set_figsize",
+    "sgd",
+    "show_fashion_mnist",
     "train",
+    "train_ch3",
     "train_ch5",
     "transition_block",
     "try_all_gpus",
     "try_gpu",
+    "use_svg_display",
     "vgg",
     "vgg_block",
 ]

@@ -22,7 +22,8 @@ from typing import NamedTuple
 
 import psutil
 
-#: Seconds between two looks at what the other processes do.
+#: Seconds between two looks at what the other processes do. In less, the system counts too few
+#: ticks.
 PERIOD = 0.5
 #: Cores that others must hold, beyond those that are to spare, before the threads sleep; and those
 #: that they may hold when the threads spin again.
@@ -40,10 +41,10 @@ class Usage(NamedTuple):
     """What this process used."""
 
     def others_since(self, before: Usage) -> float:
-        """Cores that other processes have held since then, on average."""
+        """Cores that other processes have held since then, on average; 0 over too short a time."""
         seconds = self.at - before.at
         used = (self.everyone - before.everyone) - (self.own - before.own)
-        return max(0.0, used / seconds) if seconds > 0 else 0.0
+        return max(0.0, used / seconds) if seconds >= PERIOD else 0.0
 
 
 def usage(*, family: bool = False) -> Usage:

@@ -6,12 +6,12 @@ import csv
 import io
 import json
 import os
-from typing import Iterable, Iterator, NamedTuple
-
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING, Iterable, Iterator, NamedTuple
 
 from . import files
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Epoch(NamedTuple):
@@ -29,9 +29,13 @@ class Epoch(NamedTuple):
     """Wall-clock time, loading and evaluation included."""
 
     def __str__(self) -> str:
+        return f"{self.without_time()}, time {self.seconds:.1f} sec"
+
+    def without_time(self) -> str:
+        """The line of the book's sections before the one on LeNet."""
         return (
             f"epoch {self.epoch}, loss {self.loss:.4f}, train acc {self.train_acc:.3f}, "
-            f"test acc {self.test_acc:.3f}, time {self.seconds:.1f} sec"
+            f"test acc {self.test_acc:.3f}"
         )
 
 
@@ -86,6 +90,25 @@ class History:
 
     def draw(self, path: str | os.PathLike[str], title: str = "") -> None:
         """Draw loss and accuracies over the epochs, as a PNG or what the path's ending says."""
+        figure = self._figure(title)
+        with files.replacing(path) as scratch:
+            figure.savefig(scratch, dpi=120)
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self.epochs)) or "no epoch has ended"
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows where a history is the last value of a cell: its curves."""
+        if not self.epochs:
+            return None
+        content = io.BytesIO()
+        self._figure().savefig(content, format="png", dpi=100)
+        return content.getvalue()
+
+    def _figure(self, title: str = "") -> Figure:
+        from matplotlib.figure import Figure  # slow to import, and not every run draws
+        from matplotlib.ticker import MaxNLocator
+
         figure = Figure(figsize=(8, 3.2), layout="constrained")
         loss_axes, accuracy_axes = figure.subplots(1, 2)
         x = [epoch.epoch for epoch in self.epochs]
@@ -101,5 +124,4 @@ class History:
             axes.grid(alpha=0.3)
             axes.legend()
         figure.suptitle(title)
-        with files.replacing(path) as scratch:
-            figure.savefig(scratch, dpi=120)
+        return figure

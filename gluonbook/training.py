@@ -11,10 +11,51 @@ from tqdm import tqdm
 
 from .batches import PositionedLoader, Shards, shards_of
 from .checkpoint import Checkpoint
-from .history import History
+from .from_scratch import sgd
+from .history import Epoch, History
 from .run import Run
 from .step import answers, inference_of, step_of
 from .tally import Ahead, Sums
+
+
+def train_ch3(
+    net: Callable[[nd.NDArray], nd.NDArray],
+    train_iter: Iterable[Any],
+    test_iter: Iterable[Any],
+    loss: Callable[[nd.NDArray, nd.NDArray], nd.NDArray],
+    num_epochs: int,
+    batch_size: int,
+    params: Iterable[nd.NDArray] | None = None,
+    lr: float | None = None,
+    trainer: gluon.Trainer | None = None,
+) -> History:
+    """Train a classifier on the CPU and print one line per epoch (sections on softmax regression).
+
+    `net` and `loss` may be plain functions. Without a `trainer`, `params` are changed by `sgd`
+    with the learning rate `lr`. The other parameters, the result and the errors are those of
+    `train_ch5`.
+
+    Raises
+    ------
+    ValueError
+        Also if there is neither a `trainer` nor both `params` and `lr`.
+    """
+    if trainer is None:
+        if params is None or lr is None:
+            raise ValueError("give either a trainer, or params and lr")
+        trainer = _ByHand(params, lr)
+    run = Run(net, train_iter, trainer, [mx.cpu()])
+    return _fit(run, test_iter, loss, num_epochs, batch_size, line=Epoch.without_time)
+
+
+class _ByHand:
+    """What the loop asks of a trainer, by the book's own `sgd`."""
+
+    def __init__(self, params: Iterable[nd.NDArray], lr: float) -> None:
+        self._params, self.learning_rate = list(params), lr
+
+    def step(self, batch_size: int) -> None:
+        sgd(self._params, self.learning_rate, batch_size)
 
 
 def train_ch5(
@@ -111,7 +152,8 @@ def _fit(
     loss: gluon.loss.Loss,
     num_epochs: int,
     batch_size: int | None,
-    progress: bool,
+    progress: bool = False,
+    line: Callable[[Epoch], str] = str,
 ) -> History:
     net, trainer = run.net, run.trainer
     step = step_of(net, loss, static=len(run.ctxs) == 1)
@@ -144,7 +186,7 @@ def _fit(
                 run.add(shards, outcomes)
             row = run.end_epoch(_accuracy(test_iter, net, run.ctxs, testing))
             run.save()
-            run.say(row)
+            run.say(line(row))
         run.judge()
     return run.history
 

@@ -14,7 +14,7 @@ FLOORS = [
     {"_version", "child", "contention", "errors", "machine", "timing"},
     {"runtime"},
     {"files", "mirrors", "output"},
-    {"batches", "device", "lock", "nets"},
+    {"batches", "device", "from_scratch", "lock", "nets", "plots"},
     {"fashion_mnist", "step"},
     {"history", "interrupts", "plateau", "precision", "tally"},
     {"checkpoint", "recipes", "summary"},

@@ -37,6 +37,7 @@ def test_others_hold_what_this_process_has_not_used():
     before = Usage(10.0, everyone=100.0, own=40.0)
     assert Usage(12.0, everyone=104.0, own=41.0).others_since(before) == 1.5
     assert Usage(12.0, everyone=102.0, own=42.5).others_since(before) == 0.0  # rounded ticks
+    assert Usage(10.1, everyone=100.2, own=40.0).others_since(before) == 0.0  # too soon to tell
 
 
 def test_a_remark_names_the_cores_that_others_held(monkeypatch):

@@ -56,3 +56,11 @@ def test_the_picture_is_a_png_with_something_on_it(history, tmp_path):
     assert header[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", header[16:]) == (960, 384)
     assert matplotlib.image.imread(tmp_path / "curve.png").std() > 0.05
+
+
+def test_in_a_notebook_a_history_is_its_curves_and_else_its_lines():
+    history = History()
+    assert history._repr_png_() is None and repr(history) == "no epoch has ended"
+    history.extend([Epoch(1, 0.5, 0.8, 0.7, 1.0), Epoch(2, 0.25, 0.9, 0.75, 1.0)])
+    assert history._repr_png_().startswith(b"\x89PNG\r\n")
+    assert repr(history).splitlines() == [str(epoch) for epoch in history]

@@ -368,6 +368,46 @@ def test_an_epoch_beside_other_processes_is_told_once(others, points, monkeypatc
     assert caplog.text.count("during epoch 1") == (others > 0)
 
 
+def test_softmax_regression_from_scratch(points, capsys):
+    """The book's section: a net and a loss that are functions, and parameters that are arrays."""
+    W, b = params = [nd.full((2, CLASSES), 0.1), nd.zeros(CLASSES)]
+    for param in params:
+        param.attach_grad()
+
+    def net(X):
+        scores = (nd.dot(X, W) + b).exp()
+        return scores / scores.sum(axis=1, keepdims=True)
+
+    def cross_entropy(y_hat, y):
+        return -nd.pick(y_hat, y).log()
+
+    history = gb.train_ch3(net, batches(points), batches(points), cross_entropy, 3, 4, params, 0.5)
+    expected, expected_W = softmax_regression(points, 0.5, 3, divide_by=4)
+    np.testing.assert_allclose(W.asnumpy().T, expected_W, rtol=1e-4, atol=1e-6)
+    assert [row[1:4] for row in history] == [pytest.approx(row, rel=1e-5) for row in expected]
+    assert capsys.readouterr().out.splitlines() == [
+        f"epoch {number}, loss {loss:.4f}, train acc {train_acc:.3f}, test acc {test_acc:.3f}"
+        for number, (loss, train_acc, test_acc) in enumerate(expected, 1)
+    ]
+
+
+def test_softmax_regression_with_a_trainer(points, capsys):
+    net = linear_net(mx.cpu())
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    train_iter = batches(points)
+    gb.train_ch3(net, train_iter, train_iter, loss, 2, 4, None, None, trainer)
+    first = capsys.readouterr().out.splitlines()
+    net = linear_net(mx.cpu())
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
+    gb.train_ch5(net, train_iter, train_iter, 4, trainer, mx.cpu(), 2)
+    assert first == [
+        line.rsplit(", time", 1)[0] for line in capsys.readouterr().out.splitlines()[1:]
+    ]
+    with pytest.raises(ValueError, match="give either a trainer, or params and lr"):
+        gb.train_ch3(net, train_iter, train_iter, loss, 2, 4, lr=0.1)
+
+
 def test_resnet_learns_real_images(dataset):
     """The gate on real data: three short epochs must pass 65 % on 1000 test images."""
     few = dataset._replace(

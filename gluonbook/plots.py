@@ -1,0 +1,76 @@
+"""The book's plots: images with their labels, and curves over the training.
+
+Importing this module imports matplotlib's pyplot; nothing else in this package does.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Iterable, Sequence
+
+from matplotlib import pyplot as plt
+
+__all__ = [
+    "get_fashion_mnist_labels",
+    "plt",
+    "semilogy",
+    "set_figsize",
+    "show_fashion_mnist",
+    "use_svg_display",
+]
+
+#: Class numbers 0 to 9, in the words of the book.
+CLASSES = (
+    *("t-shirt", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+
+
+def use_svg_display() -> None:
+    """Show figures as vector graphics in a notebook; elsewhere this does nothing."""
+    if "ipykernel" in sys.modules:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg")
+
+
+def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
+    """Set the width and height, in inches, of the figures that follow."""
+    use_svg_display()
+    plt.rcParams["figure.figsize"] = figsize
+
+
+def get_fashion_mnist_labels(labels: Iterable[Any]) -> list[str]:
+    """The names of these class numbers, for example 0 as ``"t-shirt"``."""
+    return [CLASSES[int(label)] for label in labels]
+
+
+def show_fashion_mnist(images: Sequence[Any], labels: Sequence[str]) -> None:
+    """Draw the images, each of 28 × 28 pixels, in a row, each with its label above it."""
+    use_svg_display()
+    _, panels = plt.subplots(1, len(images), figsize=(12, 12), squeeze=False)
+    for panel, image, label in zip(panels.flat, images, labels):
+        panel.imshow(image.reshape((28, 28)).asnumpy())
+        panel.set_title(label)
+        panel.axis("off")
+
+
+def semilogy(
+    x_vals: Sequence[float],
+    y_vals: Sequence[float],
+    x_label: str,
+    y_label: str,
+    x2_vals: Sequence[float] | None = None,
+    y2_vals: Sequence[float] | None = None,
+    legend: Sequence[str] | None = None,
+    figsize: tuple[float, float] = (3.5, 2.5),
+) -> None:
+    """Draw one curve, or two, over a logarithmic y axis. The second is dotted."""
+    set_figsize(figsize)
+    plt.xlabel(x_label)
+    plt.ylabel(y_label)
+    plt.semilogy(x_vals, y_vals)
+    if x2_vals is not None and y2_vals is not None:
+        plt.semilogy(x2_vals, y2_vals, linestyle=":")
+    if legend is not None:
+        plt.legend(legend)
