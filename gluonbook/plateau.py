@@ -11,6 +11,8 @@ import numpy as np
 JUDGED_AFTER, AVERAGED = 90, 20
 #: What counts as the loss of guessing, as shares of it: below, a net learns; above, it does worse.
 _FROM, _TO = 0.99, 1.1
+#: The same for a training of fewer batches than are averaged.
+_FAR = 10.0
 #: Up to this multiple of the share of the most frequent class, an accuracy is that of guessing.
 _ACCURACY = 1.5
 
@@ -102,7 +104,7 @@ class Plateau:
         return 0 < _FROM * self._guessing <= self._loss <= _TO * self._guessing
 
     def _is_worse_than_guessing(self, accuracy: float) -> bool:
-        # The first batches of a sound training may lie a little above it.
-        above = _TO if self._count >= AVERAGED else 2 * _TO
+        # In its first batches a sound training may lie well above it.
+        above = _TO if self._count >= AVERAGED else _FAR
         guessed = max(self._labels.values(), default=0) / max(1, sum(self._labels.values()))
         return 0 < above * self._guessing < self._loss and accuracy <= _ACCURACY * guessed

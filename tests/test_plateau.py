@@ -81,7 +81,7 @@ def test_a_loss_above_guessing_at_the_end_names_a_lower_learning_rate():
     told = end(np.full(300, 743.0), lr=100)
     assert "743" in told and "2.303" in told and "try 10" in told
     assert end(np.full(3, 743.0), lr=100) == told
-    assert end(np.full(3, 2.7)) is None  # as sound trainings begin
+    assert end(np.full(4, 7.0)) is None  # as sound trainings begin, ResNet-18 for one
     assert end(np.full(300, 2.7)) is not None
     assert end(np.full(300, 743.0), accuracy=0.8) is None  # of another scale, and it has learned
 
