@@ -261,11 +261,13 @@ def _torch_weights(inputs: int, ending: str) -> Reader:
 
 
 def _config(inputs: int) -> Reader:
-    from gluonbook import chapter
+    from gluonbook.cli import options as chapter_options
+    from gluonbook.nets.edition import EDITIONS
     from gluonbook.recipes import RECIPES
 
     def originals(folder: Path) -> list[bytes]:
-        options = vars(chapter._options("lenet", ["--seed", "1", "--save-every", "9"]))
+        options = vars(chapter_options.parse("lenet", ["--seed", "1", "--save-every", "9"]))
+        del options["given"]
         recipe = RECIPES["lenet"]
         config = {
             **{"section": "lenet", "options": options, "optimizer": recipe.optimizer},
@@ -274,9 +276,9 @@ def _config(inputs: int) -> Reader:
         return [json.dumps(config, indent=2).encode()]
 
     def read(folder: Path, content: bytes) -> bool:
-        (folder / chapter.CONFIG).write_bytes(content)
-        options = chapter._options("lenet", ["--resume", str(folder)])
-        return options.batch_size >= 1 and options.lr > 0 and options.edition in chapter.EDITIONS
+        (folder / chapter_options.CONFIG).write_bytes(content)
+        options = chapter_options.parse("lenet", ["--resume", str(folder)])
+        return options.batch_size >= 1 and options.lr > 0 and options.edition in EDITIONS
 
     def structured(content: bytes, rng: random.Random) -> bytes:
         return json.dumps(lie(json.loads(content), rng)).encode()

@@ -16,11 +16,11 @@ import shlex
 import sys
 
 from gluonbook import contention
-from gluonbook.chapter import (
+from gluonbook.cli.chapter import new_folder
+from gluonbook.cli.messages import describe
+from gluonbook.cli.options import (
     Parser,
     data_folder,
-    describe,
-    new_folder,
     positive_number,
     seed_number,
     whole_number,
@@ -28,6 +28,7 @@ from gluonbook.chapter import (
 from gluonbook.errors import print_sentences
 from gluonbook.fashion_mnist import fashion_mnist
 from gluonbook.nets.edition import EDITIONS
+from gluonbook.output import in_notebook
 from gluonbook.recipes import RECIPES
 
 print_sentences(describe)
@@ -122,7 +123,7 @@ output.add_argument(
     help="folder that --all writes compare.md and compare.json into",
 )
 output.add_argument("--debug", action="store_true", help="print the traceback of an error")
-options = parser.parse_args([] if "ipykernel" in sys.modules else None)
+options = parser.parse_args([] if in_notebook() else None)
 if bool(options.section) == options.all:
     parser.error(f"name one section ({', '.join(RECIPES)}), or --all")
 data = fashion_mnist(options.data)
@@ -213,5 +214,5 @@ if options.all:
     (Path(options.results) / "compare.json").write_text(
         json.dumps([one.as_json() for one in comparisons], indent=1) + "\n", encoding="utf-8"
     )
-if any(one.faults() for one in comparisons) and "ipykernel" not in sys.modules:
+if any(one.faults() for one in comparisons) and not in_notebook():
     sys.exit(1)

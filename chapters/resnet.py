@@ -2,33 +2,103 @@
 # # Residual networks (ResNet)
 #
 # A deeper net can represent all that a shallower one can: its extra layers need only pass their
-# input on. Plain layers find that hard to learn. A residual block makes it the easy case: it adds
-# its input to what its two convolutions give, so that with weights near zero it passes the input
-# on, and gradients flow back around the convolutions unhindered.
+# input on. Plain layers find that hard to learn, and beyond some depth even the training error
+# rises. A residual block makes it easy. It adds its input to what its two convolutions compute, so
+# with weights near zero it passes the input on, and gradients flow back around the convolutions
+# unhindered.
 #
 # He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016.
 
 # %%
 import gluonbook as gb
-from gluonbook.chapter import Chapter
+from gluonbook.cli import Chapter
+import mxnet as mx
+from mxnet import gluon, init, nd
+from mxnet.gluon import nn
 
 chapter = Chapter("resnet")
-net = gb.resnet()
+
+# %% [markdown]
+# ## The residual block
+#
+# Two 3×3 convolutions, each followed by batch normalisation, and the input added before the last
+# ReLU. To be added, the input must have the shape of the output. Where a block changes the number
+# of channels or the size of the image, a 1×1 convolution brings the input to the new shape.
+
+# %%
+X = nd.random.uniform(shape=(4, 3, 6, 6))
+block = gb.Residual(3)
+block.initialize()
+print("Residual(3):", block(X).shape)
+
+block = gb.Residual(6, use_1x1conv=True, strides=2)
+block.initialize()
+print("Residual(6, use_1x1conv=True, strides=2):", block(X).shape)
+
+# %% [markdown]
+# ## The net
+#
+# The stem is GoogLeNet's, with batch normalisation: a 7×7 convolution and a pooling, each of stride
+# 2. Four stages of two residual blocks follow. Each stage but the first halves the image in its
+# first block and doubles the channels. With the stem and the dense layer that makes 18 layers with
+# weights on the longest path, hence ResNet-18. `gb.resnet()` builds the same net.
+
+# %%
+net = nn.HybridSequential(prefix="")
+net.add(
+    nn.Conv2D(64, kernel_size=7, strides=2, padding=3),
+    nn.BatchNorm(),
+    nn.Activation("relu"),
+    nn.MaxPool2D(pool_size=3, strides=2, padding=1),
+    gb.resnet_block(64, 2, first_block=True),
+    gb.resnet_block(128, 2),
+    gb.resnet_block(256, 2),
+    gb.resnet_block(512, 2),
+    nn.GlobalAvgPool2D(),
+    nn.Dense(10),
+)
 
 # %% [markdown]
 # ## Shapes
 #
-# After the stem (convolution, batch normalisation, ReLU, pooling) come four stages of two residual
-# blocks. From the second stage on, the first block doubles the channels and halves the image.
+# What each layer makes of one image. The section trains on images of 96×96 pixels, enlarged from
+# 28×28; its other numbers stand here too. The command line goes before them: `--help` lists its
+# options.
 
 # %%
-chapter.print_shapes(net)
+lr, num_epochs, batch_size, size = chapter.choose(0.05, 5, 256, 96)
+
+X = nd.random.uniform(shape=(1, 1, size, size))
+net.initialize(force_reinit=True)
+for layer in net:
+    X = layer(X)
+    print(layer.name, "output shape:\t", X.shape)
 
 # %% [markdown]
 # ## Training
 #
-# Fashion-MNIST, the book's learning rate, batch size and number of epochs; `--help` lists what can
-# be changed. The run's folder, under `runs`, keeps the learning curve and the trained parameters.
+# `hybridize` turns the net from Python calls into one graph, whose memory is planned once; the
+# numbers stay the same. With several devices, each gets a part of every batch. `keep` saves the run
+# in a folder under `runs`, from which it can be resumed.
 
 # %%
-history = chapter.train(net)
+ctxs = chapter.ctxs  # gb.try_gpu(), or what --device names
+with chapter.keep(net) as kept:
+    mx.random.seed(chapter.seed)
+    net.initialize(init.Xavier(), ctx=ctxs, force_reinit=True)
+    net.hybridize(chapter.options.hybridize, static_alloc=True, static_shape=True)
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": lr})
+    train_iter, test_iter = gb.load_data_fashion_mnist(batch_size, resize=size, **chapter.data)
+    if len(ctxs) == 1:
+        gb.train_ch5(net, train_iter, test_iter, batch_size, trainer, ctxs[0], num_epochs, **kept)
+    else:
+        loss = gluon.loss.SoftmaxCrossEntropyLoss()
+        gb.train(train_iter, test_iter, net, loss, trainer, ctxs, num_epochs, **kept)
+
+# %% [markdown]
+# ## What came out
+#
+# The learning curve, and what the net sees in the first test images.
+
+# %%
+chapter.show()

@@ -68,6 +68,11 @@ ARCHIVES = {
     "626ed6a7c06dd17c0eec72fa3be1740f146a2863": (EARLIER, TEST_IMAGES),
     "17f9ab60e7257a1620f4ad76bbbaf857c3920701": (EARLIER, TEST_LABELS),
 }
+#: The classes 0 to 9, in the words of the book.
+CLASSES = (
+    *("t-shirt", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
 _MEND = "move it away, so that a good copy is found or downloaded"
 
 
@@ -99,10 +104,7 @@ class FashionMNIST(NamedTuple):
         *,
         limit_test: int | None = None,
     ) -> tuple[ImageBatches, ImageBatches]:
-        """Training batches, shuffled, and test batches; see `load_data_fashion_mnist`.
-
-        With `limit_test`, the test batches are of the first so many images.
-        """
+        """Training batches, shuffled, and test batches; see `load_data_fashion_mnist`."""
         for name, value in (("limit", limit), ("limit_test", limit_test)):
             if value is not None:
                 whole_number(name, value, least=1)
@@ -523,6 +525,7 @@ def load_data_fashion_mnist(
     root: str | os.PathLike[str] | None = None,
     *,
     limit: int | None = None,
+    limit_test: int | None = None,
     seed: int | None = None,
 ) -> tuple[ImageBatches, ImageBatches]:
     """Training batches, shuffled anew each epoch, and test batches, as the book's loader gives.
@@ -535,8 +538,8 @@ def load_data_fashion_mnist(
         Height and width of the images in pixels; None leaves them at 28.
     root
         Folder to look in first and to download into; see `fashion_mnist`.
-    limit
-        Take only the first `limit` training images. The test set stays whole.
+    limit, limit_test
+        Take only the first so many training images, and test images.
     seed
         Of the shuffling, below 2**32. With None, one is drawn from NumPy's global generator.
 
@@ -547,7 +550,7 @@ def load_data_fashion_mnist(
     ValueError
         If a number is not a whole number in its range.
     """
-    return fashion_mnist(root).batches(batch_size, resize, limit, seed)
+    return fashion_mnist(root).batches(batch_size, resize, limit, seed, limit_test=limit_test)
 
 
 # --- MXNet's own class ----------------------------------------------------------------------

@@ -6,9 +6,15 @@ from contextlib import suppress
 import logging
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 log = logging.getLogger("gluonbook")
+
+
+def in_notebook() -> bool:
+    """Whether this code runs in a cell of a notebook."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 def say(line: object, stream: TextIO | None = None) -> None:
@@ -18,14 +24,37 @@ def say(line: object, stream: TextIO | None = None) -> None:
     of in a warning and from then on led nowhere, so that neither later lines nor Python's own
     flush at exit fail on it.
     """
-    stream = sys.stdout if stream is None else stream
-    try:
-        print(line, file=stream, flush=True)
-    except (OSError, ValueError) as error:
-        _lead_nowhere(stream)
+    print(line, file=Forgiving(sys.stdout if stream is None else stream), flush=True)
+
+
+class Forgiving:
+    """A text stream that raises no error when nobody can take its lines any more; see `say`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError) as error:
+            self._give_up(error)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            self._give_up(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _give_up(self, error: Exception) -> None:
+        name = "standard error" if self._stream is sys.stderr else "standard output"
+        _lead_nowhere(self._stream)
         log.warning(
             "%s takes no more lines (%s); the run goes on, and its figures are kept in its folder",
-            "standard error" if stream is sys.stderr else "standard output",
+            name,
             getattr(error, "strerror", None) or error,
         )
 

@@ -5,10 +5,12 @@ Importing this module imports matplotlib's pyplot; nothing else in this package 
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Iterable, Sequence
 
 from matplotlib import pyplot as plt
+
+from .fashion_mnist import CLASSES
+from .output import in_notebook
 
 __all__ = [
     "get_fashion_mnist_labels",
@@ -19,16 +21,10 @@ __all__ = [
     "use_svg_display",
 ]
 
-#: Class numbers 0 to 9, in the words of the book.
-CLASSES = (
-    *("t-shirt", "trouser", "pullover", "dress", "coat"),
-    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
-)
-
 
 def use_svg_display() -> None:
     """Show figures as vector graphics in a notebook; elsewhere this does nothing."""
-    if "ipykernel" in sys.modules:
+    if in_notebook():
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats("svg")

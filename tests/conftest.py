@@ -126,6 +126,7 @@ def initialized(net, size: int, num_channels: int = 1):
     """`net` with Xavier's weights, its shapes settled by one small input."""
     net.initialize(mx.init.Xavier(), force_reinit=True)
     net(mx.nd.zeros((1, num_channels, size, size)))
+    mx.nd.waitall()  # oneDNN may still be rearranging weights, and reading them gives a mixture
     return net
 
 

@@ -14,13 +14,14 @@ FLOORS = [
     {"_version", "child", "contention", "errors", "machine", "timing"},
     {"runtime"},
     {"files", "mirrors", "output"},
-    {"batches", "device", "from_scratch", "lock", "nets", "plots"},
+    {"batches", "device", "from_scratch", "lock", "nets"},
     {"fashion_mnist", "step"},
-    {"history", "interrupts", "plateau", "precision", "tally"},
+    {"history", "interrupts", "plateau", "plots", "precision", "tally"},
     {"checkpoint", "recipes", "summary"},
     {"run", "export"},
-    {"form", "training"},
-    {"chapter", "doctor", "pytorch"},
+    {"form", "predictions", "training"},
+    {"cli", "doctor", "pytorch"},
+    {"chapter"},
 ]
 FLOOR = {room: i for i, floor in enumerate(FLOORS) for room in floor}
 

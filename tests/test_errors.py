@@ -6,8 +6,8 @@ import json
 import sys
 
 import gluonbook as gb
-from gluonbook.chapter import Chapter
 from gluonbook.checkpoint import Checkpoint, CheckpointError
+from gluonbook.cli import Chapter
 from gluonbook.errors import Failure, print_sentences, printable
 from gluonbook.export import ParametersError, load_parameters
 from gluonbook.fashion_mnist import ImageBatches

@@ -9,7 +9,7 @@ import sys
 
 import gluonbook as gb
 from gluonbook.fashion_mnist import ImageBatches
-from gluonbook.output import say
+from gluonbook.output import in_notebook, say
 import mxnet as mx
 from mxnet import gluon
 import numpy as np
@@ -34,7 +34,7 @@ def test_a_stream_that_fails_is_led_nowhere_and_the_process_ends_well(kind):
 import os, sys
 {STREAMS[kind]}
 os.dup2(fd, 1)
-from gluonbook.output import say
+from gluonbook.output import in_notebook, say
 for _ in range(3):
     say("x" * 20_000)
 print("more", flush=True)
@@ -80,3 +80,9 @@ def test_an_epoch_is_kept_before_its_line_is_printed(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdout", Watching())
     gb.train_ch5(net, batches, batches, 2, trainer, mx.cpu(), 2, checkpoint=tmp_path)
     assert kept_at == ["checkpoint-2-0.safetensors", "checkpoint-3-0.safetensors"]
+
+
+def test_a_process_that_has_loaded_the_kernel_is_no_notebook():
+    """pytest and others import it too. A cell is run by the tests of the chapters."""
+    pytest.importorskip("ipykernel.kernelspec")
+    assert not in_notebook()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from gluonbook import precision
-from gluonbook.chapter import Chapter
+from gluonbook.cli import Chapter
 from gluonbook.errors import Failure
 from gluonbook.export import read_parameters
 from gluonbook.machine import instruction_sets

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import runpy
+import subprocess
 import sys
 
-from gluonbook.recipes import RECIPES
+from gluonbook.cli import Chapter
+from gluonbook.nets.edition import EDITIONS
+from gluonbook.recipes import RECIPES, STABLE
 from gluonbook.summary import num_parameters
+import jupytext
 import mxnet as mx
+from nbclient import NotebookClient
 import numpy as np
 import pytest
 
@@ -24,6 +30,16 @@ ROWS = {
     "googlenet": 6,
     "resnet": 10,
     "densenet": 15,
+}
+#: What the book's text says of its blocks on small inputs.
+BLOCKS = {
+    "vgg": ["vgg_block(2, 16): (1, 16, 16, 16)"],
+    "googlenet": ["Inception(64, (96, 128), (16, 32), 32): (1, 256, 12, 12)"],
+    "resnet": [
+        "Residual(3): (4, 3, 6, 6)",
+        "Residual(6, use_1x1conv=True, strides=2): (4, 6, 3, 3)",
+    ],
+    "densenet": ["DenseBlock(2, 10): (4, 23, 8, 8)", "transition_block(10): (4, 10, 4, 4)"],
 }
 
 
@@ -49,22 +65,28 @@ def test_a_run_prints_the_books_lines_and_leaves_its_folder(
     script = CHAPTERS / f"{section}.py"
     argv = ["--epochs", "1", "--batch-size", "32", "--seed", "0", *options]
     monkeypatch.setattr(sys, "argv", [str(script), *argv])
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
     net = runpy.run_path(str(script))["net"]
 
     lines = capsys.readouterr().out.splitlines()
-    table, training = lines[: ROWS[section]], lines[ROWS[section] :]
+    table = [line for line in lines if " output shape:\t" in line]
+    first = lines.index(table[0])
+    training = lines[first + len(table) :]
+    assert lines[first : first + ROWS[section]] == table
     for line in table:
         assert re.fullmatch(r"[a-z]+\d+ output shape:\t \(1, .*\)", line)
     assert table[-1].endswith("output shape:\t (1, 10)")
     assert training[0] in ("training on cpu(0)", "training on gpu(0)")
     assert re.fullmatch(r"epoch 1, loss .*, train acc .*, test acc .*, time .* sec", training[1])
     assert len(training) == 2
+    for block in BLOCKS.get(section, []):
+        assert block in lines[:first]
 
     [folder] = (tmp_path / "runs").iterdir()
     assert folder.name.startswith(f"{section}-")
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [".lock", "README.txt", "config.json", "curve.png", "history.csv", "layers.txt"]
-        + ["checkpoint-2-0.safetensors"]
+        + ["checkpoint-2-0.safetensors", "predictions.png"]
         + [f"{section}{end}" for end in ("-0000.params", "-symbol.json", ".params")]
     )
     told = (folder / "README.txt").read_text().replace("checkpoint-E-B", "checkpoint-2-0")
@@ -83,6 +105,78 @@ def test_a_run_prints_the_books_lines_and_leaves_its_folder(
     saved.load_parameters(str(folder / f"{section}.params"))
     for other in (exported, saved):
         np.testing.assert_allclose(other(X).asnumpy(), net(X).asnumpy(), rtol=1e-4, atol=1e-5)
+
+
+ALL_RECIPES = [*RECIPES.values(), *STABLE.values()]
+
+
+class Stop(Exception):
+    """Ends a script before it trains."""
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+@pytest.mark.parametrize(
+    "recipe", [*RECIPES.values(), *STABLE.values()], ids=lambda r: f"{r.section}-{r.optimizer}"
+)
+def test_a_chapter_states_its_recipe_and_builds_its_net(recipe, edition, monkeypatch, capsys):
+    """What a reader sees in the script is what the package has under its names."""
+    found = {}
+
+    def choose(self, *numbers):
+        caller = sys._getframe(1).f_globals
+        found.update(caller, numbers=numbers)
+        raise Stop
+
+    name = "stable" if recipe in STABLE.values() else "book"
+    argv = [f"{recipe.section}.py", "--edition", edition, "--recipe", name]
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(Chapter, "choose", choose)
+    script = CHAPTERS / f"{recipe.section}.py"
+    with pytest.raises(Stop):
+        runpy.run_path(str(script))
+    assert found["numbers"] == (recipe.lr, recipe.num_epochs, recipe.batch_size, recipe.size)
+    assert str(found["net"]) == str(recipe.net(edition))
+    training = script.read_text()
+    if "optimizer" in found:
+        optimizer, weights = found["optimizer"], found["weights"]
+    else:
+        [optimizer] = re.findall(r'Trainer\(net.collect_params\(\), "(\w+)"', training)
+        [weights] = [getattr(mx.init, name)() for name in re.findall(r"init\.(\w+)\(\)", training)]
+    assert optimizer == recipe.optimizer
+    assert weights.dumps() == mx.init.create(recipe.initializer).dumps()
+
+
+#: Images as small as the section's net takes.
+SIZES = {"lenet": 28, "alexnet": 96, "vgg": 32, "nin": 96, "googlenet": 32}
+
+
+@pytest.mark.parametrize("section", RECIPES)
+def test_a_chapter_runs_as_a_notebook(section, dataset, tmp_path):
+    notebook = jupytext.read(CHAPTERS / f"{section}.py")
+    size = str(SIZES.get(section, 32))
+    options = ["--limit", "32", "--limit-test", "16", "--size", size, "--batch-size", "16"]
+    options += ["--epochs", "1", "--device", "cpu", "--data", str(dataset.folder)]
+    [cell] = [cell for cell in notebook.cells if "Chapter(" in cell.source]
+    cell.source = cell.source.replace(f'"{section}")', f'"{section}", {options})')
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}})
+    client.execute()
+    [folder] = (tmp_path / "runs").iterdir()
+    shown = [output.data["image/png"] for output in notebook.cells[-1].outputs]
+    for content, name in zip(shown, ("curve.png", "predictions.png")):
+        assert base64.b64decode(content) == (folder / name).read_bytes()
+    assert len(shown) == 2
+
+
+def test_a_chapter_as_a_notebook_is_not_of_the_repository():
+    if not (CHAPTERS.parent / ".git").exists():
+        pytest.skip("needs the repository")
+    names = ["chapters/resnet.ipynb", "chapters/runs/x", "chapters/.ipynb_checkpoints/x"]
+    ignored = subprocess.run(
+        ["git", "check-ignore", *names], cwd=CHAPTERS.parent, capture_output=True, text=True
+    )
+    assert ignored.stdout.split() == names
 
 
 def test_the_sizes_of_all_nets(capsys):

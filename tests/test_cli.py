@@ -6,15 +6,18 @@ import json
 import os
 from pathlib import Path
 import re
+import runpy
 import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
-from gluonbook import chapter
+import gluonbook as gb
 from gluonbook import fashion_mnist as fm
-from gluonbook.chapter import Chapter
+from gluonbook import machine
 from gluonbook.checkpoint import CheckpointError, NotFinite
+from gluonbook.cli import Chapter, chapter, messages
 from gluonbook.errors import Failure
 from gluonbook.files import FileFailure
 from gluonbook.lock import FolderLock
@@ -31,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("terminal_signals")
 
 @pytest.fixture(autouse=True)
 def _keep_excepthook(monkeypatch):
-    monkeypatch.setattr("sys.excepthook", chapter.sys.excepthook)
+    monkeypatch.setattr("sys.excepthook", sys.excepthook)
 
 
 @pytest.mark.parametrize("section", RECIPES)
@@ -55,7 +58,9 @@ def test_defaults_are_the_recipes(section):
         (["--lr", "nan"], "--lr: must be a number above 0, not 'nan'"),
         (["--lr", "-0.1"], "--lr"),
         (["--seed", "4294967296"], "--seed: must be a whole number below 2**31"),
-        (["--device", "tpu"], "--device: invalid choice: 'tpu'"),
+        (["--device", "tpu"], "--device: must be auto, cpu, gpu, all, or one or several"),
+        (["--device", "gpu:1,1"], "--device: must be auto"),
+        (["--device", "gpu:"], "--device: must be auto"),
         (["--edition", "keras"], "--edition: invalid choice: 'keras'"),
         (["--data", "/no/such/folder"], "--data: /no/such/folder does not hold the four files"),
         (["--data", "~nouser/x"], "--data: ~nouser/x cannot be found, as there is no home folder"),
@@ -81,13 +86,12 @@ def test_the_stable_recipe_is_chosen_by_name(tiny, tmp_path):
     assert (options.lr, options.num_epochs, options.batch_size) == (0.0005, 2, 128)
     assert Chapter("nin", ["--recipe", "stable", "--lr", "0.1"]).options.lr == 0.1
     chosen = ("--recipe", "stable", "--size", "96", "--limit", "16", "--batch-size", "8")
-    chapter_ = Chapter("nin", [*chosen, "--epochs", "1", "--out", str(tmp_path)])
-    chapter_.train(RECIPES["nin"].net())
-    config = json.loads((chapter_.folder / "config.json").read_text())
+    folder, _ = run(tmp_path, *chosen, "--epochs", "1", section="nin")
+    config = json.loads((folder / "config.json").read_text())
     assert (config["optimizer"], config["initializer"]) == ("adam", "MSRAPrelu")
     with pytest.raises(Failure, match="has --recipe stable, not book: leave --recipe out"):
-        Chapter("nin", ["--resume", str(chapter_.folder), "--recipe", "book"])
-    assert Chapter("nin", ["--resume", str(chapter_.folder)]).recipe == STABLE["nin"]
+        Chapter("nin", ["--resume", str(folder), "--recipe", "book"])
+    assert Chapter("nin", ["--resume", str(folder)]).recipe == STABLE["nin"]
 
 
 def test_a_section_without_a_second_recipe_says_so(capsys):
@@ -97,11 +101,17 @@ def test_a_section_without_a_second_recipe_says_so(capsys):
 
 
 @pytest.mark.parametrize(("section", "size"), [("nin", 64), ("lenet", 8), ("alexnet", 8)])
-def test_images_that_are_too_small(section, size):
+def test_images_that_are_too_small(section, size, tiny, tmp_path):
     """NiN's third pooling, LeNet's second convolution and AlexNet's first are too wide."""
-    chapter_ = Chapter(section, ["--size", str(size)])
-    with pytest.raises(Failure, match=f"--size {size} is too small for .* choose more, up to"):
-        chapter_.print_shapes(RECIPES[section].net())
+    with pytest.raises((mx.base.MXNetError, ValueError)) as error:
+        run(tmp_path, "--size", str(size), section=section)
+    assert "the images are too small for this net: " in messages.describe(error.value)
+    assert list(tmp_path.iterdir()) == []
+    chapter_ = Chapter(section, ["--size", str(size), "--out", str(tmp_path)])
+    told = f"--size {size} is too small for .* choose more, up to"
+    with pytest.raises(Failure, match=told), chapter_.keep(RECIPES[section].net()):
+        pytest.fail("it began")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_groups_the_options(capsys):
@@ -120,12 +130,36 @@ def test_help_groups_the_options(capsys):
 
 
 def test_device(monkeypatch):
-    assert Chapter("lenet", ["--device", "cpu"]).ctx == mx.cpu()
+    assert Chapter("lenet", ["--device", "cpu"]).ctxs == [mx.cpu()]
+    assert Chapter("lenet", ["--device", "cpu:2,0"]).ctxs == [mx.cpu(2), mx.cpu(0)]
     monkeypatch.setattr(chapter, "working_gpus", lambda: ([], ["no GPU: a reason"]))
-    with pytest.raises(Failure, match="--device gpu: no GPU: a reason; use --device cpu"):
-        Chapter("lenet", ["--device", "gpu"])
-    monkeypatch.setattr(chapter, "working_gpus", lambda: ([mx.gpu(1)], []))
-    assert Chapter("lenet", ["--device", "gpu"]).ctx == mx.gpu(1)
+    for choice in ("gpu", "gpu:0", "gpu:0,1"):
+        with pytest.raises(Failure, match=f"--device {choice}: no GPU: a reason; use --device cpu"):
+            Chapter("lenet", ["--device", choice])
+    monkeypatch.setattr(chapter, "working_gpus", lambda: ([mx.gpu(1), mx.gpu(2)], []))
+    assert Chapter("lenet", ["--device", "gpu"]).ctxs == [mx.gpu(1)]
+    assert Chapter("lenet", ["--device", "gpu:2"]).ctxs == [mx.gpu(2)]
+    assert Chapter("lenet", ["--device", "gpu:2,1"]).ctxs == [mx.gpu(2), mx.gpu(1)]
+    with pytest.raises(Failure, match=r"--device gpu:1,7: there is no gpu\(7\); use --device cpu"):
+        Chapter("lenet", ["--device", "gpu:1,7"])
+    monkeypatch.setattr(chapter, "try_all_gpus", lambda: [mx.gpu(1), mx.gpu(2)])
+    monkeypatch.setattr(chapter, "try_gpu", lambda: mx.gpu(1))
+    assert Chapter("lenet", ["--device", "all"]).ctxs == [mx.gpu(1), mx.gpu(2)]
+    assert Chapter("lenet", []).ctxs == [mx.gpu(1)]
+
+
+def test_several_devices_train_as_one(tiny, tmp_path, capsys):
+    """LeNet has nothing that depends on the batch, so two halves give what the whole gives."""
+    small = ("--batch-size", "16", "--seed", "4", "--epochs", "2")
+    _, one = run(tmp_path / "one", *small)
+    out = capsys.readouterr().out
+    assert "training on cpu(0)\n" in out
+    folder, two = run(tmp_path / "two", *small, "--device", "cpu:0,1")
+    assert "training on [cpu(0), cpu(1)]\n" in capsys.readouterr().out
+    assert two == [pytest.approx(row, rel=1e-4) for row in one]
+    assert json.loads((folder / "config.json").read_text())["device"] == "cpu(0), cpu(1)"
+    with pytest.raises(CheckpointError, match="devices"):
+        run(tmp_path, "--resume", str(folder), "--epochs", "3", "--device", "cpu")
 
 
 def test_two_runs_in_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
@@ -161,16 +195,16 @@ def test_out_that_is_a_file(tmp_path):
     ],
 )
 def test_errors_are_told_in_one_sentence(error, told):
-    assert re.fullmatch(f"{told}.*", chapter.describe(error))
+    assert re.fullmatch(f"{told}.*", messages.describe(error))
 
 
 def test_a_defect_keeps_its_traceback():
-    assert chapter.describe(TypeError("a defect")) is None
+    assert messages.describe(TypeError("a defect")) is None
 
 
 def test_in_a_notebook_the_kernels_arguments_are_not_options(monkeypatch):
-    monkeypatch.setitem(chapter.sys.modules, "ipykernel", object())
-    monkeypatch.setattr(chapter.sys, "argv", ["kernel", "-f", "/x.json"])
+    monkeypatch.setattr(chapter, "in_notebook", lambda: True)
+    monkeypatch.setattr(sys, "argv", ["kernel", "-f", "/x.json"])
     assert Chapter("lenet").options.num_epochs == 5
 
 
@@ -178,13 +212,15 @@ def test_in_a_notebook_the_kernels_arguments_are_not_options(monkeypatch):
 
 
 def run(tmp_path, *argv, section="lenet"):
-    """A run in process on a few images; its chapter and its figures without the times."""
-    argv = [*argv, "--device", "cpu"]
-    chapter_ = Chapter(section, argv if "--resume" in argv else [*argv, "--out", str(tmp_path)])
-    net = chapter_.recipe.net(chapter_.options.edition)
-    chapter_.print_shapes(net)
-    history = chapter_.train(net)
-    return chapter_.folder, [row[:4] for row in history]
+    """A run of the script in process; its folder, and its figures without the times."""
+    if "--device" not in argv:
+        argv = (*argv, "--device", "cpu")
+    if "--resume" not in argv:
+        argv = (*argv, "--out", str(tmp_path))
+    argv = (f"{section}.py", *argv)
+    with mock.patch.multiple(sys, argv=list(argv), stdout=sys.stdout):
+        left = runpy.run_path(str(CHAPTERS / f"{section}.py"))
+    return left["chapter"].folder, [row[:4] for row in left["kept"]["history"]]
 
 
 SMALL = ("--batch-size", "16", "--seed", "4")
@@ -372,14 +408,14 @@ def test_any_configuration_is_refused_in_one_sentence(tmp_path_factory, content)
 
 
 def test_a_loss_that_is_not_finite(tiny, tmp_path):
-    with pytest.raises(NotFinite, match=r"epoch 1, batch \d: .* the learning rate of 1e\+30") as e:
-        run(tmp_path, *SMALL, "--lr", "1e30", "--size", "32", section="resnet")
+    with pytest.raises(NotFinite, match=r"epoch 1, batch \d: .* the learning rate of 1e\+38") as e:
+        run(tmp_path, *SMALL, "--lr", "1e38", "--size", "32", section="resnet")
     assert "start again with a lower one" in str(e.value) and "--resume" not in str(e.value)
     assert len(list(tmp_path.glob("*/checkpoint-1-0.safetensors"))) == 1
 
 
 def test_too_little_memory_is_told_before_training(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(chapter.machine, "available_memory", lambda: 1000)
+    monkeypatch.setattr(machine, "available_memory", lambda: 1000)
     told = (
         r"a batch of 16 images of 28 pixels needs more than 0.0 GB of memory, and 0.0 GB are free: "
         "choose a smaller --batch-size or --size"
@@ -401,7 +437,7 @@ def test_what_can_be_mended_names_the_command_to_go_on(error, told, tiny, tmp_pa
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(chapter, "train_ch5", fail)
+    monkeypatch.setattr(gb, "train_ch5", fail)
     with pytest.raises(Failure, match=rf"{told} go on with `.* --resume .*lenet-"):
         run(tmp_path, *SMALL)
 
@@ -522,7 +558,7 @@ def test_a_signal_saves_and_tells_how_to_go_on(signum, code, dataset, tmp_path):
 )
 def test_a_command_names_files_as_seen_from_here(path, told, monkeypatch):
     monkeypatch.setattr(os, "getcwd", lambda: "/home/reader/book")
-    assert chapter._shorter(path) == told
+    assert messages._shorter(path) == told
 
 
 SHORT = ("--limit", "2000", "--seed", "1", "--epochs", "2", "--device", "cpu")
@@ -608,7 +644,7 @@ def test_what_would_fail_at_the_end_fails_before_the_first_epoch(tiny, tmp_path,
         raise FileFailure("the net cannot be exported: a reason")
 
     monkeypatch.setattr(chapter, "export_symbol", fail)
-    monkeypatch.setattr(chapter, "train_ch5", lambda *args, **kwargs: pytest.fail("it began"))
+    monkeypatch.setattr(gb, "train_ch5", lambda *args, **kwargs: pytest.fail("it began"))
     with pytest.raises(Failure, match="^the net cannot be exported: a reason$"):
         run(tmp_path, *SMALL)
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,323 @@
+"""One run of a chapter: what its script leaves to the command line, and the folder of the run."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+import itertools
+import json
+import math
+import os
+from pathlib import Path
+import random
+import shutil
+import sys
+import time
+from typing import Any, Iterator, Sequence, TextIO, cast
+
+import mxnet as mx
+from mxnet.gluon import nn
+import numpy as np
+
+from .. import fashion_mnist, files, machine, precision
+from .._version import __version__
+from ..checkpoint import Checkpoint
+from ..device import try_all_gpus, try_gpu, working_gpus
+from ..errors import Failure, print_sentences
+from ..export import export_symbol, save_parameters
+from ..history import History
+from ..interrupts import Interrupted
+from ..output import Forgiving, in_notebook, say
+from ..predictions import draw_predictions
+from ..recipes import recipes_of
+from ..summary import Layer, format_table, layer_table
+from .messages import describe, is_too_small, lacks_memory, resume_command
+from .options import (
+    CONFIG,
+    HYPERPARAMETERS,
+    Options,
+    parse,
+    refuse_changes,
+    refuse_other_data,
+    saved_options,
+)
+
+#: Pictures that a run leaves.
+_PICTURES = ("curve.png", "predictions.png")
+#: What stands in the folder of a run.
+_FOLDER = """\
+A run of the section {section}. It is resumed by: python chapters/{section}.py --resume FOLDER
+
+config.json            options, device, machine and versions
+layers.txt             the net, layer by layer, with shapes and numbers of parameters
+history.csv            loss, accuracies and seconds, a row for each epoch
+curve.png              the same as a picture
+predictions.png        what the net makes of the first test images, in red where it is wrong
+checkpoint-E-B.safetensors
+                       the whole state in epoch E after batch B, to resume the run. Two are kept
+                       while it trains, in case one is damaged, and one at its end. Delete it if
+                       you will not train on.
+
+Written at the end:
+{section}.params       the parameters, for the same net built in Python:
+                       gluonbook.export.load_parameters(net, path), or net.load_parameters(path)
+{section}-symbol.json, {section}-0000.params
+                       the net and its parameters for programs that do not have its class:
+                       gluonbook.export.import_symbol("FOLDER/{section}"), or
+                       mxnet.gluon.SymbolBlock.imports, or MXNet from another language
+"""
+
+
+class Chapter:
+    """One run of a section: what the command line says of it, and the folder that keeps it.
+
+    As a script, the options are those of the command line. In a notebook they are the
+    defaults, or the list given as `argv`, such as ``["--limit", "2000"]``.
+
+    Attributes
+    ----------
+    options
+        The resolved options: ``num_epochs``, ``lr``, ``batch_size``, ``size``, ``edition`` …
+    ctxs
+        The devices to train on.
+    folder
+        The run's folder, once `keep` has made it.
+    """
+
+    def __init__(self, section: str, argv: Sequence[str] | None = None) -> None:
+        if argv is None and in_notebook():
+            argv = []
+        elif argv is None:
+            argv = sys.argv[1:]
+            sys.stdout = cast(TextIO, Forgiving(sys.stdout))
+        print_sentences(describe)
+        self.options: Options = parse(section, argv)
+        self.recipe = recipes_of(section)[self.options.recipe]
+        if self.options.seed is None:
+            self.options.seed = int.from_bytes(os.urandom(4), "little") // 2
+        self.ctxs = devices(self.options.device)
+        precision.use(self.options.amp, section, self.options.recipe, self.ctxs[0])
+        self.folder: Path | None = None
+        random.seed(self.options.seed)
+        np.random.seed(self.options.seed)
+        mx.random.seed(self.options.seed)
+
+    def choose(
+        self, lr: float, num_epochs: int, batch_size: int, size: int
+    ) -> tuple[float, int, int, int]:
+        """The section's values, but those that the command line or the resumed run states."""
+        for name, value in zip(HYPERPARAMETERS, (lr, num_epochs, batch_size, size)):
+            if name not in self.options.given:
+                setattr(self.options, name, value)
+        options = self.options
+        return options.lr, options.num_epochs, options.batch_size, options.size
+
+    @property
+    def seed(self) -> int:
+        """Of the initial weights, the order of the images, and dropout."""
+        return self.options.seed
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What `load_data_fashion_mnist` is told besides the batch size and the image size."""
+        options = self.options
+        return {
+            "root": options.data,
+            "limit": options.limit,
+            "limit_test": options.limit_test,
+            "seed": options.seed,
+        }
+
+    @contextmanager
+    def keep(self, net: nn.HybridSequential) -> Iterator[dict[str, Any]]:
+        """Keep the training inside the ``with`` block in a folder; see `_FOLDER` for its files.
+
+        `net` is initialized anew here, to learn its shapes, so the block begins with its own
+        initial weights. What the block gives to `train_ch5` or `train` is a progress bar, the
+        history and the checkpoint. With ``--resume`` the run in that folder goes on.
+
+        Raises
+        ------
+        Failure
+            If the images are too small for the net, a batch is sure not to fit into memory, or
+            the run to resume cannot be; nothing is left then.
+        """
+        options = self.options
+        data = fashion_mnist.fashion_mnist(options.data)
+        if options.resume is not None:
+            refuse_other_data(Path(options.resume), data.edition)
+        layers = self._layers_of(net)
+        self._refuse_too_large(layers)
+        folder = self.folder = self._choose_folder()
+        checkpoint = Checkpoint(
+            folder,
+            save_every=options.save_every,
+            seed=options.seed,
+            facts={"the section": self.recipe.section, "the text": options.edition},
+            notes={
+                "README.txt": _FOLDER.format(section=self.recipe.section),
+                "layers.txt": format_table(layers),
+                CONFIG: json.dumps(self._config(data), indent=2) + "\n",
+            },
+        )
+        checkpoint.acquire()
+        try:
+            if options.resume is not None:  # once more, now that nobody else can change it
+                saved = saved_options(self.recipe.section, folder)
+                refuse_changes(saved, vars(options), folder)
+            self._try_outputs(net, data, folder)
+            history = History(folder / "history.csv")
+            with self._telling_how_to_go_on(folder, history):
+                yield {"progress": True, "history": history, "checkpoint": checkpoint}
+                self._write_outputs(net, history, data, folder)
+                checkpoint.remove_older()
+        finally:
+            checkpoint.end()
+        say(f"written to {folder}", sys.stderr)
+
+    def show(self) -> None:
+        """In a notebook, show the run's pictures; a script leaves them in its folder."""
+        if in_notebook() and self.folder is not None:
+            from IPython.display import Image, display
+
+            for name in _PICTURES:
+                display(Image(filename=str(self.folder / name)))
+
+    def _layers_of(self, net: nn.HybridSequential) -> list[Layer]:
+        size = self.options.size
+        net.initialize(force_reinit=True)
+        net.hybridize(False)
+        try:
+            return layer_table(net, (1, 1, size, size))
+        except (mx.base.MXNetError, ValueError) as error:
+            if not is_too_small(error):
+                raise
+            raise Failure(
+                f"--size {size} is too small for {self.recipe.title}: a pooling or "
+                f"convolution is wider than what reaches it; choose more, up to {self.recipe.size}"
+            ) from error
+
+    def _refuse_too_large(self, layers: Sequence[Layer]) -> None:
+        """Raise a sentence if one batch is sure to need more memory than there is."""
+        options = self.options
+        values = options.size**2 + sum(math.prod(layer.output_shape) for layer in layers)
+        needed, free = 4 * values * options.batch_size, machine.available_memory()
+        if self.ctxs[0].device_type == "cpu" and needed > free:
+            raise Failure(
+                f"a batch of {options.batch_size:,} images of {options.size} pixels "
+                f"needs more than {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are "
+                "free: choose a smaller --batch-size or --size"
+            )
+
+    def _choose_folder(self) -> Path:
+        if self.options.resume is not None:
+            return Path(self.options.resume)
+        return new_folder(Path(self.options.out), self.recipe.section)
+
+    def _try_outputs(
+        self, net: nn.HybridSequential, data: fashion_mnist.FashionMNIST, folder: Path
+    ) -> None:
+        """Write what a run leaves at its end, and remove it: if that fails, better before it."""
+        try:
+            with files.scratch_folder(folder) as trial:
+                self._write_outputs(net, History(), data, trial)
+        except BaseException:
+            if self.options.resume is None:  # nothing has begun
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _write_outputs(
+        self,
+        net: nn.HybridSequential,
+        history: History,
+        data: fashion_mnist.FashionMNIST,
+        folder: Path,
+    ) -> None:
+        size, section = self.options.size, self.recipe.section
+        self._draw(history, folder)
+        draw_predictions(net, data.test, size, folder / "predictions.png")
+        export_symbol(net, folder / section, (1, 1, size, size))
+        save_parameters(net, folder / f"{section}.params")
+
+    def _draw(self, history: History, folder: Path) -> None:
+        history.draw(folder / "curve.png", f"{self.recipe.title} on Fashion-MNIST")
+
+    @contextmanager
+    def _telling_how_to_go_on(self, folder: Path, history: History) -> Iterator[None]:
+        """Add the command that resumes the run to what stopped it."""
+        command = resume_command(folder)
+        try:
+            yield
+        except Interrupted as stop:
+            if len(history):
+                self._draw(history, folder)
+            if in_notebook():
+                raise
+            say(f"{stop}; go on with `{command}`", sys.stderr)
+            raise SystemExit(128 + stop.signum) from None
+        except (files.FileFailure, MemoryError, mx.base.MXNetError) as error:
+            if lacks_memory(error):
+                how = f"; or make some free and go on with `{command}`"
+            else:
+                how = f"; then go on with `{command}`"
+            raise Failure(f"{describe(error)}{how}") from error
+
+    def _config(self, data: fashion_mnist.FashionMNIST) -> dict[str, Any]:
+        options = {name: value for name, value in vars(self.options).items() if name != "given"}
+        return {
+            "section": self.recipe.section,
+            "options": options,
+            "optimizer": self.recipe.optimizer,
+            "initializer": self.recipe.initializer,
+            "dataset": {"edition": data.edition, "folder": str(data.folder)},
+            "device": ", ".join(map(str, self.ctxs)),
+            "threads": os.environ.get("OMP_NUM_THREADS"),
+            "machine": machine.describe(),
+            "versions": {
+                "gluonbook": __version__,
+                "mxnet": mx.__version__,
+                "numpy": np.__version__,
+            },
+        }
+
+
+def devices(choice: str) -> list[mx.Context]:
+    """The devices that ``--device`` names.
+
+    Raises
+    ------
+    Failure
+        If a GPU that is named does not work; says why.
+    """
+    if choice == "auto":
+        return [try_gpu()]
+    if choice == "all":
+        return try_all_gpus()
+    kind, _, text = choice.partition(":")
+    numbers = [int(number) for number in text.split(",")] if text else None
+    if kind == "cpu":
+        return [mx.cpu(number) for number in numbers or [0]]
+    gpus, faults = working_gpus()
+    wanted = gpus[:1] if numbers is None else [mx.gpu(number) for number in numbers]
+    missing = [str(gpu) for gpu in wanted if gpu not in gpus]
+    if missing or not wanted:
+        why = "; ".join(faults) or f"there is no {' and no '.join(missing)}"
+        raise Failure(f"--device {choice}: {why}; use --device cpu, or auto for what works")
+    return wanted
+
+
+def new_folder(parent: Path, section: str) -> Path:
+    """Make ``<parent>/<section>-<time>``, with a number behind it if that is taken."""
+    name = f"{section}-{time.strftime('%Y%m%d-%H%M%S')}"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for i in itertools.count(2):
+            try:
+                (parent / name).mkdir()
+                break
+            except FileExistsError:
+                name = f"{name[: len(section) + 16]}-{i}"
+    except OSError as error:
+        raise Failure(
+            f"--out {parent} cannot take a run's folder ({error.strerror}): name another"
+        ) from error
+    return parent / name

@@ -1,0 +1,58 @@
+"""What a chapter script tells its user: one sentence for an error, a command to go on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+import re
+import shlex
+import sys
+
+import mxnet as mx
+
+from ..errors import Failure, last_line, sentence
+
+
+def describe(error: BaseException) -> str | None:
+    """What to tell a user about `error`, or None if it is a defect of this package."""
+    if isinstance(error, KeyboardInterrupt):
+        return str(error) or "interrupted"
+    if lacks_memory(error):
+        return f"not enough memory ({last_line(error)}): try a smaller --batch-size or --size"
+    if is_too_small(error):
+        return (
+            "the images are too small for this net: a pooling or convolution is wider than what "
+            "reaches it; choose a greater --size"
+        )
+    if isinstance(error, mx.base.MXNetError):
+        return f"MXNet stopped: {last_line(error)}"
+    if isinstance(error, OSError) and not isinstance(error, Failure):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return sentence(error)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether it is the system, NumPy or MXNet that asked for more memory than there is."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, mx.base.MXNetError)
+        and re.search(r"allocate|out of memory|bad_alloc", str(error)) is not None
+    )
+
+
+def is_too_small(error: BaseException) -> bool:
+    """Whether a window of the net is wider than the image that reaches it."""
+    return (
+        isinstance(error, (mx.base.MXNetError, ValueError))
+        and re.search("kernel size .*exceed", str(error)) is not None
+    )
+
+
+def resume_command(folder: Path) -> str:
+    """A line for the shell, from the folder that this process is in."""
+    return shlex.join([_shorter(sys.executable), _shorter(sys.argv[0]), "--resume", str(folder)])
+
+
+def _shorter(path: str) -> str:
+    """`path` as seen from the working folder, if that is shorter and still the path of a file."""
+    relative = os.path.relpath(path)
+    return relative if os.sep in relative and len(relative) < len(path) else path

@@ -1,0 +1,53 @@
+"""What a trained net makes of single images, as a picture."""
+
+from __future__ import annotations
+
+import os
+
+from mxnet import gluon, nd
+import numpy as np
+
+from . import files
+from .batches import shards_of
+from .fashion_mnist import CLASSES, ImageBatches, Split
+
+_ROWS, _COLUMNS = 3, 9
+
+
+def draw_predictions(
+    net: gluon.Block, test: Split, size: int, path: str | os.PathLike[str]
+) -> None:
+    """Draw the first test images with the class that `net` sees in each, on its own device.
+
+    Where it is wrong, the title is red and names the true class too.
+
+    Parameters
+    ----------
+    net
+        Initialized, for images (N, 1, size, size).
+
+    Raises
+    ------
+    FileFailure
+        If the file cannot be written; it is then as it was.
+    """
+    from matplotlib.figure import Figure  # slow to import, and not every program draws
+
+    images, labels = (array[: _ROWS * _COLUMNS] for array in test)
+    batches = ImageBatches(images, labels, len(images), size=size)
+    [ctx, *_] = next(iter(net.collect_params().values())).list_ctx()
+    [[(X, _)]] = shards_of(batches, [ctx])
+    predicted = net(X).argmax(axis=1).asnumpy().astype(np.int64)
+    nd.waitall()
+    figure = Figure(figsize=(_COLUMNS, 1.35 * _ROWS), layout="constrained")
+    panels = figure.subplots(_ROWS, _COLUMNS)
+    for panel in panels.flat:
+        panel.axis("off")
+    for panel, image, label, answer in zip(panels.flat, images, labels, predicted):
+        panel.imshow(image.reshape(image.shape[-2:]), cmap="gray_r")
+        title = CLASSES[answer]
+        if answer != label:
+            title += f"\n({CLASSES[label]})"
+        panel.set_title(title, fontsize=8, color="black" if answer == label else "red")
+    with files.replacing(path) as scratch:
+        figure.savefig(scratch, dpi=120)
