@@ -414,7 +414,7 @@ def test_resnet_learns_real_images(dataset):
         train=fm.Split(dataset.train.images[:2000], dataset.train.labels[:2000]),
         test=fm.Split(dataset.test.images[:1000], dataset.test.labels[:1000]),
     )
-    train_iter, test_iter = few.batches(64, 48, seed=0)
+    train_iter, test_iter = few.batches(64, 32, seed=0)
     net = gb.resnet()
     net.initialize(mx.init.Xavier())
     net.hybridize(static_alloc=True, static_shape=True)

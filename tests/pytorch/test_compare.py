@@ -53,8 +53,8 @@ def test_the_nets_are_the_same(section, dataset):
     limit = 1e-3 if normalized else 1e-5
     assert all(row.gluon_error <= limit for row in rows.values() if row.quantity != "gradients")
 
-    batches = dataset.batches(4, recipe.size, 40, seed=1)[0].arrays()
-    curves = compare.training(both, batches, recipe.lr, 4, dtype="float64")
+    batches = dataset.batches(2, recipe.size, 20, seed=1)[0].arrays()
+    curves = compare.training(both, batches, recipe.lr, 2, dtype="float64")
     assert len(curves.gluon_loss) == 10 and max(curves.differences()) <= 1e-3
 
 
