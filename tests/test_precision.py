@@ -79,7 +79,12 @@ def test_what_is_allowed_is_what_the_soak_found():
 
 def test_a_script_trains_in_bfloat16_or_says_why_not(tmp_path):
     short = ("--limit", "64", "--batch-size", "16", "--size", "32", "--epochs", "1", "--seed", "1")
-    short += ("--limit-test", "64", "--lr", "1e-6")  # so small that rounding does not decide where it goes
+    short += (
+        "--limit-test",
+        "64",
+        "--lr",
+        "1e-6",
+    )  # so small that rounding does not decide where it goes
     losses = {}
     for options in ((), ("--amp",)):
         out = tmp_path / "".join(options)

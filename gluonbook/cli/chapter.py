@@ -47,23 +47,24 @@ _PICTURES = ("curve.png", "predictions.png")
 _FOLDER = """\
 A run of the section {section}. It is resumed by: python chapters/{section}.py --resume FOLDER
 
-config.json            options, device, machine and versions
-layers.txt             the net, layer by layer, with shapes and numbers of parameters
-history.csv            loss, accuracies and seconds, a row for each epoch
-curve.png              the same as a picture
-predictions.png        what the net makes of the first test images, in red where it is wrong
-checkpoint-E-B.safetensors
-                       the whole state in epoch E after batch B, to resume the run. Two are kept
-                       while it trains, in case one is damaged, and one at its end. Delete it if
-                       you will not train on.
+config.json       options, device, machine and versions
+layers.txt        the net, layer by layer, with shapes and numbers of parameters
+history.csv       loss, accuracies and seconds, a row for each epoch
+curve.png         the same as a picture
+predictions.png   what the net makes of the first test images, in red where it is wrong
 
-Written at the end:
-{section}.params       the parameters, for the same net built in Python:
-                       gluonbook.export.load_parameters(net, path), or net.load_parameters(path)
+checkpoint-E-B.safetensors
+    The whole state in epoch E after batch B, to resume the run. Two are kept while it trains, in
+    case one is damaged, and one at its end. Delete it if you will not train on.
+
+{section}.params
+    The trained parameters, for the same net built in Python: gluonbook.export.load_parameters(net,
+    path), or net.load_parameters(path).
+
 {section}-symbol.json, {section}-0000.params
-                       the net and its parameters for programs that do not have its class:
-                       gluonbook.export.import_symbol("FOLDER/{section}"), or
-                       mxnet.gluon.SymbolBlock.imports, or MXNet from another language
+    The net with its parameters, for programs that do not have its class:
+    gluonbook.export.import_symbol("FOLDER/{section}"), mxnet.gluon.SymbolBlock.imports, or MXNet
+    from another language.
 """
 
 

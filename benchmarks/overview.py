@@ -1,0 +1,145 @@
+"""Builds ``results/README.md``: every table that was measured, with what it says and how it came.
+
+The figures are those of the files beside it; run this after a benchmark has written new ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+
+
+class Part(NamedTuple):
+    """A heading, what is to be said of a table, and the file that holds it."""
+
+    heading: str
+    text: str
+    name: str
+    picture: str | None = None
+    """What the picture shows, where there is one."""
+
+
+INTRODUCTION = """\
+# What was measured
+
+Each table is what a script in [`benchmarks/`](../benchmarks) measured; the line under it names the
+command, the day and the machine. The JSON file of the same name holds every figure.
+`python benchmarks/overview.py` builds this page.
+"""
+
+PARTS = [
+    Part(
+        "Full runs beside the book's figures",
+        """\
+Trainings on all 60,000 images, with the book's recipe where none is named, beside the figures that
+the book prints. The machine was not always quiet, and sections that are missing have not been
+trained in full. NiN's first two epochs were suspended while other measurements ran, so the seconds
+are medians over the epochs. Since then each chapter seeds its initial weights on its own, so the
+same seed gives other weights today.""",
+        "reproduce",
+        "Test accuracy by epoch",
+    ),
+    Part(
+        "Training speed",
+        """\
+Images a second in float32. Each form runs in a process of its own with the same number of threads,
+and the forms take turns. Batch and image size are the recipe's, the pixels are random, and both
+sides are the PyTorch edition's net. "As the book runs it" is operator by operator, on the threads
+that MXNet takes by itself. Loading is the time to make a batch, as a share of the step.
+
+A hybridized net is trained in one graph with its loss, whose memory is planned once. LeNet alone
+trains slower than in PyTorch: most of its step is in convolutions of one and six channels, nearly
+all of which the oneDNN inside MXNet computes as matrix products. [`operators.md`](operators.md)
+shows where the time goes, and [`ceiling.md`](ceiling.md) gives each speed as a share of the
+machine's fastest convolution.""",
+        "training",
+        "Training rates beside PyTorch's",
+    ),
+    Part(
+        "Inference speed",
+        """\
+The same for inference. A hybridized net is evaluated in a graph in which batch norm, ReLU and sum
+are part of the convolution before them, and whose weights are laid out once.""",
+        "inference",
+    ),
+    Part(
+        "Loading",
+        """\
+The loader alone, beside MXNet's `DataLoader` with the transforms of the book's text. Images are
+resized once and kept as bytes.""",
+        "loading",
+    ),
+    Part(
+        "bfloat16",
+        """\
+`--amp` computes convolutions and dense layers in bfloat16 (MXNet's AMP); the processor must have
+instructions for it (AVX-512 BF16). Each net was trained in both precisions from the same weights
+over the same batches until both losses had left ln 10, and a hundred steps more (NiN by
+`--recipe stable`). It is allowed where it was faster and the losses then lay within a tenth of each
+other, and refused with the reason elsewhere.""",
+        "bfloat16",
+    ),
+    Part(
+        "Memory",
+        """\
+The peak of a process that trains, above what it has before it builds the net, and what MXNet plans
+for the graph, in MiB. The plan grows with the batch and with the square of the image's size; the
+parameters and gradients beside it do not grow. DenseNet at 224, which the book asks about, needs
+4.9 times its memory at 96.""",
+        "memory",
+        "Memory by batch and image size",
+    ),
+    Part(
+        "NiN, and a loss that stays at ln 10",
+        """\
+With the book's recipe it depends on the seed whether NiN learns at all. Xavier's weights let the
+output shrink to a twentieth over the twelve convolutions, and all gradients with it. Weights made
+for ReLU keep the scale, but plain SGD then throws the loss back as often as it begins to fall.
+Adam alone, or a smaller learning rate, does not leave ln 10 in 50 batches either (one seed each).
+The two together do, from all ten seeds tried, on 6,400 images each. That is `--recipe stable`;
+the book's recipe remains the default.""",
+        "stability",
+        "Loss of each seed",
+    ),
+    Part(
+        "What a run survives",
+        """\
+Trainings that were killed at random moments and resumed, readers that were given damaged files, and
+processes that wanted the same thing at once. A fault is a result that differs in a single bit, a
+damaged file that is taken, or an end without a sentence.""",
+        "soak",
+    ),
+    Part(
+        "Beside the PyTorch edition",
+        """\
+Both editions' nets with the same weights and the same batches. Differences are relative and in
+float64: of the outputs and gradients in one step, where 1e-8 is allowed, and of the loss over ten
+steps. In float32 rounding flips a ReLU here and there, in PyTorch as in MXNet, and there the
+gradient jumps. So gradients in float32 are reported but not judged, and a training with batch
+normalisation in float32 parts from *itself* in float64 within a few steps. Speed and memory are
+those of batches of 32, where the tables above have the recipes' batches.
+[A picture of ResNet-18's comparison](compare/resnet.png).""",
+        "compare",
+    ),
+]
+
+
+def page(results: Path = ROOT / "results") -> str:
+    """The page, as Markdown."""
+    chunks = [INTRODUCTION]
+    for part in PARTS:
+        lines = (results / f"{part.name}.md").read_text(encoding="utf-8").splitlines()
+        table = "\n".join(line for line in lines if line.startswith("|"))
+        how = lines[-1]
+        chunks.append(f"## {part.heading}\n\n{part.text}\n\n{table}\n\n{how}\n")
+        if part.picture is not None:
+            chunks.append(f"![{part.picture}]({part.name}.png)\n")
+    return "\n".join(chunks)
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    (ROOT / "results" / "README.md").write_text(page(), encoding="utf-8")
