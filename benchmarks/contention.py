@@ -1,7 +1,7 @@
 """Training beside processes that keep cores busy, by how OpenMP's threads wait for each other.
 
 gluonbook lets them sleep rather than spin while other processes need the cores. Beside that stand
-libgomp's own ways, each for a whole training, and a training on one thread.
+libgomp's own ways, each for a full training, and a training on one thread.
 """
 
 from __future__ import annotations

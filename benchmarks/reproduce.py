@@ -221,7 +221,7 @@ def main() -> None:
                 keep(folder, training.name(seed), options.out / "reproduce")
     runs = read(options.out / "reproduce")
     if runs:
-        title = "Whole trainings on Fashion-MNIST, as the book does them"
+        title = "Full runs on Fashion-MNIST, as the book does them"
         results.write(
             *("reproduce", options.out, title, table_of(runs), runs, picture_of(runs)),
             commands=commands_of(runs),

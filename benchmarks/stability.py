@@ -1,4 +1,4 @@
-"""Why a section's training may stay at the loss of guessing, and how a recipe mends that.
+"""Why a section's training may stay at the loss of guessing, and how a recipe fixes that.
 
 Trains from several seeds on a part of the images, with variants of the recipe, and records the
 loss of each batch, and of each convolution the scale of its output and the share of zeros in it.

@@ -53,7 +53,10 @@ def working_gpus() -> tuple[list[mx.Context], list[str]]:
 def _count_gpus() -> tuple[int, str]:
     """Number of GPUs that the driver lists, and the reason if that is none."""
     if not _for_cuda():
-        return 0, "this MXNet is the CPU build (`python -m gluonbook.doctor` tells the mend)"
+        return (
+            0,
+            "this MXNet is the CPU build (`python -m gluonbook.doctor` says how to change that)",
+        )
     try:
         count = mx.context.num_gpus()
     except mx.base.MXNetError as error:

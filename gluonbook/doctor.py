@@ -1,4 +1,4 @@
-"""``python -m gluonbook.doctor``: what this machine has, what is missing, and the mend."""
+"""``python -m gluonbook.doctor``: what this machine has, what is missing, and the fix."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _LOW_MEMORY, _LOW_DISK = 2 * _GIB, 2 * _GIB
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at; a problem comes with its mend."""
+    """One thing that was looked at; a problem comes with its fix."""
 
     name: str
     found: str
     problem: str | None = None
-    mend: str | None = None
+    fix: str | None = None
     fatal: bool = False
     """Whether the book cannot be run as long as this is so."""
 
@@ -60,8 +60,8 @@ def _mxnet() -> Iterator[Finding]:
     builds = [name for name in ("mxnet-cu112", "mxnet") if runtime.installed(name)]
     found = " and ".join(f"{name} {metadata.version(name)}" for name in builds) or "not installed"
     if runtime.failure is not None:
-        sentence, _, mend = str(runtime.failure).partition(": ")
-        yield Finding("MXNet", found, sentence, mend, fatal=True)
+        sentence, _, fix = str(runtime.failure).partition(": ")
+        yield Finding("MXNet", found, sentence, fix, fatal=True)
         return
     if len(builds) > 1:
         yield Finding(
@@ -77,8 +77,8 @@ def _mxnet() -> Iterator[Finding]:
     if fault is None:
         yield Finding("MXNet", found)
     else:
-        mend = f"run `pip install --force-reinstall --no-deps {builds[0]}==1.9.1`"
-        yield Finding("MXNet", found, f"it does not compute ({fault})", mend, fatal=True)
+        fix = f"run `pip install --force-reinstall --no-deps {builds[0]}==1.9.1`"
+        yield Finding("MXNet", found, f"it does not compute ({fault})", fix, fatal=True)
     enabled = sorted(name for name, feature in features.items() if feature.enabled)
     yield Finding("features of MXNet", ", ".join(enabled))
 
@@ -117,16 +117,16 @@ def _gpus() -> Iterator[Finding]:
         driver.cuDeviceGetAttribute(ctypes.byref(major), 75, i)
         driver.cuDeviceGetAttribute(ctypes.byref(minor), 76, i)
         found = f"{name.value.decode()}, compute capability {major.value}.{minor.value}"
-        problem = mend = None
+        problem = fix = None
         if not first <= major.value <= last:
             problem = f"MXNet has code for compute capability {first}.0 to {last}.9 only"
-            mend = "train with --device cpu, or on another GPU"
+            fix = "train with --device cpu, or on another GPU"
         elif not runtime.installed("mxnet-cu112"):
             problem = "this MXNet is the build for the CPU"
-            mend = "run `pip uninstall -y mxnet && pip install -e '.[cu112]'`"
+            fix = "run `pip uninstall -y mxnet && pip install -e '.[cu112]'`"
         elif runtime.failure is None:
-            problem, mend = _fault_of_gpu(i)
-        yield Finding(f"GPU {i}", found, problem, mend)
+            problem, fix = _fault_of_gpu(i)
+        yield Finding(f"GPU {i}", found, problem, fix)
 
 
 def _fault_of_gpu(i: int) -> tuple[str | None, str | None]:
@@ -174,15 +174,15 @@ def _data_set() -> Iterator[Finding]:
     from . import fashion_mnist as fm
     from . import mirrors
 
-    mend = f"run `sudo apt-get install {fm.DEBIAN_PACKAGE}`"
+    fix = f"run `sudo apt-get install {fm.DEBIAN_PACKAGE}`"
     for place in (fm.data_folder(), fm.SYSTEM_FOLDER):
         folder = fm.folder_with_files(place)
         if folder is not None:
             try:
                 data = fm.read_folder(folder)
             except fm.DatasetError as error:
-                problem, _, mend = str(error).rpartition("; ")
-                yield Finding("data set", str(folder), problem or str(error), mend, fatal=True)
+                problem, _, fix = str(error).rpartition("; ")
+                yield Finding("data set", str(folder), problem or str(error), fix, fatal=True)
             else:
                 yield Finding("data set", f"{folder}, edition of {data.edition}")
             return
@@ -194,7 +194,7 @@ def _data_set() -> Iterator[Finding]:
         "data set",
         "not here",
         f"it is neither in {fm.data_folder()} nor in {fm.SYSTEM_FOLDER}, and no mirror answers",
-        mend,
+        fix,
         fatal=True,
     )
 
@@ -210,12 +210,12 @@ def _room() -> Iterator[Finding]:
     )
     folder = Path.cwd()
     free, low = shutil.disk_usage(folder).free, shutil.disk_usage(folder).free < _LOW_DISK
-    problem = mend = None
+    problem = fix = None
     if not os.access(folder, os.W_OK):
-        problem, mend = f"{folder} cannot be written", "name a folder with --out"
+        problem, fix = f"{folder} cannot be written", "name a folder with --out"
     elif low:
-        problem, mend = "little room for a run's folder", "make room, or name another with --out"
-    yield Finding("disk", f"{free / _GIB:.1f} GiB free in {folder}", problem, mend)
+        problem, fix = "little room for a run's folder", "make room, or name another with --out"
+    yield Finding("disk", f"{free / _GIB:.1f} GiB free in {folder}", problem, fix)
 
 
 def _pytorch() -> Finding:
@@ -228,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the findings and then the problems; 1 if the book cannot be run, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m gluonbook.doctor",
-        description="What this machine has for the book, what is missing, and the mend.",
+        description="What this machine has for the book, what is missing, and the fix.",
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     options = parser.parse_args(argv)
@@ -245,7 +245,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for finding in findings:
         if finding.problem is not None:
             print(f"{'problem' if finding.fatal else 'note'}: {finding.name}: {finding.problem}")
-            print(f"  {finding.mend}")
+            print(f"  {finding.fix}")
     print("the book cannot be run here yet" if fatal else "the book can be run here")
     return int(fatal)
 

@@ -143,7 +143,11 @@ def read_parameters(path: str | os.PathLike[str], limit: int) -> dict[str, np.nd
     try:
         return _parse(content)
     except (struct.error, ValueError, KeyError, OverflowError) as error:
-        reason = str(error) if type(error) is ValueError else "it ends too early or lies"
+        reason = (
+            str(error)
+            if type(error) is ValueError
+            else "it is truncated, or its sizes are inconsistent"
+        )
         raise ParametersError(f"{path} is not a whole file of parameters ({reason})") from error
 
 

@@ -73,7 +73,7 @@ CLASSES = (
     *("t-shirt", "trouser", "pullover", "dress", "coat"),
     *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
 )
-_MEND = "move it away, so that a good copy is found or downloaded"
+_FIX = "move it away, so that a good copy is found or downloaded"
 
 
 class DatasetError(Failure, OSError):
@@ -160,7 +160,7 @@ def read_file(folder: Path, name: str) -> tuple[bytes, str]:
         what = f"{len(content):,} bytes" if len(content) != SIZES[name] else f"SHA-256 {digest}"
         raise DatasetError(
             f"{path} is damaged or not Fashion-MNIST: expected the {SIZES[name]:,} bytes of "
-            f"{name} as published, found {what}; {_MEND}"
+            f"{name} as published, found {what}; {_FIX}"
         )
     if found != name:
         raise DatasetError(
@@ -188,7 +188,7 @@ def _read(path: Path, limit: int) -> bytes:
     try:
         return files.read(path, limit)
     except files.FileFailure as error:
-        raise DatasetError(f"{error}; {_MEND}") from error
+        raise DatasetError(f"{error}; {_FIX}") from error
 
 
 def _decompress(path: Path, raw: bytes, size: int) -> bytes:
@@ -197,13 +197,13 @@ def _decompress(path: Path, raw: bytes, size: int) -> bytes:
         content = gzip_member.decompress(raw, size + 1)
     except zlib.error as error:
         raise DatasetError(
-            f"{path} is damaged: expected gzip data, found otherwise ({error}); {_MEND}"
+            f"{path} is damaged: expected gzip data, found otherwise ({error}); {_FIX}"
         ) from error
     if len(content) == size and not gzip_member.eof:
         content += gzip_member.decompress(gzip_member.unconsumed_tail, 1)
     if len(content) <= size and not gzip_member.eof:
         raise DatasetError(
-            f"{path} is cut short: expected {size:,} bytes, found {len(content):,}; {_MEND}"
+            f"{path} is cut short: expected {size:,} bytes, found {len(content):,}; {_FIX}"
         )
     return content
 

@@ -31,7 +31,7 @@ _PACKAGE = re.compile("[a-z0-9][a-z0-9+.-]+")
 
 
 class MirrorError(Exception):
-    """A mirror did not serve the file; the message is the reason, without a mend."""
+    """A mirror did not serve the file; the message is the reason, without a fix."""
 
 
 def fetch(mirror: str, name: str, scratch: Path, *, limit: int) -> Path:

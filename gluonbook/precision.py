@@ -16,7 +16,7 @@ from .errors import Failure
 from .machine import instruction_sets
 
 #: What ``benchmarks/bfloat16.py`` found of each section's recipe, and on which machine. None is
-#: safe; a text is the reason to refuse. A recipe that is missing has not been tried.
+#: safe; a text is the reason to refuse. Untested recipes are refused.
 SOAKED: dict[tuple[str, str], str | None] = {
     ("lenet", "book"): "it trains at 1.00 times float32's speed",
     ("alexnet", "book"): None,
@@ -30,7 +30,7 @@ SOAKED_ON = "AMD EPYC, 2 cores"
 
 #: oneDNN chooses AMX kernels only if this variable asks for them.
 _ISA = "DNNL_MAX_CPU_ISA"
-_MEND = "train without --amp"
+_FIX = "train without --amp"
 
 
 def refusal(section: str, recipe: str, ctx: mx.Context) -> str | None:
@@ -38,7 +38,7 @@ def refusal(section: str, recipe: str, ctx: mx.Context) -> str | None:
     if ctx.device_type != "cpu":
         return f"bfloat16 is for the CPU, and the device is {ctx}: add --device cpu"
     if "AVX-512 BF16" not in instruction_sets():
-        return f"this processor has no instructions for bfloat16 (AVX-512 BF16): {_MEND}"
+        return f"this processor has no instructions for bfloat16 (AVX-512 BF16): {_FIX}"
     if "AMX" in os.environ.get(_ISA, "").upper():
         return (
             f"{_ISA}={os.environ[_ISA]} asks for oneDNN's AMX kernels, some of which write outside "
@@ -46,10 +46,10 @@ def refusal(section: str, recipe: str, ctx: mx.Context) -> str | None:
         )
     if (section, recipe) not in SOAKED:
         tried = [f"use --recipe {other}" for name, other in SOAKED if name == section]
-        mend = " or ".join([*tried, _MEND])
-        return f"the {recipe} recipe of {section} has not been tried in bfloat16: {mend}"
+        fix = " or ".join([*tried, _FIX])
+        return f"the {recipe} recipe of {section} is untested in bfloat16: {fix}"
     reason = SOAKED[section, recipe]
-    return None if reason is None else f"where it was tried ({SOAKED_ON}), {reason}: {_MEND}"
+    return None if reason is None else f"where it was tried ({SOAKED_ON}), {reason}: {_FIX}"
 
 
 def use(bfloat16: bool, section: str, recipe: str, ctx: mx.Context) -> None:
@@ -59,13 +59,13 @@ def use(bfloat16: bool, section: str, recipe: str, ctx: mx.Context) -> None:
     ------
     Failure
         If bfloat16 is not known to be safe for `section` on this machine; says why. If float32 is
-        asked for where bfloat16 is on already: MXNet's AMP can't be switched off.
+        asked for where bfloat16 is on already: MXNet cannot turn AMP off again.
     """
     if not bfloat16:
         if amp.amp._amp_initialized:
             raise Failure(
-                "AMP is on in this process for good, so a training in float32 needs another: "
-                "restart Python, or the notebook's kernel"
+                "MXNet cannot turn AMP off again: to train in float32, restart Python, or the "
+                "notebook's kernel"
             )
         return
     reason = refusal(section, recipe, ctx)

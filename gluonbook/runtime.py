@@ -189,7 +189,7 @@ def import_mxnet() -> types.ModuleType:
     Raises
     ------
     MXNetUnavailable
-        With one sentence that names the cause and the command that mends it.
+        With one sentence that names the cause and the command that fixes it.
     """
     global threads_reason
     _refuse_unsupported_versions()
@@ -221,7 +221,7 @@ def _refuse_unsupported_versions() -> None:
 
 
 def explain(error: Exception) -> str:
-    """One sentence that says why MXNet did not import, and the command that mends it."""
+    """One sentence that says why MXNet did not import, and the command that fixes it."""
     missing = re.search(r"(lib[\w.+-]+\.so[.\d]*): cannot open shared object", str(error))
     library = missing.group(1) if missing else ""
     if isinstance(error, ModuleNotFoundError) and error.name == "mxnet":

@@ -1,4 +1,4 @@
-"""The doctor names what is there, and each fault with its mend."""
+"""The doctor names what is there, and each fault with its fix."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_both_builds(monkeypatch):
     monkeypatch.setattr(doctor.metadata, "version", lambda name: "1.9.1")
     [found] = doctor._mxnet()
     assert found.fatal and found.found == "mxnet-cu112 1.9.1 and mxnet 1.9.1"
-    assert "pip uninstall -y mxnet mxnet-cu112" in found.mend
+    assert "pip uninstall -y mxnet mxnet-cu112" in found.fix
 
 
 def test_an_mxnet_that_does_not_compute(monkeypatch):
@@ -82,7 +82,7 @@ def test_an_mxnet_that_does_not_compute(monkeypatch):
     monkeypatch.setattr(mx.nd, "Convolution", fail)
     found = findings(doctor._mxnet())["MXNet"]
     assert found.fatal and found.problem == "it does not compute (MXNetError: a fault)"
-    assert found.mend.startswith("run `pip install --force-reinstall")
+    assert found.fix.startswith("run `pip install --force-reinstall")
 
 
 class Driver:
@@ -158,7 +158,7 @@ def test_gpus(gpu, fault, problem, driver, monkeypatch):
 def test_a_gpu_and_the_build_for_the_cpu(driver):
     found = driver(("NVIDIA A100", 8, 0), build="mxnet")["GPU 0"]
     assert found.problem == "this MXNet is the build for the CPU"
-    assert "pip install -e '.[cu112]'" in found.mend
+    assert "pip install -e '.[cu112]'" in found.fix
 
 
 def test_cuda_libraries(monkeypatch, tmp_path):
@@ -179,13 +179,13 @@ def test_cuda_libraries(monkeypatch, tmp_path):
         assert found["libcudnn.so.8"].found.endswith("nvidia/cudnn/lib/libcudnn.so.8")
         assert found["libnccl.so.2"].found == "found by the system's linker"
         assert found["libcublas.so.11"].fatal is installed
-    assert found["libcublas.so.11"].mend == "run `pip install nvidia-cublas-cu11==11.11.3.6`"
+    assert found["libcublas.so.11"].fix == "run `pip install nvidia-cublas-cu11==11.11.3.6`"
 
 
 def test_no_data_set(nowhere, monkeypatch):
     [found] = doctor._data_set()
     assert found.fatal and "no mirror answers" in found.problem
-    assert found.mend == "run `sudo apt-get install dataset-fashion-mnist`"
+    assert found.fix == "run `sudo apt-get install dataset-fashion-mnist`"
     monkeypatch.setattr(mirrors, "answers", lambda mirror: True)
     [found] = doctor._data_set()
     assert not found.fatal and found.found.startswith("not here; the first run downloads it from")
@@ -204,7 +204,7 @@ def test_a_damaged_data_set(nowhere, real_files):
     (nowhere / f"{fm.TEST_LABELS}.gz").write_bytes(b"damaged")
     [found] = doctor._data_set()
     assert found.fatal and f"{fm.TEST_LABELS}.gz is damaged" in found.problem
-    assert found.mend.startswith("move it away")
+    assert found.fix.startswith("move it away")
 
 
 def test_little_room(monkeypatch, tmp_path):
@@ -214,7 +214,7 @@ def test_little_room(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "available_memory", lambda: 10**9)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 9))
     found = findings(doctor._room())
-    assert "--batch-size" in found["memory"].mend and "make room" in found["disk"].mend
+    assert "--batch-size" in found["memory"].fix and "make room" in found["disk"].fix
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
     assert findings(doctor._room())["disk"].problem == f"{tmp_path} cannot be written"
 

@@ -128,7 +128,7 @@ def test_a_file_cut_or_changed_anywhere_is_whole_or_refused(lenet_file, tmp_path
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "it ends too early"),
+        (b"", "it is truncated"),
         (struct.pack("<QQQ", 0x113, 0, 0), "it does not begin as one"),
         (struct.pack("<QQQIiI", 0x112, 0, 1, 0xF993FAC9, 1, 0), "something else than dense"),
         (struct.pack("<QQQIiI", 0x112, 0, 1, 0xF993FAC9, 0, 2**31), "something else than dense"),

@@ -61,14 +61,14 @@ def test_float32_is_refused_where_bfloat16_is_on_already(monkeypatch):
 
 
 def test_init_amp_is_what_mxnet_calls_initialized():
-    """In a process of its own, which it changes for good."""
+    """In a process of its own, which cannot turn it off again."""
     code = (
         "from gluonbook.precision import init_amp, use; import mxnet as mx\n"
         "init_amp()\n"
         "use(False, 'resnet', 'book', mx.cpu())"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "Failure: AMP is on in this process for good" in result.stderr
+    assert "Failure: MXNet cannot turn AMP off again" in result.stderr
 
 
 def test_what_is_allowed_is_what_the_soak_found():

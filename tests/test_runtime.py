@@ -1,4 +1,4 @@
-"""Each way in which MXNet can fail to import ends in one sentence with its mend."""
+"""Each way in which MXNet can fail to import ends in one sentence with its fix."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_says_that_threads_come_too_late(monkeypatch, caplog):
 
 
 @pytest.mark.parametrize(
-    ("code", "cause", "mend"),
+    ("code", "cause", "fix"),
     [
         ("import not_there_at_all", "needs the package not_there_at_all", "pip install not_there"),
         (
@@ -154,7 +154,7 @@ def test_says_that_threads_come_too_late(monkeypatch, caplog):
         ),
     ],
 )
-def test_failed_import_is_one_sentence(fake_mxnet, tmp_path, code, cause, mend):
+def test_failed_import_is_one_sentence(fake_mxnet, tmp_path, code, cause, fix):
     script = tmp_path / "book.py"
     script.write_text("import gluonbook\n")
     result = subprocess.run(
@@ -166,7 +166,7 @@ def test_failed_import_is_one_sentence(fake_mxnet, tmp_path, code, cause, mend):
     )
     assert result.returncode == 1
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
-    assert cause in result.stderr and mend in result.stderr
+    assert cause in result.stderr and fix in result.stderr
 
 
 def test_no_mxnet_at_all():
