@@ -13,10 +13,10 @@ from statistics import mean, median
 import sys
 import time
 
-from gluonbook.child import Child
-from gluonbook.machine import instruction_sets
-from gluonbook.precision import init_amp
+from gluonbook.measure.subprocess_worker import Child
 from gluonbook.recipes import RECIPES, recipes_of
+from gluonbook.system.machine import instruction_sets
+from gluonbook.training.precision import init_amp
 from matplotlib.figure import Figure
 from stability import AVERAGED, LEFT
 
@@ -33,8 +33,8 @@ TEST_IMAGES = 1000
 def serve(precision: str, section: str, seed: int) -> None:
     """In a process of its own: one training step for each line, then the test accuracy."""
     from gluonbook import evaluate_accuracy
-    from gluonbook.fashion_mnist import ImageBatches, fashion_mnist
-    from gluonbook.form import GluonForm
+    from gluonbook.data.fashion_mnist import ImageBatches, fashion_mnist
+    from gluonbook.measure.contenders import GluonForm
     import mxnet as mx
     import numpy as np
 

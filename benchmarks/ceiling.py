@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 
+from gluonbook.measure.interleaving import interleaved, median
 from gluonbook.recipes import RECIPES
 from gluonbook.summary import layer_table
-from gluonbook.timing import interleaved, median
 from matplotlib.figure import Figure
 from mxnet import nd
 import torch

@@ -13,11 +13,11 @@ import subprocess
 import sys
 from typing import Iterator
 
-from gluonbook import form
-from gluonbook.form import HYBRIDIZED, Worker
-from gluonbook.machine import physical_cores
+from gluonbook.measure import contenders as form
+from gluonbook.measure.contenders import HYBRIDIZED, Worker
+from gluonbook.measure.interleaving import interleaved, median
 from gluonbook.recipes import RECIPES
-from gluonbook.timing import interleaved, median
+from gluonbook.system.machine import physical_cores
 from matplotlib.figure import Figure
 
 import results

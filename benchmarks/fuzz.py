@@ -114,7 +114,7 @@ def lie(tree: Any, rng: random.Random) -> Any:
 
 
 def _data_file(name: str, inputs: int, packed: bool) -> Reader:
-    from gluonbook import fashion_mnist as fm
+    from gluonbook.data import fashion_mnist as fm
 
     def originals(folder: Path) -> list[bytes]:
         data = fm.fashion_mnist()
@@ -140,7 +140,7 @@ _TRUE: dict[str, bytes] = {}
 
 def true_content(name: str) -> bytes:
     """The verified content of a file of the data set."""
-    from gluonbook import fashion_mnist as fm
+    from gluonbook.data import fashion_mnist as fm
 
     if name not in _TRUE:
         _TRUE[name], _ = fm.read_file(fm.fashion_mnist().folder, name)
@@ -178,9 +178,9 @@ def _step(net: Any, trainer: Any) -> None:
 
 
 def _checkpoint(inputs: int) -> Reader:
-    from gluonbook import checkpoint as ck
-    from gluonbook.fashion_mnist import ImageBatches
-    from gluonbook.history import Epoch, History
+    from gluonbook.checkpoints import checkpoint as ck
+    from gluonbook.data.fashion_mnist import ImageBatches
+    from gluonbook.figures.history import Epoch, History
     import mxnet as mx
     import numpy as np
     import safetensors.numpy
@@ -287,7 +287,7 @@ def _config(inputs: int) -> Reader:
 
 
 def readers() -> dict[str, Callable[[], Reader]]:
-    from gluonbook import fashion_mnist as fm
+    from gluonbook.data import fashion_mnist as fm
 
     return {
         "IDX labels, gzip": lambda: _data_file(fm.TEST_LABELS, 3000, True),
@@ -309,7 +309,7 @@ def child(kind: str, inputs: int, seed: int, folder: Path) -> dict[str, Any]:
     """Try `inputs` damaged files on one reader, in this process."""
     import logging
 
-    from gluonbook.errors import Failure
+    from gluonbook.system.errors import Failure
     import mxnet as mx
 
     logging.disable(logging.CRITICAL)

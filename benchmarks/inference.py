@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gluonbook.pytorch.speed import FORMS
+from gluonbook.compare.speed import FORMS
 from training import main
 
 if __name__ == "__main__":

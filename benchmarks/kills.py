@@ -20,7 +20,7 @@ CHAPTERS = Path(__file__).parents[1] / "chapters"
 #: Runs the chapter script that follows, on the real data set with fewer test images.
 CHILD = """
 import runpy, sys
-import gluonbook.fashion_mnist as fm
+import gluonbook.data.fashion_mnist as fm
 find = fm.fashion_mnist
 def with_few_test_images(root=None):
     data = find(root)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import islice
 
-from gluonbook.fashion_mnist import fashion_mnist
-from gluonbook.timing import interleaved, median
+from gluonbook.data.fashion_mnist import fashion_mnist
+from gluonbook.measure.interleaving import interleaved, median
 from matplotlib.figure import Figure
 from mxnet.gluon import data as gdata
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from gluonbook.form import HYBRIDIZED
-from gluonbook.pytorch.speed import AS_WRITTEN, peak_memory
+from gluonbook.compare.speed import AS_WRITTEN, peak_memory
+from gluonbook.measure.contenders import HYBRIDIZED
 from gluonbook.recipes import RECIPES
 from gluonbook.summary import planned_memory
 from matplotlib.figure import Figure

@@ -18,8 +18,8 @@ os.environ.update(
 )
 
 # MXNet reads the environment as it is imported.
-from gluonbook.fashion_mnist import fashion_mnist  # noqa: E402
-from gluonbook.form import GluonForm  # noqa: E402
+from gluonbook.data.fashion_mnist import fashion_mnist  # noqa: E402
+from gluonbook.measure.contenders import GluonForm  # noqa: E402
 from gluonbook.recipes import RECIPES  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from mxnet import nd, profiler  # noqa: E402

@@ -12,8 +12,8 @@ import time
 from typing import Callable, Sequence
 
 import gluonbook as gb
-from gluonbook import machine
 from gluonbook.recipes import RECIPES
+from gluonbook.system import machine
 from matplotlib.figure import Figure
 import mxnet as mx
 import numpy as np

@@ -18,11 +18,11 @@ import threading
 import time
 
 import fuzz
-from gluonbook import fashion_mnist as fm
-from gluonbook.checkpoint import Checkpoint, Progress
-from gluonbook.history import History
+from gluonbook.checkpoints.checkpoint import Checkpoint, Progress
+from gluonbook.data import fashion_mnist as fm
+from gluonbook.figures.history import History
+from gluonbook.measure.interleaving import median
 from gluonbook.recipes import RECIPES
-from gluonbook.timing import median
 import kills
 import mxnet as mx
 
@@ -104,7 +104,7 @@ def one_cache(rounds: int, work: Path) -> dict:
     }
     code = """
 import sys
-import gluonbook.fashion_mnist as fm
+import gluonbook.data.fashion_mnist as fm
 fm.SYSTEM_FOLDER = fm.Path("/none")
 data = fm.fashion_mnist(sys.argv[1])
 assert len(data.train.labels) == 60_000

@@ -12,8 +12,8 @@ import sys
 import time
 from typing import Iterator
 
-from gluonbook.fashion_mnist import fashion_mnist
-from gluonbook.form import GluonForm
+from gluonbook.data.fashion_mnist import fashion_mnist
+from gluonbook.measure.contenders import GluonForm
 from gluonbook.recipes import STABLE, Recipe, recipes_of
 from matplotlib.figure import Figure
 import mxnet as mx

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
-from gluonbook.form import AS_THE_BOOK, HYBRIDIZED
-from gluonbook.pytorch.speed import AS_WRITTEN, LOADING, TORCH_FORMS, seconds_of, workers_of
+from gluonbook.compare.speed import AS_WRITTEN, LOADING, TORCH_FORMS, seconds_of, workers_of
+from gluonbook.measure.contenders import AS_THE_BOOK, HYBRIDIZED
+from gluonbook.measure.interleaving import median
 from gluonbook.recipes import RECIPES
-from gluonbook.timing import median
 from matplotlib.figure import Figure
 
 import results

@@ -3,17 +3,16 @@
 ``import gluonbook as gb`` gives every name that the book's code calls as ``gb.X``.
 """
 
-from . import runtime  # isort: skip  (MXNet can be imported only after it)
+from .system import runtime  # isort: skip  (MXNet can be imported only after it)
 import importlib
 
 from ._version import __version__
 
 if runtime.failure is None:
-    from .checkpoint import Checkpoint
-    from .device import try_all_gpus, try_gpu
-    from .fashion_mnist import load_data_fashion_mnist
+    from .checkpoints.checkpoint import Checkpoint
+    from .data.fashion_mnist import load_data_fashion_mnist
+    from .figures.history import History
     from .from_scratch import Benchmark, corr2d, sgd
-    from .history import History
     from .nets import (
         DenseBlock,
         Inception,
@@ -32,7 +31,8 @@ if runtime.failure is None:
         vgg,
         vgg_block,
     )
-    from .training import accuracy, evaluate_accuracy, train, train_ch3, train_ch5
+    from .system.device import try_all_gpus, try_gpu
+    from .training.loop import accuracy, evaluate_accuracy, train, train_ch3, train_ch5
 
 #: Names that need matplotlib, which is slow to import: only once one of them is used.
 _PLOTS = (

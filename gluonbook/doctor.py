@@ -16,8 +16,8 @@ from typing import Iterator, NamedTuple, Sequence
 
 import numpy as np
 
-from . import machine, runtime
 from ._version import __version__
+from .system import machine, runtime
 
 _GIB = 2**30
 _LOW_MEMORY, _LOW_DISK = 2 * _GIB, 2 * _GIB
@@ -130,7 +130,7 @@ def _gpus() -> Iterator[Finding]:
 
 
 def _fault_of_gpu(i: int) -> tuple[str | None, str | None]:
-    from .device import working_gpus
+    from .system.device import working_gpus
 
     gpus, faults = working_gpus()
     if any(gpu.device_id == i for gpu in gpus):
@@ -171,8 +171,8 @@ def _data_set() -> Iterator[Finding]:
     if runtime.failure is not None:
         yield Finding("data set", "not looked for, as that needs MXNet")
         return
-    from . import fashion_mnist as fm
-    from . import mirrors
+    from .data import download as mirrors
+    from .data import fashion_mnist as fm
 
     fix = f"run `sudo apt-get install {fm.DEBIAN_PACKAGE}`"
     for place in (fm.data_folder(), fm.SYSTEM_FOLDER):
@@ -220,8 +220,8 @@ def _room() -> Iterator[Finding]:
 
 def _pytorch() -> Finding:
     if runtime.installed("torch"):
-        return Finding("PyTorch", f"{metadata.version('torch')}, for chapters/compare.py")
-    return Finding("PyTorch", "not installed; only chapters/compare.py needs it")
+        return Finding("PyTorch", f"{metadata.version('torch')}, for python -m gluonbook.compare")
+    return Finding("PyTorch", "not installed; only python -m gluonbook.compare needs it")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

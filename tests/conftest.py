@@ -15,7 +15,7 @@ os.environ.setdefault(
 )
 
 import gluonbook as gb
-from gluonbook import fashion_mnist as fm
+from gluonbook.data import fashion_mnist as fm
 import mxnet as mx
 import numpy as np
 import pytest

@@ -13,12 +13,12 @@ import sys
 import threading
 
 import gluonbook as gb
-from gluonbook import checkpoint as ck
-from gluonbook import files
-from gluonbook.checkpoint import Checkpoint, CheckpointError, NotFinite
-from gluonbook.fashion_mnist import ImageBatches
-from gluonbook.history import History
-from gluonbook.interrupts import Interrupted
+from gluonbook.checkpoints import checkpoint as ck
+from gluonbook.checkpoints.checkpoint import Checkpoint, CheckpointError, NotFinite
+from gluonbook.data.fashion_mnist import ImageBatches
+from gluonbook.figures.history import History
+from gluonbook.system import files
+from gluonbook.system.interrupts import Interrupted
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 import mxnet as mx

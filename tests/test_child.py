@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gluonbook.child import Child
+from gluonbook.measure.subprocess_worker import Child
 import pytest
 
 ECHO = "import sys\nfor line in sys.stdin: print(len(line.strip()), flush=True)"

@@ -14,14 +14,14 @@ import time
 from unittest import mock
 
 import gluonbook as gb
-from gluonbook import fashion_mnist as fm
-from gluonbook import machine
-from gluonbook.checkpoint import CheckpointError, NotFinite
+from gluonbook.checkpoints.checkpoint import CheckpointError, NotFinite
+from gluonbook.checkpoints.lock import FolderLock
 from gluonbook.cli import Chapter, chapter, messages
-from gluonbook.errors import Failure
-from gluonbook.files import FileFailure
-from gluonbook.lock import FolderLock
+from gluonbook.data import fashion_mnist as fm
 from gluonbook.recipes import RECIPES, STABLE
+from gluonbook.system import machine
+from gluonbook.system.errors import Failure
+from gluonbook.system.files import FileFailure
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import mxnet as mx
@@ -448,7 +448,7 @@ def test_what_can_be_mended_names_the_command_to_go_on(error, told, tiny, tmp_pa
 def test_no_data_and_no_network(tmp_path):
     code = tmp_path / "sitecustomize.py"
     code.write_text(
-        "import gluonbook.fashion_mnist as fm\nfm.SYSTEM_FOLDER = fm.Path('/no/such/folder')\n"
+        "import gluonbook.data.fashion_mnist as fm\nfm.SYSTEM_FOLDER = fm.Path('/no/such/folder')\n"
     )
     result = run_script(
         "lenet.py",

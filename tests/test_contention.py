@@ -3,8 +3,8 @@
 import ctypes
 import os
 
-from gluonbook import contention
-from gluonbook.contention import Usage, Watch, _used_on
+from gluonbook.system import contention
+from gluonbook.system.contention import Usage, Watch, _used_on
 import pytest
 
 from .conftest import python
@@ -50,7 +50,7 @@ def test_a_remark_names_the_cores_that_others_held(monkeypatch):
 BURN = "import time\nwhile time.process_time() < 1: pass\nprint(flush=True)\ninput()"
 CHILDREN = f"""
 import subprocess, sys
-from gluonbook.contention import usage
+from gluonbook.system.contention import usage
 both = lambda: (usage(family=True).own, usage().own)
 before = both()
 child = subprocess.Popen([sys.executable, "-c", {BURN!r}], stdin=-1, stdout=-1)
@@ -100,7 +100,7 @@ def test_cores_to_spare_may_be_held(openmp):
 
 THREADS = """
 import ctypes, os, time
-from gluonbook.contention import ManyThreads
+from gluonbook.system.contention import ManyThreads
 openmp = ctypes.CDLL("libgomp.so.1")
 threads = lambda: set(os.listdir("/proc/self/task"))
 before = threads()
@@ -125,8 +125,8 @@ def test_libgomp_has_more_threads_than_processors_and_none_are_left():
 TRAIN = """
 import ctypes, threading
 import gluonbook as gb, mxnet as mx, numpy as np
-from gluonbook.contention import ManyThreads
-from gluonbook.form import GluonForm
+from gluonbook.system.contention import ManyThreads
+from gluonbook.measure.contenders import GluonForm
 from gluonbook.recipes import RECIPES
 openmp = ctypes.CDLL("libgomp.so.1")
 X = np.random.RandomState(1).rand(64, 1, 28, 28).astype("float32")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import gluonbook as gb
-from gluonbook import device, machine
+from gluonbook.system import device, machine
 import mxnet as mx
 import pytest
 

@@ -11,8 +11,10 @@ import shutil
 import subprocess
 import sys
 
-from gluonbook import device, doctor, machine, mirrors, runtime
-from gluonbook import fashion_mnist as fm
+from gluonbook import doctor
+from gluonbook.data import download as mirrors
+from gluonbook.data import fashion_mnist as fm
+from gluonbook.system import device, machine, runtime
 import mxnet as mx
 import numpy as np
 import pytest

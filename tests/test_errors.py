@@ -6,11 +6,11 @@ import json
 import sys
 
 import gluonbook as gb
-from gluonbook.checkpoint import Checkpoint, CheckpointError
+from gluonbook.checkpoints.checkpoint import Checkpoint, CheckpointError
 from gluonbook.cli import Chapter
-from gluonbook.errors import Failure, print_sentences, printable
+from gluonbook.data.fashion_mnist import ImageBatches
 from gluonbook.export import ParametersError, load_parameters
-from gluonbook.fashion_mnist import ImageBatches
+from gluonbook.system.errors import Failure, print_sentences, printable
 import mxnet as mx
 from mxnet import gluon, nd
 import numpy as np

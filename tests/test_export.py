@@ -10,7 +10,6 @@ import sys
 import warnings
 
 import gluonbook as gb
-from gluonbook import files
 from gluonbook.export import (
     ParametersError,
     export_symbol,
@@ -20,6 +19,7 @@ from gluonbook.export import (
     save_parameters,
     write_arrays,
 )
+from gluonbook.system import files
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import mxnet as mx
@@ -189,7 +189,7 @@ def test_a_full_disk_of_which_mxnet_leaves_half_a_file(tmp_path):
 import resource
 import gluonbook as gb, mxnet as mx
 from gluonbook.export import export_symbol, save_parameters
-from gluonbook.files import FileFailure
+from gluonbook.system.files import FileFailure
 net = gb.lenet()
 net.initialize()
 net(mx.nd.ones((1, 1, 28, 28)))

@@ -14,8 +14,9 @@ import sys
 import threading
 
 import gluonbook as gb
-from gluonbook import doctor, mirrors
-from gluonbook import fashion_mnist as fm
+from gluonbook import doctor
+from gluonbook.data import download as mirrors
+from gluonbook.data import fashion_mnist as fm
 import mxnet as mx
 from mxnet.gluon import data as gdata
 import numpy as np

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
-from gluonbook import files
-from gluonbook.files import FileFailure
+from gluonbook.system import files
+from gluonbook.system.files import FileFailure
 import pytest
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gluonbook.form import AS_THE_BOOK, HYBRIDIZED, Worker
+from gluonbook.measure.contenders import AS_THE_BOOK, HYBRIDIZED, Worker
 import pytest
 
 
 @pytest.mark.parametrize("form", [HYBRIDIZED, AS_THE_BOOK])
 def test_a_worker_answers(form):
-    worker = Worker("gluonbook.form", form, "lenet", "gluon", 64)
+    worker = Worker("gluonbook.measure.contenders", form, "lenet", "gluon", 64)
     memory = worker.ask("memory")
     train, infer, load = (worker.ask(question) for question in ("train", "infer", "load"))
     worker.close()
@@ -18,7 +18,7 @@ def test_a_worker_answers(form):
 
 
 def test_a_form_that_cannot_be_built_says_why():
-    worker = Worker("gluonbook.form", HYBRIDIZED, "alexnet", "gluon", 2, 16)
+    worker = Worker("gluonbook.measure.contenders", HYBRIDIZED, "alexnet", "gluon", 2, 16)
     with pytest.raises(RuntimeError, match="[Kk]ernel"):
         worker.ask("train")
     worker.close()

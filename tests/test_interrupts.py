@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 
-from gluonbook.interrupts import Interrupted, requests
+from gluonbook.system.interrupts import Interrupted, requests
 import pytest
 
 pytestmark = pytest.mark.usefixtures("terminal_signals")
@@ -32,7 +32,7 @@ def test_the_first_signal_is_a_request(signum, capfd):
 def test_the_second_ends_the_process_even_in_native_code(signum):
     code = f"""
 import ctypes, os, threading, time
-from gluonbook.interrupts import requests
+from gluonbook.system.interrupts import requests
 def twice():
     for _ in range(2):
         time.sleep(0.3)
@@ -73,7 +73,7 @@ def test_a_signal_is_noted_whatever_standard_error_has_become(kind):
     }[kind]
     code = f"""
 import os, signal
-from gluonbook.interrupts import requests
+from gluonbook.system.interrupts import requests
 {made}
 with requests() as request:
     os.kill(os.getpid(), signal.SIGTERM)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from gluonbook.files import FileFailure
-from gluonbook.lock import FolderLock, InUse
+from gluonbook.checkpoints.lock import FolderLock, InUse
+from gluonbook.system.files import FileFailure
 import pytest
 
 

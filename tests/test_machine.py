@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 
-from gluonbook import machine
+from gluonbook.system import machine
 import psutil
 import pytest
 

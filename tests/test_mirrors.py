@@ -9,8 +9,8 @@ import socketserver
 import subprocess
 import threading
 
-from gluonbook import mirrors
-from gluonbook.mirrors import MirrorError, answers, fetch
+from gluonbook.data import download as mirrors
+from gluonbook.data.download import MirrorError, answers, fetch
 import pytest
 
 CONTENT = bytes(range(256)) * 4

@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import gluonbook as gb
-from gluonbook.fashion_mnist import ImageBatches
-from gluonbook.output import in_notebook, say
+from gluonbook.data.fashion_mnist import ImageBatches
+from gluonbook.system.output import in_notebook, say
 import mxnet as mx
 from mxnet import gluon
 import numpy as np
@@ -34,7 +34,7 @@ def test_a_stream_that_fails_is_led_nowhere_and_the_process_ends_well(kind):
 import os, sys
 {STREAMS[kind]}
 os.dup2(fd, 1)
-from gluonbook.output import in_notebook, say
+from gluonbook.system.output import in_notebook, say
 for _ in range(3):
     say("x" * 20_000)
 print("more", flush=True)

@@ -6,7 +6,7 @@ import logging
 import math
 
 import gluonbook as gb
-from gluonbook.plateau import Plateau
+from gluonbook.figures.stuck_loss import Plateau
 import mxnet as mx
 from mxnet import gluon, nd
 from mxnet.gluon import nn

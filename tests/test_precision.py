@@ -8,13 +8,13 @@ from pathlib import Path
 import subprocess
 import sys
 
-from gluonbook import precision
 from gluonbook.cli import Chapter
-from gluonbook.errors import Failure
 from gluonbook.export import read_parameters
-from gluonbook.machine import instruction_sets
-from gluonbook.precision import SOAKED, refusal
 from gluonbook.recipes import RECIPES
+from gluonbook.system.errors import Failure
+from gluonbook.system.machine import instruction_sets
+from gluonbook.training import precision
+from gluonbook.training.precision import SOAKED, refusal
 import mxnet as mx
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def test_float32_is_refused_where_bfloat16_is_on_already(monkeypatch):
 def test_init_amp_is_what_mxnet_calls_initialized():
     """In a process of its own, which cannot turn it off again."""
     code = (
-        "from gluonbook.precision import init_amp, use; import mxnet as mx\n"
+        "from gluonbook.training.precision import init_amp, use; import mxnet as mx\n"
         "init_amp()\n"
         "use(False, 'resnet', 'book', mx.cpu())"
     )

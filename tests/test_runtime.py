@@ -9,8 +9,8 @@ from pathlib import Path
 import subprocess
 import sys
 
-from gluonbook import runtime
-from gluonbook.machine import physical_cores
+from gluonbook.system import runtime
+from gluonbook.system.machine import physical_cores
 import numpy as np
 import pytest
 
@@ -47,7 +47,7 @@ def test_imports_in_either_order(order):
 
 
 def test_sets_threads_to_the_physical_cores():
-    code = "import gluonbook, os, gluonbook.machine as m; "
+    code = "import gluonbook, os, gluonbook.system.machine as m; "
     code += "print(os.environ['OMP_NUM_THREADS'] == str(m.physical_cores()))"
     assert python(code, OMP_NUM_THREADS="").stdout == "True\n"
 
@@ -94,7 +94,7 @@ def test_an_error_left_in_the_engine_is_not_told_a_second_time(told):
     """MXNet's own hook at exit raises it; here the engine always has one."""
     code = f"""
 import ctypes, gluonbook as gb, mxnet as mx
-from gluonbook.errors import print_sentences
+from gluonbook.system.errors import print_sentences
 class WithAnError:
     def __getattr__(self, name):
         return getattr(library, name)

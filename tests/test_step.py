@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gluonbook as gb
-from gluonbook import step as step_module
+from gluonbook import graphs as step_module
+from gluonbook.graphs import _OneGraph, inference_of, step_of
 from gluonbook.recipes import RECIPES
-from gluonbook.step import _OneGraph, inference_of, step_of
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
@@ -235,7 +235,7 @@ def test_a_fused_net_takes_batches_of_several_sizes(size):
 
 THREE_INFERENCES = """
 import gluonbook as gb, mxnet as mx
-from gluonbook.step import inference_of
+from gluonbook.graphs import inference_of
 net, X = gb.resnet18(10), mx.nd.ones((20, 1, 48, 48))
 net.initialize()
 net(X)

@@ -8,9 +8,10 @@ import re
 from types import SimpleNamespace
 
 import gluonbook as gb
-from gluonbook import contention, tally
-from gluonbook import fashion_mnist as fm
-from gluonbook.batches import BatchError
+from gluonbook.data import fashion_mnist as fm
+from gluonbook.data.batches import BatchError
+from gluonbook.figures import tally
+from gluonbook.system import contention
 import mxnet as mx
 from mxnet import gluon, nd
 from mxnet.gluon import nn
@@ -360,7 +361,7 @@ def test_an_epoch_beside_other_processes_is_told_once(others, points, monkeypatc
 
     monkeypatch.setattr(contention, "cores_to_spare", lambda: 0)
     pretended = SimpleNamespace(usage=usage, remark=contention.remark)
-    monkeypatch.setattr("gluonbook.run.contention", pretended)  # not that of the watch
+    monkeypatch.setattr("gluonbook.training.run.contention", pretended)  # not that of the watch
     net = linear_net(mx.cpu())
     trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
     gb.train_ch5(net, batches(points), batches(points), 4, trainer, mx.cpu(), 3)

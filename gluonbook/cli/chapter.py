@@ -18,18 +18,19 @@ import mxnet as mx
 from mxnet.gluon import nn
 import numpy as np
 
-from .. import fashion_mnist, files, machine, precision
 from .._version import __version__
-from ..checkpoint import Checkpoint
-from ..device import try_all_gpus, try_gpu, working_gpus
-from ..errors import Failure, print_sentences
+from ..checkpoints.checkpoint import Checkpoint
+from ..data import fashion_mnist
 from ..export import export_symbol, save_parameters
-from ..history import History
-from ..interrupts import Interrupted
-from ..output import Forgiving, in_notebook, say
-from ..predictions import draw_predictions
+from ..figures.history import History
 from ..recipes import recipes_of
 from ..summary import Layer, format_table, layer_table
+from ..system import files, machine
+from ..system.device import try_all_gpus, try_gpu, working_gpus
+from ..system.errors import Failure, print_sentences
+from ..system.interrupts import Interrupted
+from ..system.output import Forgiving, in_notebook, say
+from ..training import precision
 from .messages import describe, is_too_small, lacks_memory, resume_command
 from .options import (
     CONFIG,
@@ -40,6 +41,7 @@ from .options import (
     refuse_other_data,
     saved_options,
 )
+from .predictions import draw_predictions
 
 #: Pictures that a run leaves.
 _PICTURES = ("curve.png", "predictions.png")

@@ -10,7 +10,7 @@ import sys
 
 import mxnet as mx
 
-from ..errors import Failure, last_line, sentence
+from ..system.errors import Failure, last_line, sentence
 
 
 def describe(error: BaseException) -> str | None:

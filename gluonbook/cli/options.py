@@ -10,10 +10,11 @@ from pathlib import Path
 import re
 from typing import Any, Callable, NoReturn, Sequence
 
-from .. import fashion_mnist, files
-from ..errors import Failure
+from ..data import fashion_mnist
 from ..nets.edition import EDITIONS
 from ..recipes import RECIPES, Recipe, recipes_of
+from ..system import files
+from ..system.errors import Failure
 
 CONFIG = "config.json"
 #: The options that the section's text states, in the order of `Chapter.choose`.

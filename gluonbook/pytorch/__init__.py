@@ -4,7 +4,7 @@
 These are the only rooms that import torch; without it the rest of gluonbook works.
 """
 
-from ..errors import Failure
+from ..system.errors import Failure
 
 
 class TorchUnavailable(Failure, ImportError):

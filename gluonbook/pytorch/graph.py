@@ -20,7 +20,7 @@ from torch import nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
 
-from ..errors import Failure
+from ..system.errors import Failure
 
 #: Kind and settings of an operation.
 _Described = Tuple[str, Dict[str, Any]]

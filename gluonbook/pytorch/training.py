@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import fashion_mnist
-from ..history import Epoch, History
+from ..data import fashion_mnist
+from ..figures.history import Epoch, History
 
 
 class TensorBatches:

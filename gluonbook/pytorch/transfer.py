@@ -19,8 +19,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from .. import files
-from ..errors import Failure
+from ..system import files
+from ..system.errors import Failure
 from .architecture import architecture
 from .graph import Op, gluon_ops, torch_ops
 

@@ -8,9 +8,10 @@ import runpy
 import sys
 
 import gluonbook as gb
-from gluonbook.pytorch import compare, report
+from gluonbook.compare import numbers as compare
+from gluonbook.compare import report
+from gluonbook.compare.speed import Speed
 from gluonbook.pytorch.architecture import architecture
-from gluonbook.pytorch.speed import Speed
 from gluonbook.pytorch.transfer import TransferError, to_gluon, to_torch
 from gluonbook.recipes import RECIPES
 import mxnet as mx
@@ -292,7 +293,7 @@ def test_without_torch_one_sentence_says_what_to_install(tmp_path):
 
     (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
     result = subprocess.run(
-        [sys.executable, str(CHAPTERS / "compare.py"), "lenet"],
+        [sys.executable, "-m", "gluonbook.compare", "lenet"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gluonbook.pytorch.speed import AS_WRITTEN, HYBRIDIZED, LOADING, seconds_of
+from gluonbook.compare.speed import AS_WRITTEN, HYBRIDIZED, LOADING, seconds_of
 import pytest
 
 

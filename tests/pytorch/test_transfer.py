@@ -8,7 +8,6 @@ import pickle
 import zipfile
 
 import gluonbook as gb
-from gluonbook.files import FileFailure
 from gluonbook.pytorch import nets
 from gluonbook.pytorch.transfer import (
     TransferError,
@@ -19,6 +18,7 @@ from gluonbook.pytorch.transfer import (
     to_torch,
 )
 from gluonbook.recipes import RECIPES
+from gluonbook.system.files import FileFailure
 import mxnet as mx
 import numpy as np
 import pytest

@@ -10,8 +10,8 @@ from pathlib import Path
 import stat
 import threading
 
-from .errors import Failure
-from .files import FileFailure
+from ..system.errors import Failure
+from ..system.files import FileFailure
 
 NAME = ".lock"
 _LONGEST_OWNER = 20

@@ -12,8 +12,8 @@ import os
 import mxnet as mx
 from mxnet.contrib import amp
 
-from .errors import Failure
-from .machine import instruction_sets
+from ..system.errors import Failure
+from ..system.machine import instruction_sets
 
 #: What ``benchmarks/bfloat16.py`` found of each section's recipe, and on which machine. None is
 #: safe; a text is the reason to refuse. Untested recipes are refused.

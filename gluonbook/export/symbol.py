@@ -12,10 +12,10 @@ from mxnet import gluon, nd
 from mxnet.gluon import nn
 import numpy as np
 
-from . import files
-from .checkpoint import shape_fits, size_limit
-from .errors import Failure
-from .machine import available_memory
+from ..checkpoints.checkpoint import shape_fits, size_limit
+from ..system import files
+from ..system.errors import Failure
+from ..system.machine import available_memory
 
 _LIST, _ARRAY = 0x112, 0xF993FAC9
 _DTYPES = dict(

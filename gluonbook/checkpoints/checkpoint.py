@@ -24,13 +24,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from . import files
-from .batches import PositionedLoader
-from .errors import Failure, whole_number
-from .history import Epoch, History
+from ..data.batches import PositionedLoader
+from ..figures.history import Epoch, History
+from ..figures.tally import Sums
+from ..system import files
+from ..system.errors import Failure, whole_number
+from ..system.machine import available_memory
 from .lock import FolderLock, InUse
-from .machine import available_memory
-from .tally import Sums
 
 log = logging.getLogger("gluonbook")
 

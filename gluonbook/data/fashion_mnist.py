@@ -22,11 +22,11 @@ from mxnet import nd
 from mxnet.gluon.data.vision import FashionMNIST as MXNetFashionMNIST
 import numpy as np
 
-from . import files
+from ..system import files
+from ..system.errors import Failure, whole_number
+from ..system.machine import available_memory
 from .batches import Shards
-from .errors import Failure, whole_number
-from .machine import available_memory
-from .mirrors import MirrorError, fetch
+from .download import MirrorError, fetch
 
 log = logging.getLogger("gluonbook")
 

@@ -18,11 +18,11 @@ from mxnet import autograd, gluon, nd
 import numpy as np
 import psutil
 
-from .child import Child
-from .fashion_mnist import ImageBatches
-from .machine import peak_resident
-from .recipes import RECIPES, Recipe
-from .step import inference_of, step_of
+from ..data.fashion_mnist import ImageBatches
+from ..graphs import inference_of, step_of
+from ..recipes import RECIPES, Recipe
+from ..system.machine import peak_resident
+from .subprocess_worker import Child
 
 HYBRIDIZED = "Gluon, hybridized"
 #: Operator by operator, the loss apart, on the threads that MXNet takes by itself.

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .. import form as gluon_form
-from ..form import HYBRIDIZED, Worker, serve
-from ..timing import interleaved, median
-from .compare import torch_net
+from ..measure import contenders as gluon_form
+from ..measure.contenders import HYBRIDIZED, Worker, serve
+from ..measure.interleaving import interleaved, median
+from .numbers import torch_net
 
 AS_WRITTEN = "PyTorch, as written"
 TORCH_FORMS = (AS_WRITTEN, "PyTorch, channels_last", "PyTorch, compiled")

@@ -13,7 +13,7 @@ from mxnet import autograd, gluon, nd
 from mxnet.gluon import HybridBlock
 import numpy as np
 
-from .batches import BatchError
+from .data.batches import BatchError
 
 log = logging.getLogger("gluonbook")
 

@@ -10,8 +10,8 @@ from typing import Callable, Iterator, NamedTuple, Sequence
 from mxnet import nd
 import numpy as np
 
-from .batches import BatchError, Shards
-from .step import Figures, Outcome
+from ..data.batches import BatchError, Shards
+from ..graphs import Figures, Outcome
 
 #: Batches that Python may run ahead of the device; each holds its images in memory.
 BATCHES_AHEAD = 2

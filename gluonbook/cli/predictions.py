@@ -7,9 +7,9 @@ import os
 from mxnet import gluon, nd
 import numpy as np
 
-from . import files
-from .batches import shards_of
-from .fashion_mnist import CLASSES, ImageBatches, Split
+from ..data.batches import shards_of
+from ..data.fashion_mnist import CLASSES, ImageBatches, Split
+from ..system import files
 
 _ROWS, _COLUMNS = 3, 9
 

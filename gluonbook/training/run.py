@@ -13,8 +13,8 @@ from mxnet import gluon
 import numpy as np
 from tqdm import tqdm
 
-from . import contention
-from .batches import (
+from ..checkpoints.checkpoint import Checkpoint, CheckpointError, NotFinite, Progress
+from ..data.batches import (
     BatchError,
     PositionedLoader,
     Shards,
@@ -23,13 +23,13 @@ from .batches import (
     has_worker_processes,
     shards_of,
 )
-from .checkpoint import Checkpoint, CheckpointError, NotFinite, Progress
-from .history import Epoch, History
-from .interrupts import Interrupted, Request, requests
-from .output import say
-from .plateau import Plateau
-from .step import Outcome
-from .tally import BATCHES_AHEAD, Ahead
+from ..figures.history import Epoch, History
+from ..figures.stuck_loss import Plateau
+from ..figures.tally import BATCHES_AHEAD, Ahead
+from ..graphs import Outcome
+from ..system import contention
+from ..system.interrupts import Interrupted, Request, requests
+from ..system.output import say
 
 log = logging.getLogger("gluonbook")
 

@@ -8,7 +8,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Iterable, Iterator, NamedTuple
 
-from . import files
+from ..system import files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

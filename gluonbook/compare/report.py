@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 import mxnet as mx
 import torch
 
-from .. import machine
-from .architecture import Layer
-from .compare import (
+from ..pytorch.architecture import Layer
+from ..pytorch.graph import Op
+from ..system import machine
+from .numbers import (
     CONVENTIONS,
     FLOAT32_TOLERANCE,
     START_FROM,
@@ -27,7 +28,6 @@ from .compare import (
     parted_at,
     relative,
 )
-from .graph import Op
 from .speed import Speed
 
 _ACTIVATIONS = {"relu": "ReLU", "sigmoid": "sigmoid", "tanh": "tanh"}

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..pytorch import nets
+from ..pytorch.training import init_weights
+from ..pytorch.transfer import Pair, TransferError, pairs, to_gluon, to_torch
 from ..recipes import RECIPES, Recipe
-from . import nets
-from .training import init_weights
-from .transfer import Pair, TransferError, pairs, to_gluon, to_torch
 
 #: Greatest relative difference allowed in float64, by quantity.
 TOLERANCES = {

@@ -9,13 +9,13 @@ import mxnet as mx
 from mxnet import autograd, gluon, nd
 from tqdm import tqdm
 
-from .batches import PositionedLoader, Shards, shards_of
-from .checkpoint import Checkpoint
-from .from_scratch import sgd
-from .history import Epoch, History
+from ..checkpoints.checkpoint import Checkpoint
+from ..data.batches import PositionedLoader, Shards, shards_of
+from ..figures.history import Epoch, History
+from ..figures.tally import Ahead, Sums
+from ..from_scratch import sgd
+from ..graphs import answers, inference_of, step_of
 from .run import Run
-from .step import answers, inference_of, step_of
-from .tally import Ahead, Sums
 
 
 def train_ch3(

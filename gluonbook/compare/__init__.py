@@ -1,0 +1,1 @@
+"""Both editions of the book side by side."""

@@ -1,0 +1,225 @@
+"""``python -m gluonbook.compare resnet``: a section's net beside the PyTorch edition's.
+
+Both nets get the same weights, and are compared layer by layer, in the numbers of one training
+step, in the losses of a training over the same batches, and in speed and memory. The exit code is 1
+where a tolerance is exceeded. ``--all`` does every section and prints one table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from pathlib import Path
+import shlex
+import sys
+from typing import Sequence
+
+from ..cli.chapter import new_folder
+from ..cli.messages import describe
+from ..cli.options import Parser, data_folder, positive_number, seed_number, whole_number
+from ..data.fashion_mnist import FashionMNIST, ImageBatches, fashion_mnist
+from ..nets.edition import EDITIONS
+from ..recipes import RECIPES
+from ..system import contention
+from ..system.errors import print_sentences
+
+print_sentences(describe)
+
+from ..pytorch import architecture  # noqa: E402  # isort: skip  (needs PyTorch, and says so)
+from . import numbers, report, speed  # noqa: E402  # isort: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compare what `argv` names, by default the command line; the exit code."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if bool(options.section) == options.all:
+        parser.error(f"name one section ({', '.join(RECIPES)}), or --all")
+    data = fashion_mnist(options.data)
+    names = RECIPES if options.all else [options.section]
+    comparisons = [compare_section(name, options, data) for name in names]
+    if options.all:
+        given = sys.argv[1:] if argv is None else argv
+        table = report.overview(
+            comparisons, shlex.join(["python", "-m", "gluonbook.compare", *given])
+        )
+        print(table)
+        results = Path(options.results)
+        results.mkdir(parents=True, exist_ok=True)
+        (results / "compare.md").write_text(table, encoding="utf-8")
+        (results / "compare.json").write_text(
+            json.dumps([one.as_json() for one in comparisons], indent=1) + "\n", encoding="utf-8"
+        )
+    return int(any(one.faults() for one in comparisons))
+
+
+def compare_section(
+    section: str, options: argparse.Namespace, data: FashionMNIST
+) -> report.Comparison:
+    """Build both nets anew for each part, since training changes them."""
+    recipe = RECIPES[section]
+    lr = options.lr or recipe.lr
+
+    def nets() -> numbers.Nets:
+        return numbers.build(section, options.edition, options.seed, options.start_from)
+
+    def batches(batch_size: int, limit: int = options.limit) -> ImageBatches:
+        return data.batches(batch_size, recipe.size, limit, options.seed)[0]
+
+    def train(num_steps: int | None, dtype: str) -> tuple[numbers.Nets, numbers.Curves]:
+        both = nets()
+        images = batches(options.batch_size)
+        passes = range(options.epochs) if num_steps is None else itertools.count()
+        stream = itertools.chain.from_iterable(images.arrays() for _ in passes)
+        curves = numbers.training(
+            both,
+            itertools.islice(stream, num_steps),
+            lr,
+            options.batch_size,
+            conventions=options.conventions,
+            dtype=dtype,
+        )
+        return both, curves
+
+    note(f"{recipe.title}: architecture and numbers")
+    both = nets()
+    result = report.Comparison(
+        section,
+        recipe.title,
+        options.edition,
+        {**vars(options), "lr": lr},
+        architecture.architecture(both.gluon, both.torch, (1, 1, recipe.size, recipe.size)),
+        both.mismatch,
+    )
+    if both.mismatch is None:
+        result.numbers = numbers.numbers(both, *next(batches(2, limit=2).arrays()))
+        note(f"{recipe.title}: training, float32")
+        both, result.curves = train(None if options.epochs else options.steps, "float32")
+        few = data.test._replace(images=data.test.images[:400], labels=data.test.labels[:400])
+        test_iter = data._replace(test=few).batches(100, recipe.size, limit=1)[1]
+        result.test_accuracies = numbers.test_accuracies(both, test_iter.arrays())
+        note(f"{recipe.title}: training, float64")
+        _, result.exact = train(options.exact_steps, "float64")
+    if not options.no_speed:
+        note(f"{recipe.title}: speed and memory")
+        before = contention.usage(family=True)
+        result.speeds = speed.measure(
+            section,
+            options.edition,
+            options.speed_batch_size,
+            options.rounds,
+            compiled=not options.no_compile,
+        )
+        others = contention.usage(family=True).others_since(before)
+        result.disturbance = contention.remark(others, "the measurement of speed")
+    folder = new_folder(Path(options.out), f"compare-{section}")
+    result.write(folder)
+    print(result.text())
+    note(f"written to {folder}")
+    return result
+
+
+def note(text: str) -> None:
+    """Say on the error stream what is going on."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _parser() -> Parser:
+    parser = Parser("Hold a section's Gluon net against the PyTorch edition.")
+    parser.add_argument(
+        "section", nargs="?", choices=list(RECIPES), metavar="SECTION", help=", ".join(RECIPES)
+    )
+    parser.add_argument("--all", action="store_true", help="every section, and one table of all")
+    what = parser.add_argument_group("what is compared")
+    what.add_argument(
+        "--edition",
+        choices=EDITIONS,
+        default="pytorch",
+        help="text that the Gluon net follows; the other net is the PyTorch edition's",
+    )
+    what.add_argument("--steps", type=whole_number, default=20, metavar="N", help="training steps")
+    what.add_argument(
+        "--epochs",
+        type=whole_number,
+        metavar="N",
+        help="whole epochs over --limit images instead of --steps",
+    )
+    what.add_argument(
+        "--exact-steps",
+        type=whole_number,
+        default=10,
+        metavar="N",
+        help="steps that are also run in float64",
+    )
+    what.add_argument(
+        "--limit",
+        type=whole_number,
+        default=4000,
+        metavar="N",
+        help="take the first N training images",
+    )
+    what.add_argument(
+        "--batch-size",
+        type=whole_number,
+        default=8,
+        metavar="N",
+        help="images in a batch of training",
+    )
+    what.add_argument(
+        "--lr",
+        type=positive_number,
+        metavar="RATE",
+        help="learning rate; the recipe's if not given",
+    )
+    what.add_argument(
+        "--seed", type=seed_number, default=1, metavar="N", help="of weights and shuffling"
+    )
+    how = parser.add_argument_group("differences of convention")
+    how.add_argument(
+        "--start-from",
+        choices=list(numbers.START_FROM),
+        default="gluon",
+        help="whose initial weights both nets start from",
+    )
+    how.add_argument(
+        "--conventions",
+        choices=list(numbers.CONVENTIONS),
+        default="shared",
+        help="shared: last batch and running variance reconciled; own: as each edition",
+    )
+    timing = parser.add_argument_group("speed")
+    timing.add_argument(
+        "--rounds", type=whole_number, default=3, metavar="N", help="interleaved rounds"
+    )
+    timing.add_argument(
+        "--speed-batch-size",
+        type=whole_number,
+        default=32,
+        metavar="N",
+        help="images in a batch when speed is measured",
+    )
+    timing.add_argument("--no-speed", action="store_true", help="leave speed and memory out")
+    timing.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    output = parser.add_argument_group("data and output")
+    output.add_argument(
+        "--data", type=data_folder, metavar="DIR", help="folder with the files of Fashion-MNIST"
+    )
+    output.add_argument(
+        "--out",
+        default="runs",
+        metavar="DIR",
+        help="folder that the comparison's folder is made in",
+    )
+    output.add_argument(
+        "--results",
+        default="results",
+        metavar="DIR",
+        help="folder that --all writes compare.md and compare.json into",
+    )
+    output.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""What the loop asks of a data iterator, and each batch cut into one part for each device."""
+
+from __future__ import annotations
+
+import random
+from typing import (
+    Any,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Protocol,
+    Sequence,
+    Sized,
+    runtime_checkable,
+)
+
+import mxnet as mx
+from mxnet import gluon, nd
+import numpy as np
+
+from ..system.errors import Failure
+
+#: One batch, cut into one ``(X, y)`` for each device.
+Shards = Sequence["tuple[nd.NDArray, nd.NDArray]"]
+
+
+class BatchError(Failure, ValueError):
+    """A batch cannot be trained on, or its figures cannot be counted."""
+
+
+@runtime_checkable
+class PositionedLoader(Protocol):
+    """A loader that begins at any batch of any epoch, so that a run goes on without reading again.
+
+    Any other iterable of batches trains too; its batches are then cut, checked and, where a run
+    goes on, passed over by the loop. Of such an iterable the loop touches nothing but iteration
+    and ``len()``.
+    """
+
+    seed: int
+    """Of the shuffling: the order of an epoch follows from it and the epoch's number alone."""
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What must be the same for a run to go on with these batches."""
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+
+    def shards(
+        self, ctxs: Sequence[mx.Context], *, epoch: int | None = None, first: int = 0
+    ) -> Iterator[Shards]:
+        """The batches of `epoch` (from 0; by default the next) from batch `first` on.
+
+        The images are finite.
+        """
+
+
+def shards_of(data_iter: Iterable[Any], ctxs: Sequence[mx.Context]) -> Iterator[Shards]:
+    """Each batch of `data_iter`, cut into one part for each device and moved there.
+
+    A batch smaller than the number of devices leaves the last of them out. What one of MXNet's
+    own iterators adds to fill up its last batch is dropped.
+    """
+    if isinstance(data_iter, PositionedLoader):
+        yield from data_iter.shards(ctxs)
+        return
+    if isinstance(data_iter, mx.io.DataIter):
+        data_iter.reset()
+    for batch in data_iter:
+        if isinstance(batch, mx.io.DataBatch):
+            whole = len(batch.data[0]) - (batch.pad or 0)
+            X, y = batch.data[0][:whole], batch.label[0][:whole]
+        else:
+            X, y = batch
+        if len(X) != len(y):
+            raise BatchError(f"a batch has {len(X)} examples and {len(y)} labels")
+        used = ctxs[: len(X)]
+        yield list(
+            zip(
+                gluon.utils.split_and_load(X, used, even_split=False),
+                gluon.utils.split_and_load(y, used, even_split=False),
+            )
+        )
+
+
+def facts_of(data_iter: Iterable[Any]) -> dict[str, object]:
+    """What a data iterator says of its data, or its number of batches if it says nothing."""
+    if isinstance(data_iter, PositionedLoader):
+        return dict(data_iter.facts)
+    return {"batches in an epoch": len(data_iter)} if isinstance(data_iter, Sized) else {}
+
+
+# --- the workers of MXNet's DataLoader --------------------------------------------------------
+
+
+def has_worker_processes(data_iter: object) -> bool:
+    """Whether batches are made in processes, whose random numbers are their own."""
+    return (
+        isinstance(data_iter, gluon.data.DataLoader)
+        and data_iter._num_workers > 0
+        and not data_iter._thread_pool
+    )
+
+
+def from_workers(
+    loader: gluon.data.DataLoader, seed_of: Callable[[int], int], first: int
+) -> Iterator[Any]:
+    """One epoch from batch `first` on; each batch is made with the seed of its place.
+
+    Which worker makes a batch is left to chance, so a seed for each worker would not do.
+    """
+    sampler = loader._batch_sampler
+    loader._batch_sampler = _SeededSampler(sampler, seed_of, first)
+    try:
+        return loader._prefetch_iter()
+    finally:
+        loader._batch_sampler = sampler
+
+
+class _SeededSampler:
+    """The batches of indices that a sampler draws, from batch `first` on, with their seeds."""
+
+    def __init__(
+        self, sampler: Iterable[Iterable[int]], seed_of: Callable[[int], int], first: int
+    ) -> None:
+        self._sampler, self._seed_of, self._first = sampler, seed_of, first
+
+    def __iter__(self) -> Iterator[_SeededIndices]:
+        for place, indices in enumerate(self._sampler):
+            if place >= self._first:
+                yield _SeededIndices(list(indices), self._seed_of(place))
+
+
+class _SeededIndices:
+    """Indices of a batch. A worker seeds its generators as it begins to go through them."""
+
+    def __init__(self, indices: list[int], seed: int) -> None:
+        self._indices, self._seed = indices, seed
+
+    def __iter__(self) -> Iterator[int]:
+        random.seed(self._seed)
+        np.random.seed(self._seed)
+        mx.random.seed(self._seed)
+        return iter(self._indices)

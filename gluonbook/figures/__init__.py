@@ -1,0 +1,1 @@
+"""What a training prints and keeps: counted, judged, drawn."""

@@ -1,0 +1,1 @@
+"""What benchmarks and the comparison share: contenders in processes of their own."""

@@ -1,0 +1,1 @@
+"""The machine under the book: MXNet, files, devices, signals, errors."""
