@@ -33,7 +33,8 @@ TEST_IMAGES = 1000
 def serve(precision: str, section: str, seed: int) -> None:
     """In a process of its own: one training step for each line, then the test accuracy."""
     from gluonbook import evaluate_accuracy
-    from gluonbook.data.fashion_mnist import ImageBatches, fashion_mnist
+    from gluonbook.data.fashion_mnist import fashion_mnist
+    from gluonbook.data.image_batches import ImageBatches
     from gluonbook.measure.contenders import GluonForm
     import mxnet as mx
     import numpy as np

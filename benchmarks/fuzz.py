@@ -178,8 +178,9 @@ def _step(net: Any, trainer: Any) -> None:
 
 
 def _checkpoint(inputs: int) -> Reader:
-    from gluonbook.checkpoints import checkpoint as ck
-    from gluonbook.data.fashion_mnist import ImageBatches
+    from gluonbook.checkpoints.checkpoint import Checkpoint
+    from gluonbook.checkpoints.format import Progress, digest
+    from gluonbook.data.image_batches import ImageBatches
     from gluonbook.figures.history import Epoch, History
     import mxnet as mx
     import numpy as np
@@ -190,12 +191,12 @@ def _checkpoint(inputs: int) -> Reader:
 
     def originals(folder: Path) -> list[bytes]:
         net, trainer = _trained()
-        saved = ck.Checkpoint(folder / "run", seed=1)
+        saved = Checkpoint(folder / "run", seed=1)
         history = History()
         saved.begin(net, trainer, batches, history, {})
         history.append(Epoch(1, 2.0, 0.1, 0.1, 1.0))
         sums = {"loss": 27.5, "examples": 12, "correct": 4, "labels": 12}
-        path = saved.save(ck.Progress(epoch=2, batch=3, seconds=0.5, **sums))
+        path = saved.save(Progress(epoch=2, batch=3, seconds=0.5, **sums))
         saved.end()
         return [path.read_bytes()]
 
@@ -204,7 +205,7 @@ def _checkpoint(inputs: int) -> Reader:
             old.unlink()
         (folder / name).write_bytes(content)
         net, trainer = _trained()
-        resumed = ck.Checkpoint(folder, seed=1)
+        resumed = Checkpoint(folder, seed=1)
         history = History()
         at = resumed.begin(net, trainer, batches, history, {})
         resumed.end()
@@ -223,7 +224,7 @@ def _checkpoint(inputs: int) -> Reader:
         if rng.random() < 0.3:
             arrays.pop(rng.choice(list(arrays)))
         text = json.dumps(lie(state, rng))
-        metadata = {"state": text, "sha256": ck._digest(text, arrays)}
+        metadata = {"state": text, "sha256": digest(text, arrays)}
         return safetensors.numpy.save(arrays, metadata)
 
     return Reader(inputs, originals, read, structured)

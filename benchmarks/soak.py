@@ -18,7 +18,8 @@ import threading
 import time
 
 import fuzz
-from gluonbook.checkpoints.checkpoint import Checkpoint, Progress
+from gluonbook.checkpoints.checkpoint import Checkpoint
+from gluonbook.checkpoints.format import Progress
 from gluonbook.data import fashion_mnist as fm
 from gluonbook.figures.history import History
 from gluonbook.measure.interleaving import median

@@ -10,6 +10,7 @@ from ._version import __version__
 
 if runtime.failure is None:
     from .checkpoints.checkpoint import Checkpoint
+    from .data import mxnet_class  # noqa: F401  (MXNet's own class then reads the same files)
     from .data.fashion_mnist import load_data_fashion_mnist
     from .figures.history import History
     from .from_scratch import Benchmark, corr2d, sgd

@@ -13,9 +13,9 @@ import sys
 import threading
 
 import gluonbook as gb
-from gluonbook.checkpoints import checkpoint as ck
-from gluonbook.checkpoints.checkpoint import Checkpoint, CheckpointError, NotFinite
-from gluonbook.data.fashion_mnist import ImageBatches
+from gluonbook.checkpoints.checkpoint import Checkpoint, NotFinite
+from gluonbook.checkpoints.format import CheckpointError, digest, read
+from gluonbook.data.image_batches import ImageBatches
 from gluonbook.figures.history import History
 from gluonbook.system import files
 from gluonbook.system.interrupts import Interrupted
@@ -341,7 +341,7 @@ def rewritten(path, change):
     state = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["state"])
     change(state)
     text, arrays = json.dumps(state), safetensors.numpy.load(content)
-    metadata = {"state": text, "sha256": ck._digest(text, arrays)}
+    metadata = {"state": text, "sha256": digest(text, arrays)}
     path.write_bytes(safetensors.numpy.save(arrays, metadata))
 
 
@@ -372,7 +372,7 @@ def test_any_whole_number_is_a_seed(seed, tmp_path):
     net = small_net()
     trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1})
     gb.train_ch5(net, images(), images(), 4, trainer, mx.cpu(), 1, checkpoint=checkpoint)
-    state, _ = ck.read(tmp_path / "checkpoint-2-0.safetensors", 10**6)
+    state, _ = read(tmp_path / "checkpoint-2-0.safetensors", 10**6)
     assert state["seed"] == seed
 
 
@@ -648,7 +648,7 @@ def test_a_fault_at_any_write_is_one_sentence_and_the_run_goes_on_later(
     assert "\n" not in str(failure.value)
     monkeypatch.undo()
     for path in (tmp_path / "b").glob("checkpoint-*"):
-        ck.read(path, 10**6)  # what stands is whole
+        read(path, 10**6)  # what stands is whole
     assert_same(unbroken, fit(tmp_path / "b", save_every=2))
 
 
@@ -662,10 +662,10 @@ def test_a_short_write(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     fit(tmp_path, num_epochs=1)
-    monkeypatch.setattr(ck.files, "write", half)
+    monkeypatch.setattr(files, "write", half)
     with pytest.raises(files.FileFailure, match="no room"):
         fit(tmp_path)
-    monkeypatch.setattr(ck.files, "write", real)
+    monkeypatch.setattr(files, "write", real)
     assert names(tmp_path) == ["checkpoint-1-0.safetensors", "checkpoint-2-0.safetensors"]
 
 
@@ -717,7 +717,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_there(save_every, tmp_path):
         fit(tmp_path, train_iter=Poisoned(images(), 0), save_every=save_every)
     newest = max(tmp_path.glob("checkpoint*"))
     assert newest.name == f"checkpoint-2-{1 if save_every else 0}.safetensors"
-    _, arrays = ck.read(newest, 10**6)
+    _, arrays = read(newest, 10**6)
     assert all(np.isfinite(value).all() for value in arrays.values())
 
 

@@ -14,7 +14,8 @@ import time
 from unittest import mock
 
 import gluonbook as gb
-from gluonbook.checkpoints.checkpoint import CheckpointError, NotFinite
+from gluonbook.checkpoints.checkpoint import NotFinite
+from gluonbook.checkpoints.format import CheckpointError
 from gluonbook.checkpoints.lock import FolderLock
 from gluonbook.cli import Chapter, chapter, messages
 from gluonbook.data import fashion_mnist as fm

@@ -6,9 +6,10 @@ import json
 import sys
 
 import gluonbook as gb
-from gluonbook.checkpoints.checkpoint import Checkpoint, CheckpointError
+from gluonbook.checkpoints.checkpoint import Checkpoint
+from gluonbook.checkpoints.format import CheckpointError
 from gluonbook.cli import Chapter
-from gluonbook.data.fashion_mnist import ImageBatches
+from gluonbook.data.image_batches import ImageBatches
 from gluonbook.export import ParametersError, load_parameters
 from gluonbook.system.errors import Failure, print_sentences, printable
 import mxnet as mx

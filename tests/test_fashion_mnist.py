@@ -17,6 +17,8 @@ import gluonbook as gb
 from gluonbook import doctor
 from gluonbook.data import download as mirrors
 from gluonbook.data import fashion_mnist as fm
+from gluonbook.data import image_batches
+from gluonbook.data.image_batches import ImageBatches
 import mxnet as mx
 from mxnet.gluon import data as gdata
 import numpy as np
@@ -45,21 +47,21 @@ def test_pixels_and_labels_are_those_of_the_books_transform(dataset, size):
 
 def test_every_byte_scales_to_the_quotient_of_255():
     images = np.arange(256, dtype=np.uint8).reshape(256, 1, 1, 1)
-    [(X, _)] = fm.ImageBatches(images, np.zeros(256, np.int32), 256)
+    [(X, _)] = ImageBatches(images, np.zeros(256, np.int32), 256)
     expected = mx.nd.image.to_tensor(mx.nd.array(images.reshape(1, 256, 1, 1), dtype="uint8"))
     np.testing.assert_array_equal(X.asnumpy().ravel(), expected.asnumpy().ravel())
 
 
 def test_batches_of_short_memory_have_the_same_pixels(dataset, monkeypatch):
     def one_epoch():
-        batches = fm.ImageBatches(
+        batches = ImageBatches(
             dataset.test.images[:100], dataset.test.labels[:100], 32, size=50, shuffle=True, seed=3
         )
         return [X.asnumpy() for X, _ in batches]
 
     roomy = one_epoch()
-    monkeypatch.setattr(fm, "available_memory", lambda: 2 * 100 * 50**2 - 1)
-    monkeypatch.setattr(fm, "resize", _counting(fm.resize, calls := []))
+    monkeypatch.setattr(image_batches, "available_memory", lambda: 2 * 100 * 50**2 - 1)
+    monkeypatch.setattr(image_batches, "resize", _counting(image_batches.resize, calls := []))
     short = one_epoch()
     assert len(calls) == 4  # one for each batch
     for a, b in zip(roomy, short):
@@ -83,7 +85,7 @@ def numbered():
 
 
 def test_an_epoch_has_every_image_once_with_its_label(numbered):
-    batches = fm.ImageBatches(*numbered, batch_size=4, shuffle=True, seed=0)
+    batches = ImageBatches(*numbered, batch_size=4, shuffle=True, seed=0)
     assert len(batches) == 3
     for _ in range(3):
         X, y = zip(*batches)
@@ -96,7 +98,7 @@ def test_an_epoch_has_every_image_once_with_its_label(numbered):
 
 def test_shuffling_differs_by_epoch_and_follows_the_seed(numbered):
     def epochs(seed=None):
-        batches = fm.ImageBatches(*numbered, batch_size=10, shuffle=True, seed=seed)
+        batches = ImageBatches(*numbered, batch_size=10, shuffle=True, seed=seed)
         return [tuple(y.asnumpy()) for _ in range(4) for _, y in batches]
 
     assert len(set(epochs(1))) == 4
@@ -108,13 +110,13 @@ def test_shuffling_differs_by_epoch_and_follows_the_seed(numbered):
 
 
 def test_test_batches_keep_their_order(numbered):
-    batches = fm.ImageBatches(*numbered, batch_size=3)
+    batches = ImageBatches(*numbered, batch_size=3)
     for _ in range(2):
         assert [int(v) for _, y in batches for v in y.asnumpy()] == list(range(10))
 
 
 def test_shards_split_a_batch_over_devices(numbered):
-    batches = fm.ImageBatches(*numbered, batch_size=9)
+    batches = ImageBatches(*numbered, batch_size=9)
     shards = list(batches.shards([mx.cpu(0), mx.cpu(1)]))
     assert [[(len(y), y.context) for _, y in batch] for batch in shards] == [
         [(5, mx.cpu(0)), (4, mx.cpu(1))],
@@ -498,7 +500,7 @@ def test_unwritable_cache(mirror, nowhere):
 
 def test_two_processes_at_once(mirror, nowhere):
     code = "import gluonbook as gb; print(len(gb.load_data_fashion_mnist(256)[0]))"
-    code = f"from gluonbook import fashion_mnist as fm; fm.SYSTEM_FOLDER = fm.Path('/none'); {code}"
+    code = f"import gluonbook.data.fashion_mnist as fm; fm.SYSTEM_FOLDER = fm.Path('/none'); {code}"
     processes = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         for _ in range(3)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import gluonbook as gb
-from gluonbook.data.fashion_mnist import ImageBatches
+from gluonbook.data.image_batches import ImageBatches
 from gluonbook.system.output import in_notebook, say
 import mxnet as mx
 from mxnet import gluon

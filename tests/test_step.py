@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gluonbook as gb
 from gluonbook import graphs as step_module
+from gluonbook.data.image_batches import resize
 from gluonbook.graphs import _OneGraph, inference_of, step_of
 from gluonbook.recipes import RECIPES
 import mxnet as mx
@@ -42,7 +43,7 @@ def test_the_fast_form_has_the_numbers_of_the_plain_one(section, dataset):
     size = SIZES.get(section, 48)
     net = initialized(RECIPES[section].net(), size)
     net.cast("float64")
-    images = gb.fashion_mnist.resize(dataset.train.images[:4], size)
+    images = resize(dataset.train.images[:4], size)
     X, y = nd.array(images / 255, dtype="float64"), nd.array(dataset.train.labels[:4])
     plain = step_of(net, LOSS)
     assert not isinstance(plain, _OneGraph)
@@ -64,7 +65,7 @@ def test_in_float32_too_where_onednn_computes(section, dataset):
     """The gradient as a whole: at a kink, rounding alone changes single entries."""
     size = SIZES.get(section, 48)
     net = initialized(RECIPES[section].net(), size)
-    images = gb.fashion_mnist.resize(dataset.train.images[:8], size)
+    images = resize(dataset.train.images[:8], size)
     X, y = nd.array(images / 255), nd.array(dataset.train.labels[:8])
     expected = one_step(net, step_of(net, LOSS), X, y)
     net.hybridize(static_alloc=True, static_shape=True)
@@ -203,7 +204,7 @@ def trained(net, size, images, labels):
     """After one step, so that batch norm has statistics of its own; hybridized."""
     net = initialized(net, size)
     net.hybridize(static_alloc=True, static_shape=True)
-    X, y = nd.array(gb.fashion_mnist.resize(images, size) / 255), nd.array(labels)
+    X, y = nd.array(resize(images, size) / 255), nd.array(labels)
     one_step(net, step_of(net, LOSS), X, y)
     gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.01}).step(len(y))
     return net, X

@@ -8,7 +8,8 @@ from mxnet import gluon, nd
 import numpy as np
 
 from ..data.batches import shards_of
-from ..data.fashion_mnist import CLASSES, ImageBatches, Split
+from ..data.fashion_mnist import CLASSES, Split
+from ..data.image_batches import ImageBatches
 from ..system import files
 
 _ROWS, _COLUMNS = 3, 9

@@ -12,7 +12,7 @@ from mxnet import gluon, nd
 from mxnet.gluon import nn
 import numpy as np
 
-from ..checkpoints.checkpoint import shape_fits, size_limit
+from ..checkpoints.net_state import shape_fits, size_limit
 from ..system import files
 from ..system.errors import Failure
 from ..system.machine import available_memory

@@ -18,7 +18,7 @@ from mxnet import autograd, gluon, nd
 import numpy as np
 import psutil
 
-from ..data.fashion_mnist import ImageBatches
+from ..data.image_batches import ImageBatches
 from ..graphs import inference_of, step_of
 from ..recipes import RECIPES, Recipe
 from ..system.machine import peak_resident

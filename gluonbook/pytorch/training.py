@@ -11,16 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from ..data import fashion_mnist
+from ..data.image_batches import ImageBatches
 from ..figures.history import Epoch, History
 
 
 class TensorBatches:
-    """`gluonbook.fashion_mnist.ImageBatches` as torch tensors: the same batches in both editions.
+    """`ImageBatches` as torch tensors: the same batches in both editions.
 
     X is float32 (N, 1, H, W) in [0, 1], y int64 (N,).
     """
 
-    def __init__(self, batches: fashion_mnist.ImageBatches) -> None:
+    def __init__(self, batches: ImageBatches) -> None:
         self.batches = batches
 
     def __len__(self) -> int:

@@ -13,7 +13,8 @@ from mxnet import gluon
 import numpy as np
 from tqdm import tqdm
 
-from ..checkpoints.checkpoint import Checkpoint, CheckpointError, NotFinite, Progress
+from ..checkpoints.checkpoint import Checkpoint, NotFinite
+from ..checkpoints.format import CheckpointError, Progress
 from ..data.batches import (
     BatchError,
     PositionedLoader,

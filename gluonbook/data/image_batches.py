@@ -1,0 +1,162 @@
+"""Images in memory, served in batches.
+
+One uint8 array (N, 1, 28, 28) → resized once to (N, 1, H, W) → in each epoch shuffled indices → one
+batch, scaled to [0, 1].
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Iterator, Sequence
+
+import mxnet as mx
+from mxnet import nd
+import numpy as np
+
+from ..system.errors import whole_number
+from ..system.machine import available_memory
+from .batches import Shards
+
+log = logging.getLogger("gluonbook")
+
+#: Images that are resized together.
+_RESIZE_TOGETHER = 2048
+
+
+class ImageBatches:
+    """Batches ``(X, y)`` of images in memory, iterated as often as one likes.
+
+    X is float32 in [0, 1] of shape (N, 1, H, W), y int32 of shape (N,), both on the CPU. The
+    last batch may be smaller. ``len()`` is the number of batches.
+
+    The images are kept as uint8, resized once; where memory is too short for that, each batch
+    is resized as it is made, with the same pixels.
+
+    Parameters
+    ----------
+    images, labels
+        uint8 (N, 1, H, W) and int32 (N,).
+    size
+        Height and width to resize to, bilinearly, as the book's ``Resize`` does; None keeps
+        the images as they are.
+    seed
+        Of the shuffling. With None, one is drawn from NumPy's global generator.
+    edition
+        Of the data set, for the record.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        *,
+        size: int | None = None,
+        shuffle: bool = False,
+        seed: int | None = None,
+        edition: str | None = None,
+    ) -> None:
+        self.edition = edition
+        self.batch_size = whole_number("batch_size", batch_size, least=1)
+        height = images.shape[-1]
+        self.size = whole_number("resize", size, least=1) if size else height
+        self.shuffle = shuffle
+        self.seed = np.random.randint(2**31) if seed is None else whole_number("seed", seed, 2**32)
+        self.epoch = 0
+        self._labels = labels
+        self._images = images
+        self._resize_batches = False
+        if self.size != height:
+            needed = len(images) * self.size**2
+            if needed > available_memory() // 2:
+                log.info("images are resized batch by batch: %.1f GB for all", needed / 1e9)
+                self._resize_batches = True
+            else:
+                self._images = resize(images, self.size)
+
+    @property
+    def num_examples(self) -> int:
+        """Number of images in one epoch."""
+        return len(self._labels)
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What must be the same for a training to go on with these batches."""
+        return {
+            "the data set's edition": self.edition,
+            "the number of images": self.num_examples,
+            "the image size": self.size,
+            "the batch size": self.batch_size,
+            "shuffling": self.shuffle,
+        }
+
+    def __len__(self) -> int:
+        return -(-self.num_examples // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
+        for [batch] in self.shards([mx.cpu()]):
+            yield batch
+
+    def arrays(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """One epoch as NumPy arrays: X float32 in [0, 1], y int32."""
+        for indices in self._batches():
+            yield _scaled(self._pixels(indices)), self._labels[indices]
+
+    def shards(
+        self, ctxs: Sequence[mx.Context], *, epoch: int | None = None, first: int = 0
+    ) -> Iterator[Shards]:
+        """The batches of `epoch` from batch `first` on, each as a list of ``(X, y)``, one for
+        each device. Epochs count from 0; by default it is the one after the last.
+
+        The pixels go to a GPU as uint8 and are cast and scaled there. A batch smaller than the
+        number of devices leaves the last of them out.
+        """
+        for indices in self._batches(epoch, first):
+            parts = np.array_split(indices, min(len(ctxs), len(indices)))
+            yield [self._load(part, ctx) for part, ctx in zip(parts, ctxs)]
+
+    def _batches(self, epoch: int | None = None, first: int = 0) -> Iterator[np.ndarray]:
+        """Indices of the images in each batch of an epoch, from batch `first` on."""
+        if epoch is None:
+            epoch = self.epoch
+        order = self._order(epoch)
+        self.epoch = epoch + 1
+        for start in range(first * self.batch_size, self.num_examples, self.batch_size):
+            yield order[start : start + self.batch_size]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Indices in the order of an epoch, which follows from the seed alone."""
+        if not self.shuffle:
+            return np.arange(self.num_examples)
+        return np.random.RandomState([self.seed, epoch]).permutation(self.num_examples)
+
+    def _pixels(self, indices: np.ndarray) -> np.ndarray:
+        pixels = self._images[indices]
+        return resize(pixels, self.size) if self._resize_batches else pixels
+
+    def _load(self, indices: np.ndarray, ctx: mx.Context) -> tuple[nd.NDArray, nd.NDArray]:
+        y = nd.from_numpy(self._labels[indices]).as_in_context(ctx)
+        pixels = self._pixels(indices)
+        if ctx.device_type == "gpu":
+            return nd.array(pixels, dtype=np.uint8, ctx=ctx).astype(np.float32) / 255, y
+        return nd.from_numpy(_scaled(pixels)).as_in_context(ctx), y
+
+
+def _scaled(pixels: np.ndarray) -> np.ndarray:
+    """uint8 to float32 in [0, 1], as the book's ``ToTensor`` does, in one pass."""
+    return np.divide(pixels, np.float32(255), out=np.empty(pixels.shape, np.float32))
+
+
+def resize(images: np.ndarray, size: int) -> np.ndarray:
+    """Bilinear resizing of uint8 images (N, 1, H, W) to (N, 1, size, size), in parallel.
+
+    The pixels are, bit for bit, those of ``mxnet.gluon.data.vision.transforms.Resize``.
+    """
+    n, _, height, width = images.shape
+    resized = np.empty((n, 1, size, size), np.uint8)
+    for start in range(0, n, _RESIZE_TOGETHER):
+        part = images[start : start + _RESIZE_TOGETHER]
+        part = nd.array(part.reshape(-1, height, width, 1), dtype=np.uint8)
+        part = nd.image.resize(part, size).asnumpy().reshape(-1, 1, size, size)
+        resized[start : start + _RESIZE_TOGETHER] = part
+    return resized
