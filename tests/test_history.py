@@ -58,9 +58,9 @@ def test_the_picture_is_a_png_with_something_on_it(history, tmp_path):
     assert matplotlib.image.imread(tmp_path / "curve.png").std() > 0.05
 
 
-def test_in_a_notebook_a_history_is_its_curves_and_else_its_lines():
+def test_in_a_notebook_a_history_is_its_curves_and_else_one_line():
     history = History()
-    assert history._repr_png_() is None and repr(history) == "no epoch has ended"
+    assert history._repr_png_() is None and repr(history) == "<History of 0 epochs>"
     history.extend([Epoch(1, 0.5, 0.8, 0.7, 1.0), Epoch(2, 0.25, 0.9, 0.75, 1.0)])
     assert history._repr_png_().startswith(b"\x89PNG\r\n")
-    assert repr(history).splitlines() == [str(epoch) for epoch in history]
+    assert repr(history) == f"<History of 2 epochs, the last: {history[1]}>"

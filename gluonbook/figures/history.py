@@ -95,7 +95,8 @@ class History:
             figure.savefig(scratch, dpi=120)
 
     def __repr__(self) -> str:
-        return "\n".join(map(str, self.epochs)) or "no epoch has ended"
+        last = f", the last: {self.epochs[-1]}" if self.epochs else ""
+        return f"<History of {len(self)} epochs{last}>"
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows where a history is the last value of a cell: its curves."""
