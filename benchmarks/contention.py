@@ -27,7 +27,6 @@ OURS, DEFAULT = "gluonbook", "300,000 turns (default)"
 WAYS = {
     OURS: {},
     DEFAULT: {"GOMP_SPINCOUNT": "300000"},
-    "4,000 turns": {"GOMP_SPINCOUNT": "4000"},
     "1,000 turns": {"GOMP_SPINCOUNT": "1000"},
     "sleep at once": {"OMP_WAIT_POLICY": "passive"},
     "one thread": {"OMP_NUM_THREADS": "1"},

@@ -66,6 +66,19 @@ are part of the convolution before them, and whose weights are laid out once."""
         "inference",
     ),
     Part(
+        "Beside busy processes",
+        """\
+Training while other processes keep cores busy, by how OpenMP's threads wait for each other at the
+end of an operator. By default libgomp spins, which is fastest as long as each thread has a core,
+and slowest when it has not: a net of short operators, such as LeNet, then mostly waits.
+gluonbook lets the threads sleep for as long as others use the cores. The other columns hold one way
+for the whole training. Batches of 32, for LeNet of 256. The machine was not steady: without other
+processes, two measurements of one way lay up to 12 % apart, so the rows with no busy process tell
+large differences only.""",
+        "contention",
+        "Rates by how the threads wait",
+    ),
+    Part(
         "Loading",
         """\
 The loader alone, beside MXNet's `DataLoader` with the transforms of the book's text. Images are
