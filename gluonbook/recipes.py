@@ -62,6 +62,17 @@ STABLE = {
     "nin": RECIPES["nin"]._replace(lr=0.0005, optimizer="adam", initializer="MSRAPrelu"),
 }
 
+#: Options with which each section learns within three minutes on two cores.
+QUICK_LOOKS = {
+    "lenet": "--limit 6000 --epochs 30",
+    "alexnet": "--limit 3000 --size 96 --batch-size 16 --lr 0.02 --epochs 3",
+    "vgg": "--limit 4000 --size 64 --batch-size 32 --epochs 3",
+    "nin": "--recipe stable --limit 4000 --size 96 --batch-size 32 --epochs 3",
+    "googlenet": "--limit 4000 --size 64 --batch-size 32 --epochs 4",
+    "resnet": "--limit 6000 --epochs 3",
+    "densenet": "--limit 4000 --size 48 --batch-size 64 --epochs 3",
+}
+
 
 def recipes_of(section: str) -> dict[str, Recipe]:
     """All recipes of a section by name: ``"book"``, and ``"stable"`` where it needs one."""

@@ -130,6 +130,17 @@ def test_help_groups_the_options(capsys):
     }
 
 
+@pytest.mark.parametrize("section", RECIPES)
+def test_help_gives_a_quick_look(section, capsys):
+    with pytest.raises(SystemExit):
+        Chapter(section, ["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    quick = text.partition(f"in which the net learns: {section}.py ")[2].split()
+    options = Chapter(section, quick).options
+    assert options.limit * options.num_epochs <= RECIPES[section].num_epochs * 60_000
+    assert options.limit_test == 1000 and options.size <= RECIPES[section].size
+
+
 def test_device(monkeypatch):
     assert Chapter("lenet", ["--device", "cpu"]).ctxs == [mx.cpu()]
     assert Chapter("lenet", ["--device", "cpu:2,0"]).ctxs == [mx.cpu(2), mx.cpu(0)]

@@ -12,7 +12,7 @@ from typing import Any, Callable, NoReturn, Sequence
 
 from ..data import fashion_mnist
 from ..nets.edition import EDITIONS
-from ..recipes import RECIPES, Recipe, recipes_of
+from ..recipes import QUICK_LOOKS, RECIPES, Recipe, recipes_of
 from ..system import files
 from ..system.errors import Failure
 
@@ -168,8 +168,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
 # --- the parser -------------------------------------------------------------------------------
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Help that states the default of an option that has one."""
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that states the default of an option that has one, and breaks no command."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         stated = action.default not in (None, argparse.SUPPRESS)
@@ -190,8 +190,8 @@ class Parser(argparse.ArgumentParser):
 class _Given(Parser):
     """A parser whose result holds only what was given, so that defaults can come from elsewhere."""
 
-    def __init__(self, description: str) -> None:
-        super().__init__(description, argument_default=argparse.SUPPRESS)
+    def __init__(self, description: str, epilog: str) -> None:
+        super().__init__(description, epilog=epilog, argument_default=argparse.SUPPRESS)
         self.actions: list[argparse.Action] = []
 
     def group(self, title: str) -> Callable[..., None]:
@@ -204,7 +204,10 @@ class _Given(Parser):
 
 def _parser(section: str) -> _Given:
     recipe, recipes = RECIPES[section], recipes_of(section)
-    parser = _Given(f"{recipe.title} on Fashion-MNIST. The defaults are the book's.")
+    parser = _Given(
+        f"{recipe.title} on Fashion-MNIST. The defaults are the book's.",
+        f"A quick look, in which the net learns:\n  {section}.py {QUICK_LOOKS[section]}",
+    )
     training = parser.group("training")
     training(
         "--recipe",
