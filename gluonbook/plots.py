@@ -12,15 +12,6 @@ from matplotlib import pyplot as plt
 from .data.fashion_mnist import CLASSES
 from .system.output import in_notebook
 
-__all__ = [
-    "get_fashion_mnist_labels",
-    "plt",
-    "semilogy",
-    "set_figsize",
-    "show_fashion_mnist",
-    "use_svg_display",
-]
-
 
 def use_svg_display() -> None:
     """Show figures as vector graphics in a notebook; elsewhere this does nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from mxnet import gluon, nd
+from mxnet import gluon
 import numpy as np
 
 from ..data.batches import shards_of
@@ -39,7 +39,6 @@ def draw_predictions(
     [ctx, *_] = next(iter(net.collect_params().values())).list_ctx()
     [[(X, _)]] = shards_of(batches, [ctx])
     predicted = net(X).argmax(axis=1).asnumpy().astype(np.int64)
-    nd.waitall()
     figure = Figure(figsize=(_COLUMNS, 1.35 * _ROWS), layout="constrained")
     panels = figure.subplots(_ROWS, _COLUMNS)
     for panel in panels.flat:
