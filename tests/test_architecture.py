@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "gluonbook"
 FLOORS = [
     {"_version", "system"},
     {"data", "from_scratch", "nets"},
-    {"batches", "graphs", "plots", "recipes", "summary"},
+    {"batches", "graphs", "operations", "plots", "recipes", "summary"},
     {"figures"},
     {"checkpoints"},
     {"export", "measure", "training"},

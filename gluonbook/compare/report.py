@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 import mxnet as mx
 import torch
 
+from ..operations import Op
 from ..pytorch.architecture import Layer
-from ..pytorch.graph import Op
 from ..system import machine
 from .numbers import (
     CONVENTIONS,

@@ -9,7 +9,8 @@ from typing import Any, Iterator, Sequence
 from mxnet import gluon
 from torch import nn
 
-from .graph import Op, gluon_ops, torch_ops
+from ..operations import Op, gluon_ops
+from .operations import torch_ops
 
 
 @dataclass

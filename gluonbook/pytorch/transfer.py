@@ -19,10 +19,11 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from ..operations import Op, gluon_ops
 from ..system import files
 from ..system.errors import Failure
 from .architecture import architecture
-from .graph import Op, gluon_ops, torch_ops
+from .operations import torch_ops
 
 log = logging.getLogger("gluonbook")
 

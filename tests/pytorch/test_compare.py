@@ -119,7 +119,7 @@ def set_attribute(path, name, value):
             "densenet",
             set_attribute("0.1", "momentum", 0.01),
             "0.1",
-            "share of the new: PyTorch 0.01, Gluon 0.1",
+            "update rate: PyTorch 0.01, Gluon 0.1",
         ),
         ("nin", set_attribute("6", "p", 0.3), "6", "rate: PyTorch 0.3, Gluon 0.5"),
         ("vgg", set_attribute("0.2", "stride", 1), "0.2", "stride: PyTorch 1, Gluon 2"),
