@@ -14,6 +14,7 @@ from mxnet.gluon import HybridBlock
 import numpy as np
 
 from .data.batches import BatchError
+from .system import mxnet_private
 
 log = logging.getLogger("gluonbook")
 
@@ -159,9 +160,9 @@ def _is_graph(block: object) -> bool:
     """Whether it does without Python for each batch: hybridized, or one of MXNet's losses."""
     return (
         isinstance(block, HybridBlock)
-        and (block._active or type(block).__module__ == gluon.loss.__name__)
+        and (mxnet_private.is_hybridized(block) or type(block).__module__ == gluon.loss.__name__)
         and type(block).forward in (HybridBlock.forward, gluon.SymbolBlock.forward)
-        and not (block._forward_hooks or block._forward_pre_hooks)
+        and not mxnet_private.has_hooks(block)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+import re
 
 import pytest
 
@@ -58,3 +59,20 @@ def test_imports_point_to_lower_floors(path):
 def test_only_the_pytorch_rooms_import_torch(path):
     if any(name.split(".")[0] == "torch" or name == "safetensors.torch" for name in imports(path)):
         assert room_of(path) in ("pytorch", "compare")
+
+
+#: Not MXNet's: methods of named tuples, which Python documents.
+DOCUMENTED = {"_asdict", "_fields", "_replace"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_private_names_of_mxnet_stand_in_one_module(path):
+    private = {
+        node.attr
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and re.match("_[a-z]", node.attr)
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+        and not isinstance(node.value, ast.Call)  # super()._method()
+    }
+    assert path.name == "mxnet_private.py" or private <= DOCUMENTED

@@ -19,7 +19,7 @@ import safetensors.numpy
 
 from ..data.batches import PositionedLoader
 from ..figures.history import Epoch, History
-from ..system import files
+from ..system import files, mxnet_private
 from ..system.errors import Failure, whole_number
 from .format import VERSION, CheckpointError, OtherVersion, Progress, check_state, digest, read
 from .lock import FolderLock, InUse
@@ -142,7 +142,7 @@ class Checkpoint:
             if state is not None:
                 return Progress(**state["progress"])
             progress = Progress()
-            if all(param._data for param in net.collect_params().values()):
+            if all(map(mxnet_private.has_values, net.collect_params().values())):
                 self.save(progress)
             return progress
         except BaseException:

@@ -9,6 +9,7 @@ from typing import Iterator, Mapping
 from mxnet import gluon, nd
 import numpy as np
 
+from ..system import mxnet_private
 from ..system.machine import available_memory
 from .format import CheckpointError
 
@@ -29,7 +30,7 @@ def parameters_of(net: gluon.Block) -> dict[str, gluon.Parameter]:
     Automatic names, such as ``batchnorm10_gamma``, depend on what else the process has built.
     """
     places: dict[gluon.Parameter, str] = {}
-    for place, param in net._collect_params_with_prefix().items():
+    for place, param in mxnet_private.parameters_by_place(net).items():
         places.setdefault(param, place)
     return {place: param for param, place in places.items()}
 
@@ -83,8 +84,7 @@ def shape_fits(param: gluon.Parameter, shape: tuple[int, ...]) -> bool:
 def restore_parameters(net: gluon.Block, arrays: Mapping[str, np.ndarray]) -> None:
     for name, param in parameters_of(net).items():
         param.set_data(nd.array(arrays[array_name(name, 0)], dtype=param.dtype))
-        if param._deferred_init:
-            param._finish_deferred_init()
+        mxnet_private.stop_waiting(param)
 
 
 def restore_other_devices(net: gluon.Block, arrays: Mapping[str, np.ndarray]) -> None:

@@ -10,6 +10,7 @@ import mxnet as mx
 from mxnet import gluon, nd
 import numpy as np
 
+from ..system import mxnet_private
 from .format import CheckpointError
 from .net_state import array_name, parameters_of
 
@@ -38,13 +39,6 @@ def optimizer_facts(trainer: gluon.Trainer) -> dict[str, Any]:
     }
 
 
-def _updaters(trainer: gluon.Trainer) -> list[Any]:
-    """What holds the optimizer's state: one for each device, or one in the key-value store."""
-    if trainer._kv_initialized and trainer._update_on_kvstore:
-        return [trainer._kvstore._updater]
-    return list(trainer._updaters)
-
-
 def places_of(trainer: gluon.Trainer, net: gluon.Block) -> list[str]:
     """The place in the net of each of the trainer's parameters, in the trainer's order.
 
@@ -54,13 +48,13 @@ def places_of(trainer: gluon.Trainer, net: gluon.Block) -> list[str]:
         If a parameter is not in the net, so that its values would not be saved.
     """
     places = {param: place for place, param in parameters_of(net).items()}
-    for param in trainer._params:
+    for param in mxnet_private.parameters_of(trainer):
         if param not in places:
             raise CheckpointError(
                 f"the trainer has the parameter {param.name}, which is not in the net and would "
                 "not be saved: make it part of the net, or train without a checkpoint"
             )
-    return [places[param] for param in trainer._params]
+    return [places[param] for param in mxnet_private.parameters_of(trainer)]
 
 
 def trainer_state(
@@ -74,14 +68,14 @@ def trainer_state(
         "scheduler": _plain(vars(optimizer.lr_scheduler)) if optimizer.lr_scheduler else {},
         "counts": {
             device: {places[index]: count for index, count in counts.items()}
-            for device, counts in optimizer._all_index_update_counts.items()
+            for device, counts in mxnet_private.update_counts(optimizer).items()
         },
         "states": [
             {
                 places[index]: _put(state, f"trainer/{i}/{places[index]}", arrays)
                 for index, state in updater.states.items()
             }
-            for i, updater in enumerate(_updaters(trainer))
+            for i, updater in enumerate(mxnet_private.updaters_of(trainer))
         ],
     }
 
@@ -126,12 +120,12 @@ def check_trainer(
         return isinstance(form, str) and form in arrays and arrays[form].shape == fresh.shape
 
     good = set(state["parameters"]) == set(places_of(trainer, net))
-    good = good and len(state["states"]) <= len(trainer._updaters)
+    good = good and len(state["states"]) <= mxnet_private.num_updaters(trainer)
     for states in state["states"] if good else ():
         for name, form in states.items():
             shape = arrays[array_name(name, 0)].shape
             weight = nd.zeros(shape, dtype=params[name].dtype)
-            index = trainer._param2idx[params[name].name]
+            index = mxnet_private.index_of(trainer, params[name])
             fresh = trainer.optimizer.create_state_multi_precision(index, weight)
             good = good and fits(form, fresh)
     for target, saved in _settings(trainer.optimizer, state):
@@ -161,12 +155,7 @@ def restore_trainer(
 ) -> None:
     optimizer, params = trainer.optimizer, parameters_of(net)
     # In the saved order: some optimizers carry numbers from one parameter to the next.
-    trainer._params[:] = [params[name] for name in state["parameters"]]
-    trainer._param2idx = {param.name: index for index, param in enumerate(trainer._params)}
-    optimizer.param_dict = dict(enumerate(trainer._params))
-    trainer._reset_kvstore()  # a store that has been used holds the weights of before
-    trainer._init_kvstore()
-    trainer._init_params()
+    mxnet_private.begin_anew(trainer, [params[name] for name in state["parameters"]])
     for target, saved in _settings(optimizer, state):
         for name, value in saved.items():
             setattr(target, name, value)
@@ -175,8 +164,7 @@ def restore_trainer(
         int(device): {index_of[name]: count for name, count in by_name.items()}
         for device, by_name in state["counts"].items()
     }
-    optimizer._all_index_update_counts = counts
-    optimizer._index_update_count = counts.setdefault(0, {})
-    for updater, states in zip(_updaters(trainer), state["states"]):
+    mxnet_private.set_update_counts(optimizer, counts)
+    for updater, states in zip(mxnet_private.updaters_of(trainer), state["states"]):
         updater.states = {index_of[name]: _get(form, arrays) for name, form in states.items()}
         updater.states_synced = {index: False for index in updater.states}  # moved when used

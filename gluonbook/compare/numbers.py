@@ -16,6 +16,7 @@ from ..pytorch import nets
 from ..pytorch.training import init_weights
 from ..pytorch.transfer import Pair, TransferError, pairs, to_gluon, to_torch
 from ..recipes import RECIPES, Recipe
+from ..system import mxnet_private
 
 #: Greatest relative difference allowed in float64, by quantity.
 TOLERANCES = {
@@ -82,12 +83,7 @@ def build(section: str, edition: str, seed: int, start_from: str = "gluon") -> N
 
 def _switch_off_dropout(both: Nets) -> None:
     """Without dropout, since the random masks of the two sides have nothing in common."""
-
-    def switch_off(block: gluon.Block) -> None:
-        if isinstance(block, gluon.nn.Dropout):
-            block._rate = 0.0
-
-    both.gluon.apply(switch_off)
+    both.gluon.apply(mxnet_private.switch_off_dropout)
     for module in both.torch.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -19,6 +19,7 @@ import mxnet as mx
 from mxnet import gluon, nd
 import numpy as np
 
+from ..system import mxnet_private
 from ..system.errors import Failure
 
 #: One batch, cut into one ``(X, y)`` for each device.
@@ -95,15 +96,6 @@ def facts_of(data_iter: Iterable[Any]) -> dict[str, object]:
 # --- the workers of MXNet's DataLoader --------------------------------------------------------
 
 
-def has_worker_processes(data_iter: object) -> bool:
-    """Whether batches are made in processes, whose random numbers are their own."""
-    return (
-        isinstance(data_iter, gluon.data.DataLoader)
-        and data_iter._num_workers > 0
-        and not data_iter._thread_pool
-    )
-
-
 def from_workers(
     loader: gluon.data.DataLoader, seed_of: Callable[[int], int], first: int
 ) -> Iterator[Any]:
@@ -111,12 +103,9 @@ def from_workers(
 
     Which worker makes a batch is left to chance, so a seed for each worker would not do.
     """
-    sampler = loader._batch_sampler
-    loader._batch_sampler = _SeededSampler(sampler, seed_of, first)
-    try:
-        return loader._prefetch_iter()
-    finally:
-        loader._batch_sampler = sampler
+    return mxnet_private.batches_of_workers(
+        loader, lambda sampler: _SeededSampler(sampler, seed_of, first)
+    )
 
 
 class _SeededSampler:

@@ -13,7 +13,7 @@ from mxnet.gluon import nn
 import numpy as np
 
 from ..checkpoints.net_state import shape_fits, size_limit
-from ..system import files
+from ..system import files, mxnet_private
 from ..system.errors import Failure
 from ..system.machine import available_memory
 
@@ -42,7 +42,7 @@ def save_parameters(net: gluon.Block, path: str | os.PathLike[str]) -> None:
     FileFailure
         If the file cannot be written; it is then as it was.
     """
-    write_arrays(path, _values(net._collect_params_with_prefix()))
+    write_arrays(path, _values(mxnet_private.parameters_by_place(net)))
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
@@ -76,7 +76,9 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray])
 def _values(params: Mapping[str, gluon.Parameter]) -> dict[str, np.ndarray]:
     """The values of each, averaged over the devices as MXNet saves them."""
     nd.waitall()  # oneDNN may still be rearranging weights after the last inference
-    return {name: param._reduce().asnumpy() for name, param in params.items()}
+    return {
+        name: mxnet_private.mean_over_devices(param).asnumpy() for name, param in params.items()
+    }
 
 
 def load_parameters(
@@ -95,7 +97,7 @@ def load_parameters(
     ParametersError
         If the file is damaged, or is of another net; `net` is then as it was.
     """
-    _assign(net._collect_params_with_prefix(), path, size_limit(net), ctx)
+    _assign(mxnet_private.parameters_by_place(net), path, size_limit(net), ctx)
 
 
 def _assign(
@@ -123,7 +125,7 @@ def _assign(
             )
     for key, name in keys.items():
         param = params[name]
-        if param._data is None and not param._deferred_init:
+        if not (mxnet_private.has_values(param) or mxnet_private.waits_for_its_shape(param)):
             param.shape = arrays[key].shape
             param.initialize(mx.init.Zero(), ctx)
         param.set_data(nd.array(arrays[key], dtype=param.dtype))
@@ -215,7 +217,7 @@ def export_symbol(
         If the files cannot be written.
     """
     params = net.collect_params()
-    if any(param._deferred_init for param in params.values()):
+    if any(map(mxnet_private.waits_for_its_shape, params.values())):
         net(nd.zeros(input_shape, ctx=ctx or mx.cpu()))
     symbol = net(mx.sym.var("data"))
     kinds = {

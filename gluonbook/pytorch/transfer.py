@@ -22,6 +22,7 @@ from torch import nn
 from ..operations import Op, gluon_ops
 from ..system import files
 from ..system.errors import Failure
+from ..system.mxnet_private import has_values, waits_for_its_shape
 from .architecture import architecture
 from .operations import torch_ops
 
@@ -103,7 +104,7 @@ def to_gluon(torch_net: nn.Module, gluon_net: gluon.Block) -> None:
     matched = pairs(torch_net, gluon_net)
     _warn_of_differences(torch_net, gluon_net)
     for pair in matched:
-        if pair.parameter._data is None and not pair.parameter._deferred_init:
+        if not (has_values(pair.parameter) or waits_for_its_shape(pair.parameter)):
             pair.parameter.initialize()
     for pair in matched:
         pair.parameter.set_data(nd.array(pair.tensor.detach().cpu().numpy(), dtype=np.float32))
@@ -121,7 +122,7 @@ def to_torch(gluon_net: gluon.Block, torch_net: nn.Module) -> None:
     """
     matched = pairs(torch_net, gluon_net)
     for pair in matched:
-        if pair.parameter._data is None:
+        if not has_values(pair.parameter):
             raise TransferError(
                 f"the Gluon net's {pair.gluon_name} has no {pair.role} yet: initialize the net "
                 "and run it once"

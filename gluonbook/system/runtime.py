@@ -91,7 +91,7 @@ def one_thread_in_forked_processes(mxnet: types.ModuleType) -> None:
     """
     try:
         openmp = ctypes.CDLL("libgomp.so.1")
-        library = importlib.import_module("mxnet.base")._LIB
+        library = _private().library()
         push, wait = library.MXEnginePushSync, library.MXNDArrayWaitAll
     except (ImportError, OSError, AttributeError):  # another build of MXNet
         return
@@ -116,15 +116,20 @@ def end_without_a_second_error() -> None:
     Its hook raises an error that is left in the engine, with a traceback: one that a script has
     told of already, such as too little memory, which several operators meet.
     """
-    base = importlib.import_module("mxnet.base")
+    private = _private()
 
     def notify() -> None:
-        result = base._LIB.MXNotifyShutdown()
+        result = private.library().MXNotifyShutdown()
         if not told():
-            base.check_call(result)
+            importlib.import_module("mxnet.base").check_call(result)
 
-    atexit.unregister(base._notify_shutdown)
+    atexit.unregister(private.notify_shutdown)
     atexit.register(notify)
+
+
+def _private() -> types.ModuleType:
+    """`mxnet_private`, which can be imported only once MXNet is."""
+    return importlib.import_module(".mxnet_private", __package__)
 
 
 def restore_removed_names() -> None:

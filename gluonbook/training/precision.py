@@ -12,6 +12,7 @@ import os
 import mxnet as mx
 from mxnet.contrib import amp
 
+from ..system import mxnet_private
 from ..system.errors import Failure
 from ..system.machine import instruction_sets
 
@@ -62,7 +63,7 @@ def use(bfloat16: bool, section: str, recipe: str, ctx: mx.Context) -> None:
         asked for where bfloat16 is on already: MXNet cannot turn AMP off again.
     """
     if not bfloat16:
-        if amp.amp._amp_initialized:
+        if mxnet_private.amp_is_on():
             raise Failure(
                 "MXNet cannot turn AMP off again: to train in float32, restart Python, or the "
                 "notebook's kernel"

@@ -21,14 +21,13 @@ from ..data.batches import (
     Shards,
     facts_of,
     from_workers,
-    has_worker_processes,
     shards_of,
 )
 from ..figures.history import Epoch, History
 from ..figures.stuck_loss import Plateau
 from ..figures.tally import BATCHES_AHEAD, Ahead
 from ..graphs import Outcome
-from ..system import contention
+from ..system import contention, mxnet_private
 from ..system.interrupts import Interrupted, Request, requests
 from ..system.output import say
 
@@ -186,7 +185,7 @@ class Run:
         checkpoint.seed_epoch(epoch)
         if isinstance(loader, PositionedLoader):
             return iter(loader.shards(self.ctxs, epoch=epoch - 1, first=first))
-        if has_worker_processes(loader):
+        if mxnet_private.has_worker_processes(loader):
             batches = from_workers(loader, lambda at: checkpoint.seed_of(epoch, at), first)
             return shards_of(batches, self.ctxs)
         shards = shards_of(loader, self.ctxs)

@@ -1,0 +1,164 @@
+"""Every name that is private to MXNet and used here, each with the reason.
+
+MXNet 1.9.1 is its last release, so none of them will change. Where there is a public way, it is
+taken.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
+
+from mxnet import base, gluon
+from mxnet.contrib import amp
+from mxnet.gluon.data import vision
+
+# --- the library ------------------------------------------------------------------------------
+
+#: What MXNet does as the process ends. It has to be taken off ``atexit`` to be replaced.
+notify_shutdown = base._notify_shutdown
+
+
+def library() -> Any:
+    """MXNet's C functions. Only some of them have a Python name."""
+    return base._LIB
+
+
+def amp_is_on() -> bool:
+    """Whether AMP has been switched on. MXNet tells nobody, and cannot switch it off."""
+    return amp.amp._amp_initialized
+
+
+# --- blocks and parameters --------------------------------------------------------------------
+
+
+def parameters_by_place(block: gluon.Block) -> dict[str, gluon.Parameter]:
+    """Each parameter by its place in the structure of `block`, as ``0.weight``.
+
+    ``collect_params`` gives automatic names, which depend on what else the process has built.
+    """
+    return block._collect_params_with_prefix()
+
+
+def has_values(parameter: gluon.Parameter) -> bool:
+    """Whether it has been given values. The public methods raise an error where it has none."""
+    return parameter._data is not None
+
+
+def waits_for_its_shape(parameter: gluon.Parameter) -> bool:
+    """Whether it is initialized, and its values wait for the first input to tell the shape."""
+    return bool(parameter._deferred_init)
+
+
+def stop_waiting(parameter: gluon.Parameter) -> None:
+    """Give it its values now. ``set_data`` alone keeps them until the net is run."""
+    if waits_for_its_shape(parameter):
+        parameter._finish_deferred_init()
+
+
+def mean_over_devices(parameter: gluon.Parameter) -> Any:
+    """What MXNet itself saves of a parameter that is on several devices."""
+    return parameter._reduce()
+
+
+def is_hybridized(block: gluon.HybridBlock) -> bool:
+    """Whether ``hybridize`` was called. Nothing public tells."""
+    return block._active
+
+
+def has_hooks(block: gluon.Block) -> bool:
+    """Whether Python functions are to be called before or after each forward pass."""
+    return bool(block._forward_hooks or block._forward_pre_hooks)
+
+
+def switch_off_dropout(block: gluon.Block) -> None:
+    """Set the rate of a dropout layer to 0. It has no public setter."""
+    if isinstance(block, gluon.nn.Dropout):
+        block._rate = 0.0
+
+
+# --- the trainer ------------------------------------------------------------------------------
+
+
+def parameters_of(trainer: gluon.Trainer) -> list[gluon.Parameter]:
+    """The parameters that it trains, in the order in which it updates them."""
+    return trainer._params
+
+
+def index_of(trainer: gluon.Trainer, parameter: gluon.Parameter) -> int:
+    """The number under which the optimizer knows a parameter."""
+    return trainer._param2idx[parameter.name]
+
+
+def num_updaters(trainer: gluon.Trainer) -> int:
+    """How many devices the trainer updates on."""
+    return len(trainer._updaters)
+
+
+def updaters_of(trainer: gluon.Trainer) -> list[Any]:
+    """What holds the optimizer's state: one for each device, or one in the key-value store.
+
+    The public way, a file of pickled states, may not come from elsewhere: reading it runs code.
+    """
+    if trainer._kv_initialized and trainer._update_on_kvstore:
+        return [trainer._kvstore._updater]
+    return list(trainer._updaters)
+
+
+def begin_anew(trainer: gluon.Trainer, parameters: Sequence[gluon.Parameter]) -> None:
+    """Put the parameters into this order, and their present values into a new key-value store."""
+    trainer._params[:] = parameters
+    trainer._param2idx = {parameter.name: i for i, parameter in enumerate(parameters)}
+    trainer.optimizer.param_dict = dict(enumerate(parameters))
+    trainer._reset_kvstore()  # a store that has been used holds the weights of before
+    trainer._init_kvstore()
+    trainer._init_params()
+
+
+def update_counts(optimizer: Any) -> Mapping[int, Mapping[int, int]]:
+    """For each device, how often each parameter was updated: schedules and Adam go by it."""
+    return optimizer._all_index_update_counts
+
+
+def set_update_counts(optimizer: Any, counts: dict[int, dict[int, int]]) -> None:
+    optimizer._all_index_update_counts = counts
+    optimizer._index_update_count = counts.setdefault(0, {})
+
+
+# --- data -------------------------------------------------------------------------------------
+
+
+def has_worker_processes(data_iter: object) -> bool:
+    """Whether batches are made in processes, whose random numbers are their own."""
+    return (
+        isinstance(data_iter, gluon.data.DataLoader)
+        and data_iter._num_workers > 0
+        and not data_iter._thread_pool
+    )
+
+
+def batches_of_workers(
+    loader: gluon.data.DataLoader,
+    sampled: Callable[[Iterable[Iterable[int]]], Iterable[Iterable[int]]],
+) -> Iterator[Any]:
+    """One pass over a loader with workers, its batches of indices first passed through `sampled`.
+
+    A ``DataLoader`` takes its sampler when it is made, and this one belongs to the user.
+    """
+    sampler = loader._batch_sampler
+    loader._batch_sampler = sampled(sampler)
+    try:
+        return loader._prefetch_iter()
+    finally:
+        loader._batch_sampler = sampler
+
+
+def read_fashion_mnist_with(read: Callable[[str, bool], tuple[Any, Any]]) -> None:
+    """Make MXNet's own FashionMNIST class take images and labels from ``read(root, train)``.
+
+    Its own reader accepts one edition of the files, and writes over the others.
+    """
+
+    def _get_data(self: vision.FashionMNIST) -> None:
+        self._data, self._label = read(self._root, self._train)
+
+    vision.FashionMNIST._get_data = _get_data
