@@ -210,7 +210,7 @@ def _checkpoint(inputs: int) -> Reader:
         at = resumed.begin(net, trainer, batches, history, {})
         resumed.end()
         _step(net, trainer)
-        next(batches.shards([mx.cpu()], epoch=at.epoch - 1, first=min(at.batch, 4)))
+        next(batches.split_batches([mx.cpu()], epoch=at.epoch - 1, first=min(at.batch, 4)))
         return (
             all(param.data().shape == param.shape for param in net.collect_params().values())
             and at.epoch == len(history) + 1

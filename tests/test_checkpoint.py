@@ -102,8 +102,8 @@ class StoppingImages(Stopping):
     def facts(self):
         return self._batches.facts
 
-    def shards(self, ctxs, *, epoch=None, first=0):
-        return self._stopping(self._batches.shards(ctxs, epoch=epoch, first=first))
+    def split_batches(self, ctxs, *, epoch=None, first=0):
+        return self._stopping(self._batches.split_batches(ctxs, epoch=epoch, first=first))
 
 
 def stopping(batches, at):

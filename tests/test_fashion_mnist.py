@@ -115,10 +115,10 @@ def test_test_batches_keep_their_order(numbered):
         assert [int(v) for _, y in batches for v in y.asnumpy()] == list(range(10))
 
 
-def test_shards_split_a_batch_over_devices(numbered):
+def test_a_batch_is_split_over_devices(numbered):
     batches = ImageBatches(*numbered, batch_size=9)
-    shards = list(batches.shards([mx.cpu(0), mx.cpu(1)]))
-    assert [[(len(y), y.context) for _, y in batch] for batch in shards] == [
+    parts = list(batches.split_batches([mx.cpu(0), mx.cpu(1)]))
+    assert [[(len(y), y.context) for _, y in batch] for batch in parts] == [
         [(5, mx.cpu(0)), (4, mx.cpu(1))],
         [(1, mx.cpu(0))],  # fewer images than devices
     ]

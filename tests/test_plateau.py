@@ -6,7 +6,7 @@ import logging
 import math
 
 import gluonbook as gb
-from gluonbook.figures.stuck_loss import Plateau
+from gluonbook.figures.stuck_loss import StuckLoss
 import mxnet as mx
 from mxnet import gluon, nd
 from mxnet.gluon import nn
@@ -17,13 +17,13 @@ BATCH = np.arange(20) % 10
 
 
 def sentences(losses, labels=BATCH):
-    plateau = Plateau()
-    return [text for text in (plateau.add(loss, labels) for loss in losses) if text]
+    stuck_loss = StuckLoss()
+    return [text for text in (stuck_loss.add(loss, labels) for loss in losses) if text]
 
 
 def test_a_loss_that_stays_at_ln_10_is_told_once_within_a_hundred_batches():
-    plateau = Plateau()
-    told = [plateau.add(math.log(10), BATCH) for _ in range(300)]
+    stuck_loss = StuckLoss()
+    told = [stuck_loss.add(math.log(10), BATCH) for _ in range(300)]
     [place] = [i for i, text in enumerate(told) if text]
     assert place < 100
     assert "2.303" in told[place] and "10 classes" in told[place] and "\n" not in told[place]
@@ -61,10 +61,10 @@ def test_guessing_is_the_entropy_of_the_labels():
 
 
 def end(losses, labels=BATCH, *, accuracy=0.1, lr=0.9, **options):
-    plateau = Plateau(**options)
+    stuck_loss = StuckLoss(**options)
     for loss in losses:
-        plateau.add(loss, labels)
-    return plateau.end(accuracy, lr)
+        stuck_loss.add(loss, labels)
+    return stuck_loss.end(accuracy, lr)
 
 
 def test_a_short_training_that_has_learned_nothing_is_told_at_its_end():
@@ -93,7 +93,7 @@ def test_a_loss_above_guessing_at_the_end_names_a_lower_learning_rate():
 )
 def test_no_sentence_at_the_end_where_there_is_nothing_to_guess(labels):
     assert end(np.full(300, 2.303), labels) is None and end(np.full(300, 743.0), labels) is None
-    assert Plateau().end(0.1, 0.9) is None
+    assert StuckLoss().end(0.1, 0.9) is None
 
 
 def train(first_weights, caplog, num_epochs=2):

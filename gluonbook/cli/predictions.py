@@ -7,7 +7,7 @@ import os
 from mxnet import gluon
 import numpy as np
 
-from ..data.batches import shards_of
+from ..data.batches import split_batches
 from ..data.fashion_mnist import CLASSES, Split
 from ..data.image_batches import ImageBatches
 from ..system import files
@@ -37,7 +37,7 @@ def draw_predictions(
     images, labels = (array[: _ROWS * _COLUMNS] for array in test)
     batches = ImageBatches(images, labels, len(images), size=size)
     [ctx, *_] = next(iter(net.collect_params().values())).list_ctx()
-    [[(X, _)]] = shards_of(batches, [ctx])
+    [[(X, _)]] = split_batches(batches, [ctx])
     predicted = net(X).argmax(axis=1).asnumpy().astype(np.int64)
     figure = Figure(figsize=(_COLUMNS, 1.35 * _ROWS), layout="constrained")
     panels = figure.subplots(_ROWS, _COLUMNS)

@@ -23,7 +23,7 @@ from ..system import mxnet_private
 from ..system.errors import Failure
 
 #: One batch, cut into one ``(X, y)`` for each device.
-Shards = Sequence["tuple[nd.NDArray, nd.NDArray]"]
+SplitBatch = Sequence["tuple[nd.NDArray, nd.NDArray]"]
 
 
 class BatchError(Failure, ValueError):
@@ -49,23 +49,23 @@ class PositionedLoader(Protocol):
     def __len__(self) -> int:
         """Number of batches in an epoch."""
 
-    def shards(
+    def split_batches(
         self, ctxs: Sequence[mx.Context], *, epoch: int | None = None, first: int = 0
-    ) -> Iterator[Shards]:
+    ) -> Iterator[SplitBatch]:
         """The batches of `epoch` (from 0; by default the next) from batch `first` on.
 
         The images are finite.
         """
 
 
-def shards_of(data_iter: Iterable[Any], ctxs: Sequence[mx.Context]) -> Iterator[Shards]:
+def split_batches(data_iter: Iterable[Any], ctxs: Sequence[mx.Context]) -> Iterator[SplitBatch]:
     """Each batch of `data_iter`, cut into one part for each device and moved there.
 
     A batch smaller than the number of devices leaves the last of them out. What one of MXNet's
     own iterators adds to fill up its last batch is dropped.
     """
     if isinstance(data_iter, PositionedLoader):
-        yield from data_iter.shards(ctxs)
+        yield from data_iter.split_batches(ctxs)
         return
     if isinstance(data_iter, mx.io.DataIter):
         data_iter.reset()

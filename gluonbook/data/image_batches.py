@@ -15,7 +15,7 @@ import numpy as np
 
 from ..system.errors import whole_number
 from ..system.machine import available_memory
-from .batches import Shards
+from .batches import SplitBatch
 
 log = logging.getLogger("gluonbook")
 
@@ -94,7 +94,7 @@ class ImageBatches:
         return -(-self.num_examples // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
-        for [batch] in self.shards([mx.cpu()]):
+        for [batch] in self.split_batches([mx.cpu()]):
             yield batch
 
     def arrays(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -102,9 +102,9 @@ class ImageBatches:
         for indices in self._batches():
             yield _scaled(self._pixels(indices)), self._labels[indices]
 
-    def shards(
+    def split_batches(
         self, ctxs: Sequence[mx.Context], *, epoch: int | None = None, first: int = 0
-    ) -> Iterator[Shards]:
+    ) -> Iterator[SplitBatch]:
         """The batches of `epoch` from batch `first` on, each as a list of ``(X, y)``, one for
         each device. Epochs count from 0; by default it is the one after the last.
 

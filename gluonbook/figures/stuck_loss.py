@@ -22,7 +22,7 @@ OTHER_WEIGHTS = (
 )
 
 
-class Plateau:
+class StuckLoss:
     """Judges the losses of a training, once early and once at its end.
 
     Guessing by the frequency of each class has the entropy of the labels as its cross-entropy:

@@ -10,7 +10,7 @@ from typing import Callable, Iterator, NamedTuple, Sequence
 from mxnet import nd
 import numpy as np
 
-from ..data.batches import BatchError, Shards
+from ..data.batches import BatchError, SplitBatch
 from ..graphs import Figures, Outcome
 
 #: Batches that Python may run ahead of the device; each holds its images in memory.
@@ -57,7 +57,7 @@ class Counted(NamedTuple):
     examples: int
     correct: int
     labels: int
-    shards: Shards
+    parts: SplitBatch
 
 
 class Ahead:
@@ -74,14 +74,14 @@ class Ahead:
     def __init__(self, place: str, *, check_images: bool) -> None:
         self._place, self._check_images = place, check_images
         self._batches: collections.deque[
-            tuple[int, Shards, Sequence[Outcome], list[Callable[[], float]]]
+            tuple[int, SplitBatch, Sequence[Outcome], list[Callable[[], float]]]
         ]
         self._batches = collections.deque()
 
-    def add(self, number: int, shards: Shards, outcomes: Sequence[Outcome]) -> None:
+    def add(self, number: int, parts: SplitBatch, outcomes: Sequence[Outcome]) -> None:
         """Take up batch `number` of the epoch, from 1, and what each device computes of it."""
-        sums = [_sum(X) for X, _ in shards if self._check_images and np.dtype(X.dtype).kind == "f"]
-        self._batches.append((number, shards, outcomes, sums))
+        sums = [_sum(X) for X, _ in parts if self._check_images and np.dtype(X.dtype).kind == "f"]
+        self._batches.append((number, parts, outcomes, sums))
 
     def done(self, pending: int = BATCHES_AHEAD) -> Iterator[Counted]:
         """All but the last `pending` of the batches; waits for them.
@@ -92,10 +92,10 @@ class Ahead:
             If an image is not finite, or a label is not the number of a class.
         """
         while len(self._batches) > pending:
-            number, shards, outcomes, sums = self._batches.popleft()
+            number, parts, outcomes, sums = self._batches.popleft()
             place = f"batch {number} of {self._place}"
             if not all(math.isfinite(read()) for read in sums):
-                _refuse_infinite_images(shards, place)
+                _refuse_infinite_images(parts, place)
             figures = [outcome.read() for outcome in outcomes]
             for outcome, each in zip(outcomes, figures):
                 _refuse_strange_labels(each, outcome.num_classes, place)
@@ -104,8 +104,8 @@ class Ahead:
                 sum(each.loss * outcome.weight for each, outcome in zip(figures, outcomes)),
                 sum(outcome.num_examples for outcome in outcomes),
                 int(sum(each.correct for each in figures)),
-                sum(y.size for _, y in shards),
-                shards,
+                sum(y.size for _, y in parts),
+                parts,
             )
 
 
@@ -119,8 +119,8 @@ def _sum(X: nd.NDArray) -> Callable[[], float]:
     return lambda: here
 
 
-def _refuse_infinite_images(shards: Shards, place: str) -> None:
-    images = np.concatenate([X.astype("float32").asnumpy() for X, _ in shards])
+def _refuse_infinite_images(parts: SplitBatch, place: str) -> None:
+    images = np.concatenate([X.astype("float32").asnumpy() for X, _ in parts])
     finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
     if not finite.all():  # else only the sum was too great
         raise BatchError(

@@ -157,7 +157,7 @@ def _batches(batch_size: int, size: int) -> Iterator[object]:
     labels = np.zeros(number, np.int32)
     batches = ImageBatches(images, labels, batch_size, size=size, shuffle=True)
     while True:
-        for [(X, y)] in batches.shards([mx.cpu()]):
+        for [(X, y)] in batches.split_batches([mx.cpu()]):
             X.wait_to_read()
             yield X, y
 

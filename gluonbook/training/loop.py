@@ -10,7 +10,7 @@ from mxnet import autograd, gluon, nd
 from tqdm import tqdm
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..data.batches import PositionedLoader, Shards, shards_of
+from ..data.batches import PositionedLoader, SplitBatch, split_batches
 from ..figures.history import Epoch, History
 from ..figures.tally import Ahead, Sums
 from ..from_scratch import sgd
@@ -159,8 +159,8 @@ def _fit(
     step = step_of(net, loss, static=len(run.ctxs) == 1)
 
     def bar(
-        batches: Iterator[Shards], loader: Iterable[Any], what: str, initial: int = 0
-    ) -> Iterable[Shards]:
+        batches: Iterator[SplitBatch], loader: Iterable[Any], what: str, initial: int = 0
+    ) -> Iterable[SplitBatch]:
         return tqdm(
             batches,
             initial=initial,
@@ -171,19 +171,19 @@ def _fit(
             disable=None if progress else True,  # None: only on a terminal
         )
 
-    def testing(batches: Iterator[Shards]) -> Iterable[Shards]:
+    def testing(batches: Iterator[SplitBatch]) -> Iterable[SplitBatch]:
         return bar(run.until_asked(batches), test_iter, "testing")
 
     with run:
         if run.at.epoch > num_epochs:
             run.say(f"all {num_epochs} epochs of this run are done: ask for more to go on")
         while run.at.epoch <= num_epochs:
-            for shards in bar(run.batches(), run.train_iter, "training", run.at.batch):
+            for parts in bar(run.batches(), run.train_iter, "training", run.at.batch):
                 with autograd.record():
-                    outcomes = [step(X, y) for X, y in shards]
+                    outcomes = [step(X, y) for X, y in parts]
                 autograd.backward([outcome.losses for outcome in outcomes])
-                trainer.step(batch_size or sum(len(X) for X, _ in shards))
-                run.add(shards, outcomes)
+                trainer.step(batch_size or sum(len(X) for X, _ in parts))
+                run.add(parts, outcomes)
             row = run.end_epoch(_accuracy(test_iter, net, run.ctxs, testing))
             run.save()
             run.say(line(row))
@@ -217,12 +217,12 @@ def _accuracy(
     data_iter: Iterable[Any],
     net: gluon.Block,
     ctxs: list[mx.Context],
-    watched: Callable[[Iterator[Shards]], Iterable[Shards]] = iter,
+    watched: Callable[[Iterator[SplitBatch]], Iterable[SplitBatch]] = iter,
 ) -> float:
     sums, infer = Sums(), inference_of(net, ctxs)
     ahead = Ahead("the evaluation", check_images=not isinstance(data_iter, PositionedLoader))
-    for number, shards in enumerate(watched(shards_of(data_iter, ctxs)), 1):
-        ahead.add(number, shards, [answers(infer(X), y) for X, y in shards])
+    for number, parts in enumerate(watched(split_batches(data_iter, ctxs)), 1):
+        ahead.add(number, parts, [answers(infer(X), y) for X, y in parts])
         for batch in ahead.done():
             sums.add(batch)
     for batch in ahead.done(pending=0):

@@ -18,13 +18,13 @@ from ..checkpoints.format import CheckpointError, Progress
 from ..data.batches import (
     BatchError,
     PositionedLoader,
-    Shards,
+    SplitBatch,
     facts_of,
     from_workers,
-    shards_of,
+    split_batches,
 )
 from ..figures.history import Epoch, History
-from ..figures.stuck_loss import Plateau
+from ..figures.stuck_loss import StuckLoss
 from ..figures.tally import BATCHES_AHEAD, Ahead
 from ..graphs import Outcome
 from ..system import contention, mxnet_private
@@ -62,7 +62,7 @@ class Run:
         self.ctxs, self._checkpoint = list(ctxs), checkpoint
         self.history = History() if history is None else history
         self._saved_at: tuple[int, int] | None = None
-        self._plateau = Plateau()
+        self._stuck_loss = StuckLoss()
         self._disturbed = False
 
     def __enter__(self) -> Run:
@@ -73,7 +73,7 @@ class Run:
                 self.net, self.trainer, self.train_iter, self.history, facts
             )
             self._saved_at = (self.at.epoch, self.at.batch)
-            self._plateau = Plateau(early=self._saved_at == (1, 0))
+            self._stuck_loss = StuckLoss(early=self._saved_at == (1, 0))
             self._requests = requests()
             self._request = self._requests.__enter__()
         return self
@@ -88,7 +88,7 @@ class Run:
             self._checkpoint.end()
             self._requests.__exit__(kind, error, trace)
 
-    def batches(self) -> Iterator[Shards]:
+    def batches(self) -> Iterator[SplitBatch]:
         """The batches of the epoch that are still to be trained on."""
         self._start = time.time() - self.at.seconds
         self._usage = contention.usage(family=True)
@@ -98,22 +98,22 @@ class Run:
         while True:
             self._stop_if_asked()
             self._seed(self.at.batch)
-            shards = next(batches, None)
-            if shards is None:
+            parts = next(batches, None)
+            if parts is None:
                 break
-            if len(shards) < len(self.ctxs):
+            if len(parts) < len(self.ctxs):
                 raise BatchError(
-                    f"a batch of {len(shards)} cannot train on {len(self.ctxs)} devices: choose "
+                    f"a batch of {len(parts)} cannot train on {len(self.ctxs)} devices: choose "
                     "a batch size that leaves a larger last batch"
                 )
-            yield shards
+            yield parts
             self.at.batch += 1
             every = self._checkpoint.save_every if self._checkpoint is not None else None
             if every is not None and self.at.batch % every == 0:
                 self.save()
         self._count(0)
 
-    def add(self, shards: Shards, outcomes: Sequence[Outcome]) -> None:
+    def add(self, parts: SplitBatch, outcomes: Sequence[Outcome]) -> None:
         """Count one batch, by what each device computes of it.
 
         Raises
@@ -124,14 +124,14 @@ class Run:
         NotFinite
             If its loss is infinite or not a number.
         """
-        self._ahead.add(self.at.batch + 1, shards, outcomes)
+        self._ahead.add(self.at.batch + 1, parts, outcomes)
         self._count(BATCHES_AHEAD)
 
-    def until_asked(self, batches: Iterable[Shards]) -> Iterator[Shards]:
+    def until_asked(self, batches: Iterable[SplitBatch]) -> Iterator[SplitBatch]:
         """`batches`, ended by `Interrupted` when a signal asks for it."""
-        for shards in batches:
+        for parts in batches:
             self._stop_if_asked()
-            yield shards
+            yield parts
 
     def end_epoch(self, test_acc: float) -> Epoch:
         """Add the epoch to the history, and go on to the next.
@@ -157,7 +157,7 @@ class Run:
     def judge(self) -> None:
         """Log a warning if the training ends with nothing learned."""
         if len(self.history):
-            _warn(self._plateau.end(self.history[-1].train_acc, self.trainer.learning_rate))
+            _warn(self._stuck_loss.end(self.history[-1].train_acc, self.trainer.learning_rate))
 
     def save(self) -> None:
         """Write a checkpoint, if the run has one and has moved since the last."""
@@ -177,26 +177,26 @@ class Run:
         else:
             say(line)
 
-    def _from_the_position(self) -> Iterator[Shards]:
+    def _from_the_position(self) -> Iterator[SplitBatch]:
         checkpoint, loader, first = self._checkpoint, self.train_iter, self.at.batch
         if checkpoint is None:
-            return shards_of(loader, self.ctxs)
+            return split_batches(loader, self.ctxs)
         epoch = self.at.epoch
         checkpoint.seed_epoch(epoch)
         if isinstance(loader, PositionedLoader):
-            return iter(loader.shards(self.ctxs, epoch=epoch - 1, first=first))
+            return iter(loader.split_batches(self.ctxs, epoch=epoch - 1, first=first))
         if mxnet_private.has_worker_processes(loader):
             batches = from_workers(loader, lambda at: checkpoint.seed_of(epoch, at), first)
-            return shards_of(batches, self.ctxs)
-        shards = shards_of(loader, self.ctxs)
+            return split_batches(batches, self.ctxs)
+        batches = split_batches(loader, self.ctxs)
         for batch in range(first):
             self._seed(batch)
-            if next(shards, None) is None:
+            if next(batches, None) is None:
                 raise CheckpointError(
                     f"{checkpoint.folder} holds a run that is at batch {first:,} of an epoch, and "
                     f"the data has {batch:,}: give the same data, or start a new run"
                 )
-        return shards
+        return batches
 
     def _seed(self, batch: int) -> None:
         if self._checkpoint is not None:
@@ -224,9 +224,9 @@ class Run:
                 )
             self.at.add(batch)
             labels = None
-            if self._plateau.needs_labels:
-                labels = np.concatenate([y.asnumpy() for _, y in batch.shards])
-            _warn(self._plateau.add(batch.loss / batch.examples, labels))
+            if self._stuck_loss.needs_labels:
+                labels = np.concatenate([y.asnumpy() for _, y in batch.parts])
+            _warn(self._stuck_loss.add(batch.loss / batch.examples, labels))
 
 
 def _warn(sentence: str | None) -> None:
