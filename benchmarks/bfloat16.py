@@ -13,7 +13,7 @@ from statistics import mean, median
 import sys
 import time
 
-from gluonbook.measure.subprocess_worker import Child
+from gluonbook.measure.subprocess_worker import SubprocessWorker
 from gluonbook.recipes import RECIPES, recipes_of
 from gluonbook.system.machine import instruction_sets
 from gluonbook.training.precision import init_amp
@@ -70,7 +70,9 @@ def soak(section: str, steps: int, most: int, seed: int) -> dict:
     batch_size = RECIPES[section].batch_size
     row: dict = {"section": section, "batch_size": batch_size, "fault": None}
     row["recipe"] = list(recipes_of(section))[-1]
-    trainings = {name: Child(__file__, "--serve", name, section, seed) for name in PRECISIONS}
+    trainings = {
+        name: SubprocessWorker(__file__, "--serve", name, section, seed) for name in PRECISIONS
+    }
     losses: dict[str, list[float]] = {name: [] for name in PRECISIONS}
     seconds: dict[str, list[float]] = {name: [] for name in PRECISIONS}
     row["losses"] = losses

@@ -43,8 +43,9 @@ def _threads_of_torch():
 
 
 def pytest_collection_modifyitems(items):
+    folders = {Path(__file__).parent / name for name in ("compare", "pytorch")}
     for item in items:
-        if Path(__file__).parent / "pytorch" in item.path.parents:
+        if folders & set(item.path.parents):
             item.add_marker("pytorch")
 
 

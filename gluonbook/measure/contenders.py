@@ -22,7 +22,7 @@ from ..data.image_batches import ImageBatches
 from ..graphs import inference_of, step_of
 from ..recipes import RECIPES, Recipe
 from ..system.machine import peak_resident
-from .subprocess_worker import Child
+from .subprocess_worker import SubprocessWorker
 
 HYBRIDIZED = "Gluon, hybridized"
 #: Operator by operator, the loss apart, on the threads that MXNet takes by itself.
@@ -85,7 +85,7 @@ LEAST_SECONDS = 1.0
 LOADED = 5120
 
 
-class Worker(Child):
+class Worker(SubprocessWorker):
     """A form of a section's net that is measured whenever it is told to.
 
     Asked ``"train"``, ``"infer"`` or ``"load"``, it answers with the seconds that one batch takes;

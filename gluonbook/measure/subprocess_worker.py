@@ -9,7 +9,7 @@ import tempfile
 from typing import Any, Mapping
 
 
-class Child:
+class SubprocessWorker:
     """Python with these arguments; it reads a question from each line and prints JSON."""
 
     def __init__(self, *arguments: object, env: Mapping[str, str] | None = None) -> None:

@@ -1,17 +1,17 @@
-"""A child answers line by line; what ended it is told."""
+"""A worker answers line by line; what ended it is told."""
 
 from __future__ import annotations
 
-from gluonbook.measure.subprocess_worker import Child
+from gluonbook.measure.subprocess_worker import SubprocessWorker
 import pytest
 
 ECHO = "import sys\nfor line in sys.stdin: print(len(line.strip()), flush=True)"
 
 
 def test_questions_are_answered_in_turn():
-    child = Child("-c", ECHO)
-    assert [child.ask(question) for question in ("a", "bcd", "")] == [1, 3, 0]
-    child.close()
+    worker = SubprocessWorker("-c", ECHO)
+    assert [worker.ask(question) for question in ("a", "bcd", "")] == [1, 3, 0]
+    worker.close()
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_questions_are_answered_in_turn():
     ],
 )
 def test_a_child_that_ends_says_why(code, reason):
-    child = Child("-c", code)
+    worker = SubprocessWorker("-c", code)
     with pytest.raises(RuntimeError, match=f"^{reason}$"):
-        child.ask("a")
-    child.close()
+        worker.ask("a")
+    worker.close()

@@ -7,7 +7,7 @@ from gluonbook.system import contention
 from gluonbook.system.contention import Usage, Watch, _used_on
 import pytest
 
-from .conftest import python
+from ..conftest import python
 
 #: Four processors; by the manual of /proc/stat: user, nice, system, idle, iowait, irq, softirq,
 #: steal, guest, guest_nice, in ticks.

@@ -19,9 +19,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from .conftest import run_script
+from ..conftest import run_script
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 BF16 = "AVX-512 BF16"
 
 

@@ -17,7 +17,7 @@ from mxnet import gluon, nd
 import numpy as np
 import pytest
 
-from .conftest import NO_TORCH
+from ..conftest import NO_TORCH
 
 #: Moves the cursor up, clears the line and sets the window's title.
 ESCAPES = "\x1b[1A\x1b[2K\x1b]0;owned\x07\r\x9b2J"

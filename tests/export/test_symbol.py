@@ -27,7 +27,7 @@ from mxnet import nd
 import numpy as np
 import pytest
 
-from .conftest import initialized
+from ..conftest import initialized
 
 LIMIT = 10**7
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import NO_TORCH
+from ..conftest import NO_TORCH
 
 pytestmark = pytest.mark.pytorch
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture

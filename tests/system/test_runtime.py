@@ -14,7 +14,7 @@ from gluonbook.system.machine import physical_cores
 import numpy as np
 import pytest
 
-from .conftest import python
+from ..conftest import python
 
 
 @pytest.fixture

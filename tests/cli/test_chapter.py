@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 import mxnet as mx
 import pytest
 
-from .conftest import CHAPTERS, NO_MIRROR, run_script
+from ..conftest import CHAPTERS, NO_MIRROR, run_script
 
 pytestmark = pytest.mark.usefixtures("terminal_signals")
 

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from .conftest import NO_TORCH
+from ..conftest import NO_TORCH
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
