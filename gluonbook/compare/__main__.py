@@ -17,7 +17,7 @@ from typing import Sequence
 
 from ..cli.chapter import new_folder
 from ..cli.messages import describe
-from ..cli.options import Parser, data_folder, positive_number, seed_number, whole_number
+from ..cli.parser import Parser, data_folder, positive_number, seed_number, whole_number
 from ..data.fashion_mnist import FashionMNIST, fashion_mnist
 from ..data.image_batches import ImageBatches
 from ..nets.edition import EDITIONS
