@@ -28,7 +28,8 @@ from ..system.errors import print_sentences
 print_sentences(describe)
 
 from ..pytorch import architecture  # noqa: E402  # isort: skip  (needs PyTorch, and says so)
-from . import numbers, report, speed  # noqa: E402  # isort: skip
+from . import curves, numbers, report, speed, text  # noqa: E402  # isort: skip
+from .comparison import Comparison  # noqa: E402  # isort: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     comparisons = [compare_section(name, options, data) for name in names]
     if options.all:
         given = sys.argv[1:] if argv is None else argv
-        table = report.overview(
+        table = text.overview(
             comparisons, shlex.join(["python", "-m", "gluonbook.compare", *given])
         )
         print(table)
@@ -55,9 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(any(one.faults() for one in comparisons))
 
 
-def compare_section(
-    section: str, options: argparse.Namespace, data: FashionMNIST
-) -> report.Comparison:
+def compare_section(section: str, options: argparse.Namespace, data: FashionMNIST) -> Comparison:
     """Build both nets anew for each part, since training changes them."""
     recipe = RECIPES[section]
     lr = options.lr or recipe.lr
@@ -68,12 +67,12 @@ def compare_section(
     def batches(batch_size: int, limit: int = options.limit) -> ImageBatches:
         return data.batches(batch_size, recipe.size, limit, options.seed)[0]
 
-    def train(num_steps: int | None, dtype: str) -> tuple[numbers.Nets, numbers.Curves]:
+    def train(num_steps: int | None, dtype: str) -> tuple[numbers.Nets, curves.Curves]:
         both = nets()
         images = batches(options.batch_size)
         passes = range(options.epochs) if num_steps is None else itertools.count()
         stream = itertools.chain.from_iterable(images.arrays() for _ in passes)
-        curves = numbers.training(
+        trained = curves.training(
             both,
             itertools.islice(stream, num_steps),
             lr,
@@ -81,11 +80,11 @@ def compare_section(
             conventions=options.conventions,
             dtype=dtype,
         )
-        return both, curves
+        return both, trained
 
     note(f"{recipe.title}: architecture and numbers")
     both = nets()
-    result = report.Comparison(
+    result = Comparison(
         section,
         recipe.title,
         options.edition,
@@ -99,7 +98,7 @@ def compare_section(
         both, result.curves = train(None if options.epochs else options.steps, "float32")
         few = data.test._replace(images=data.test.images[:400], labels=data.test.labels[:400])
         test_iter = data._replace(test=few).batches(100, recipe.size, limit=1)[1]
-        result.test_accuracies = numbers.test_accuracies(both, test_iter.arrays())
+        result.test_accuracies = curves.test_accuracies(both, test_iter.arrays())
         note(f"{recipe.title}: training, float64")
         _, result.exact = train(options.exact_steps, "float64")
     if not options.no_speed:
@@ -115,8 +114,8 @@ def compare_section(
         others = contention.usage(family=True).others_since(before)
         result.disturbance = contention.remark(others, "the measurement of speed")
     folder = new_folder(Path(options.out), f"compare-{section}")
-    result.write(folder)
-    print(result.text())
+    report.write(result, folder)
+    print(text.text(result))
     note(f"written to {folder}")
     return result
 
@@ -185,7 +184,7 @@ def _parser() -> Parser:
     )
     how.add_argument(
         "--conventions",
-        choices=list(numbers.CONVENTIONS),
+        choices=list(curves.CONVENTIONS),
         default="shared",
         help="shared: last batch and running variance reconciled; own: as each edition",
     )

@@ -1,9 +1,9 @@
-"""A section's Gluon net and PyTorch net side by side: the numbers of one step, and training."""
+"""A section's Gluon net and PyTorch net side by side: the numbers of one training step."""
 
 from __future__ import annotations
 
 import copy
-from typing import Iterable, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 import mxnet as mx
 from mxnet import autograd, gluon, nd
@@ -25,22 +25,11 @@ TOLERANCES = {
     "gradients": 1e-8,
     "running mean": 1e-8,
     "running var": 1e-8,
-    "training loss": 1e-3,
 }
 #: Greatest relative error allowed of Gluon's float32, in all quantities but the gradients. With
 #: batch normalisation over two images, rounding alone has reached 2e-4.
 FLOAT32_TOLERANCE = 1e-2
 
-CONVENTIONS = {
-    "shared": (
-        "a smaller last batch is averaged over its own size, and the running variance is the "
-        "biased one, on both sides"
-    ),
-    "own": (
-        "Gluon divides a smaller last batch by the nominal batch size and keeps the biased "
-        "running variance; PyTorch averages over the batch and keeps the unbiased variance"
-    ),
-}
 START_FROM = {
     "gluon": "Gluon's initial weights (Xavier's uniform, biases 0) in both nets",
     "pytorch": "PyTorch's initial weights (Xavier's uniform, biases as PyTorch draws them) in both",
@@ -81,15 +70,12 @@ def build(section: str, edition: str, seed: int, start_from: str = "gluon") -> N
     return Nets(recipe, ours, theirs, None)
 
 
-def _switch_off_dropout(both: Nets) -> None:
+def switch_off_dropout(both: Nets) -> None:
     """Without dropout, since the random masks of the two sides have nothing in common."""
     both.gluon.apply(mxnet_private.switch_off_dropout)
     for module in both.torch.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-
-
-# --- numbers --------------------------------------------------------------------------------
 
 
 class Difference(NamedTuple):
@@ -128,7 +114,7 @@ def numbers(both: Nets, X: np.ndarray, y: np.ndarray) -> list[Difference]:
     dropout, and with the biased running variance. Their weights and running statistics stay as
     they were.
     """
-    _switch_off_dropout(both)
+    switch_off_dropout(both)
     matched = pairs(both.torch, both.gluon)
     steps = [
         _gluon_step(both.gluon, matched, X, y, "float64"),
@@ -196,7 +182,7 @@ def _gluon_step(
 
 
 def _torch_step(both: Nets, X: np.ndarray, y: np.ndarray, dtype: str) -> _Step:
-    net = _biased(copy.deepcopy(both.torch).to(getattr(torch, dtype))).train()
+    net = biased(copy.deepcopy(both.torch).to(getattr(torch, dtype))).train()
     outputs = net(torch.from_numpy(X.astype(dtype)))
     loss = F.cross_entropy(outputs, torch.from_numpy(y.astype(np.int64)))
     loss.backward()
@@ -244,104 +230,9 @@ class _BiasedBatchNorm(nn.BatchNorm2d):
         return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
 
 
-def _biased(net: nn.Module) -> nn.Module:
+def biased(net: nn.Module) -> nn.Module:
+    """`net` itself, its running variances from now on the biased ones."""
     for module in net.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = _BiasedBatchNorm
     return net
-
-
-# --- training -------------------------------------------------------------------------------
-
-
-class Curves(NamedTuple):
-    """Both nets trained over the same batches: loss and accuracy of each batch, in order."""
-
-    gluon_loss: list[float]
-    torch_loss: list[float]
-    gluon_acc: list[float]
-    torch_acc: list[float]
-
-    def differences(self) -> list[float]:
-        """Difference of the losses at each step, relative to PyTorch's."""
-        return relative(self.gluon_loss, self.torch_loss)
-
-
-def relative(values: list[float], reference: list[float]) -> list[float]:
-    """Differences relative to the reference, as far as both lists go."""
-    return [abs(a - b) / max(abs(b), 1e-12) for a, b in zip(values, reference)]
-
-
-def parted_at(differences: list[float]) -> int | None:
-    """The first step, from 1, at which a difference exceeds the tolerance of training."""
-    for step, difference in enumerate(differences, 1):
-        if not difference <= TOLERANCES["training loss"]:
-            return step
-    return None
-
-
-def training(
-    both: Nets,
-    batches: Iterable[tuple[np.ndarray, np.ndarray]],
-    lr: float,
-    batch_size: int,
-    *,
-    conventions: str = "shared",
-    dtype: str = "float32",
-) -> Curves:
-    """Train both nets by SGD from the same weights over the same batches, without dropout.
-
-    Parameters
-    ----------
-    batch_size
-        The nominal one, which Gluon divides by under its own convention.
-    conventions
-        ``"shared"`` or ``"own"``; see `CONVENTIONS`.
-    dtype
-        ``"float32"``, or ``"float64"`` in which rounding does not hide or make a difference.
-    """
-    _switch_off_dropout(both)
-    ours, theirs = both.gluon, both.torch.to(getattr(torch, dtype))
-    ours.cast(dtype)
-    ours.hybridize(static_alloc=True)
-    if conventions == "shared":
-        _biased(theirs)
-    trainer = gluon.Trainer(ours.collect_params(), "sgd", {"learning_rate": lr})
-    # MXNet's optimizer holds its rate in float32, in a float64 net too.
-    optimizer = torch.optim.SGD(theirs.parameters(), lr=float(np.float32(lr)))
-    loss = gluon.loss.SoftmaxCrossEntropyLoss()
-    curves = Curves([], [], [], [])
-    theirs.train()
-    for X, y in batches:
-        X = X.astype(dtype)
-        with autograd.record():
-            outputs = ours(nd.array(X, dtype=dtype))
-            losses = loss(outputs, nd.array(y, dtype=dtype))
-        losses.backward()
-        trainer.step(len(y) if conventions == "shared" else batch_size)
-        curves.gluon_loss.append(float(losses.mean().asscalar()))
-        curves.gluon_acc.append(float((outputs.asnumpy().argmax(axis=1) == y).mean()))
-
-        optimizer.zero_grad()
-        scores = theirs(torch.from_numpy(X))
-        value = F.cross_entropy(scores, torch.from_numpy(y.astype(np.int64)))
-        value.backward()
-        optimizer.step()
-        curves.torch_loss.append(value.item())
-        curves.torch_acc.append(float((scores.detach().numpy().argmax(axis=1) == y).mean()))
-    return curves
-
-
-def test_accuracies(
-    both: Nets, batches: Iterable[tuple[np.ndarray, np.ndarray]]
-) -> tuple[float, float]:
-    """Share of the examples that the Gluon and the PyTorch net classify rightly."""
-    right_ours = right_theirs = count = 0
-    both.torch.eval()
-    for X, y in batches:
-        with torch.no_grad():
-            scores = both.torch(torch.from_numpy(X)).numpy()
-        right_theirs += int((scores.argmax(axis=1) == y).sum())
-        right_ours += int((both.gluon(nd.array(X)).asnumpy().argmax(axis=1) == y).sum())
-        count += len(y)
-    return right_ours / count, right_theirs / count

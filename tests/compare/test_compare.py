@@ -9,7 +9,9 @@ import sys
 
 import gluonbook as gb
 from gluonbook.compare import numbers as compare
-from gluonbook.compare import report
+from gluonbook.compare import text
+from gluonbook.compare.comparison import Comparison
+from gluonbook.compare.curves import training
 from gluonbook.compare.speed import Speed
 from gluonbook.pytorch.architecture import architecture
 from gluonbook.pytorch.transfer import TransferError, to_gluon, to_torch
@@ -55,7 +57,7 @@ def test_the_nets_are_the_same(section, dataset):
     assert all(row.gluon_error <= limit for row in rows.values() if row.quantity != "gradients")
 
     batches = dataset.batches(2, recipe.size, 20, seed=1)[0].arrays()
-    curves = compare.training(both, batches, recipe.lr, 2, dtype="float64")
+    curves = training(both, batches, recipe.lr, 2, dtype="float64")
     assert len(curves.gluon_loss) == 10 and max(curves.differences()) <= 1e-3
 
 
@@ -204,9 +206,9 @@ def test_numbers_that_are_off_are_named():
     layers = architecture(both.gluon, both.torch, (1, 1, 28, 28))
 
     def faults(*row):
-        one = report.Comparison("lenet", "LeNet", "pytorch", {}, layers)
+        one = Comparison("lenet", "LeNet", "pytorch", {}, layers)
         one.numbers = [compare.Difference(*row)]
-        assert one._numbers_text().count("EXCEEDED") == len(one.faults())
+        assert text.numbers_text(one).count("EXCEEDED") == len(one.faults())
         return one.faults()
 
     nan = float("nan")
@@ -232,7 +234,7 @@ def test_own_conventions_part_at_the_smaller_last_batch(dataset):
     def largest(conventions):
         both = compare.build("lenet", "pytorch", seed=1)
         stream = itertools.chain(images_of(images), images_of(images))
-        return compare.training(
+        return training(
             both, stream, recipe.lr, 4, conventions=conventions, dtype="float64"
         ).differences()
 
@@ -317,8 +319,8 @@ def test_the_overview_has_a_row_for_each_section():
     both = compare.build("lenet", "pytorch", seed=1)
     layers = architecture(both.gluon, both.torch, (1, 1, 28, 28))
     options = {"speed_batch_size": 32, "rounds": 3}
-    one = report.Comparison("lenet", "LeNet", "pytorch", options, layers)
-    lines = report.overview([one, one], "python compare.py").splitlines()
+    one = Comparison("lenet", "LeNet", "pytorch", options, layers)
+    lines = text.overview([one, one], "python compare.py").splitlines()
     assert len({line.count("|") for line in lines[:4]}) == 1
     assert lines[2].startswith("| LeNet | 11, same | 61,706 |")
     assert lines[-1].startswith("`python compare.py`, 20") and "batches of 32" in lines[-1]
@@ -329,13 +331,13 @@ def test_a_speed_measured_beside_other_processes_says_so():
     layers = architecture(both.gluon, both.torch, (1, 1, 28, 28))
     options = {"speed_batch_size": 32, "rounds": 3}
     speeds = [Speed("Gluon", 1.0, 1.0, 1.0, None), Speed("PyTorch", 1.0, 1.0, 1.0, None)]
-    one = report.Comparison(
+    one = Comparison(
         "lenet", "LeNet", "pytorch", options, layers, speeds=speeds, disturbance="others were here"
     )
-    assert "\nothers were here\n" in one.text()
-    assert "\nLeNet: others were here.\n" in report.overview([one], "python compare.py")
+    assert "\nothers were here\n" in text.text(one)
+    assert "\nLeNet: others were here.\n" in text.overview([one], "python compare.py")
     one.disturbance = None
-    assert "others" not in one.text() and "None" not in one.text()
+    assert "others" not in text.text(one) and "None" not in text.text(one)
 
 
 def test_a_net_that_cannot_be_traced_is_refused():
