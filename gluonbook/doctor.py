@@ -173,18 +173,19 @@ def _data_set() -> Iterator[Finding]:
         return
     from .data import download as mirrors
     from .data import fashion_mnist as fm
+    from .data import published_files
 
-    fix = f"run `sudo apt-get install {fm.DEBIAN_PACKAGE}`"
+    fix = f"run `sudo apt-get install {published_files.DEBIAN_PACKAGE}`"
     for place in (fm.data_folder(), fm.SYSTEM_FOLDER):
-        folder = fm.folder_with_files(place)
+        folder = published_files.folder_with_files(place)
         if folder is not None:
             try:
                 data = fm.read_folder(folder)
-            except fm.DatasetError as error:
+            except published_files.DatasetError as error:
                 problem, _, fix = str(error).rpartition("; ")
                 yield Finding("data set", str(folder), problem or str(error), fix, fatal=True)
             else:
-                yield Finding("data set", f"{folder}, edition of {data.edition}")
+                yield Finding("data set", f"{folder}, release of {data.release}")
             return
     for mirror in fm.mirrors():
         if mirrors.answers(mirror):

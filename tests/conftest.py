@@ -16,6 +16,7 @@ os.environ.setdefault(
 
 import gluonbook as gb
 from gluonbook.data import fashion_mnist as fm
+from gluonbook.data import published_files
 import mxnet as mx
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def real_files(dataset, tmp_path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir()
     for name in fm.SIZES:
-        source = fm._find(dataset.folder, name)
+        source = published_files.find_file(dataset.folder, name)
         (folder / source.name).write_bytes(source.read_bytes())
     return folder
 

@@ -36,7 +36,7 @@ def test_a_sound_machine(dataset, capsys):
     assert out.splitlines()[-1] == "the book can be run here"
     for known in (platform.python_version(), np.__version__, metadata.version("mxnet")):
         assert known in out
-    assert dataset.edition in out and str(dataset.folder) in out
+    assert dataset.release in out and str(dataset.folder) in out
     assert f"(physical cores: {machine.physical_cores()})" in out
 
 

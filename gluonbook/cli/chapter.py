@@ -147,7 +147,7 @@ class Chapter:
         options = self.options
         data = fashion_mnist.fashion_mnist(options.data)
         if options.resume is not None:
-            refuse_other_data(Path(options.resume), data.edition)
+            refuse_other_data(Path(options.resume), data.release)
         layers = self._layers_of(net)
         self._refuse_too_large(layers)
         folder = self.folder = self._choose_folder()
@@ -271,7 +271,7 @@ class Chapter:
             "options": options,
             "optimizer": self.recipe.optimizer,
             "initializer": self.recipe.initializer,
-            "dataset": {"edition": data.edition, "folder": str(data.folder)},
+            "dataset": {"edition": data.release, "folder": str(data.folder)},
             "device": ", ".join(map(str, self.ctxs)),
             "threads": os.environ.get("OMP_NUM_THREADS"),
             "machine": machine.describe(),

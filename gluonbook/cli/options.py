@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Sequence
 
-from ..data import fashion_mnist
+from ..data.published_files import folder_with_files
 from ..nets.edition import EDITIONS
 from ..recipes import recipes_of
 from ..system import files
@@ -83,13 +83,13 @@ def refuse_changes(saved: dict[str, Any], options: dict[str, Any], folder: Path)
             )
 
 
-def refuse_other_data(folder: Path, edition: str) -> None:
-    """Raise a `Failure` if the run in `folder` has another edition of the data set."""
+def refuse_other_data(folder: Path, release: str) -> None:
+    """Raise a `Failure` if the run in `folder` has another release of the data set."""
     saved = _read_config(folder)["dataset"]["edition"]
-    if saved != edition:
+    if saved != release:
         raise Failure(
-            f"the run in {folder} has the data set's edition of {saved}, not of {edition}: name "
-            "the folder of that edition with --data, or start a new run"
+            f"the run in {folder} has the data set's release of {saved}, not of {release}: name "
+            "the folder of that release with --data, or start a new run"
         )
 
 
@@ -113,7 +113,7 @@ def saved_options(section: str, folder: Path) -> dict[str, Any]:
         if action.dest not in options or value is None:
             continue
         try:
-            if action.dest == "data" and fashion_mnist.folder_with_files(Path(value)) is None:
+            if action.dest == "data" and folder_with_files(Path(value)) is None:
                 continue  # moved since; then it is looked for
             options[action.dest] = _checked(action, value)
         except (argparse.ArgumentTypeError, ValueError, TypeError) as error:

@@ -8,7 +8,8 @@ import os
 import re
 from typing import Any, Callable, NoReturn
 
-from ..data import fashion_mnist
+from ..data import published_files
+from ..data.fashion_mnist import expanded
 from ..nets.edition import EDITIONS
 from ..recipes import QUICK_LOOKS, RECIPES, Recipe, recipes_of
 from ..system.errors import printable
@@ -198,11 +199,11 @@ def device(text: str) -> str:
 
 def data_folder(text: str) -> str:
     try:
-        folder = fashion_mnist.expanded(text)
-    except fashion_mnist.DatasetError as error:
+        folder = expanded(text)
+    except published_files.DatasetError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    if fashion_mnist.folder_with_files(folder) is None:
+    if published_files.folder_with_files(folder) is None:
         raise argparse.ArgumentTypeError(
-            f"{text} does not hold the four files {', '.join(fashion_mnist.SIZES)} (.gz or not)"
+            f"{text} does not hold the four files {', '.join(published_files.SIZES)} (.gz or not)"
         )
     return os.fspath(folder)

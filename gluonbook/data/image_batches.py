@@ -41,7 +41,7 @@ class ImageBatches:
         the images as they are.
     seed
         Of the shuffling. With None, one is drawn from NumPy's global generator.
-    edition
+    release
         Of the data set, for the record.
     """
 
@@ -54,9 +54,9 @@ class ImageBatches:
         size: int | None = None,
         shuffle: bool = False,
         seed: int | None = None,
-        edition: str | None = None,
+        release: str | None = None,
     ) -> None:
-        self.edition = edition
+        self.release = release
         self.batch_size = whole_number("batch_size", batch_size, least=1)
         height = images.shape[-1]
         self.size = whole_number("resize", size, least=1) if size else height
@@ -83,7 +83,7 @@ class ImageBatches:
     def facts(self) -> dict[str, object]:
         """What must be the same for a training to go on with these batches."""
         return {
-            "the data set's edition": self.edition,
+            "the data set's edition": self.release,  # so named in the checkpoints of version 1.0
             "the number of images": self.num_examples,
             "the image size": self.size,
             "the batch size": self.batch_size,

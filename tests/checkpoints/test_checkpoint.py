@@ -519,7 +519,7 @@ def wider_net():
 
 def half_the_images():
     whole = images()
-    return ImageBatches(whole._images[:9], whole._labels[:9], 4, shuffle=True, edition=None)
+    return ImageBatches(whole._images[:9], whole._labels[:9], 4, shuffle=True, release=None)
 
 
 @pytest.mark.parametrize(

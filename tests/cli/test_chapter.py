@@ -352,11 +352,11 @@ def test_another_section_is_refused(tiny, tmp_path):
         Chapter("resnet", ["--resume", str(folder)])
 
 
-def test_another_edition_of_the_data_set_is_refused(tiny, tmp_path, monkeypatch):
+def test_another_release_of_the_data_set_is_refused(tiny, tmp_path, monkeypatch):
     folder, _ = run(tmp_path, *SMALL, "--epochs", "1")
     before = (folder / "config.json").read_bytes()
-    monkeypatch.setattr(fm, "fashion_mnist", lambda root=None: tiny._replace(edition="another"))
-    with pytest.raises(Failure, match=f"edition of {tiny.edition}, not of another: name"):
+    monkeypatch.setattr(fm, "fashion_mnist", lambda root=None: tiny._replace(release="another"))
+    with pytest.raises(Failure, match=f"release of {tiny.release}, not of another: name"):
         run(tmp_path, "--resume", str(folder), "--epochs", "2")
     assert (folder / "config.json").read_bytes() == before
 
@@ -529,7 +529,7 @@ def test_the_same_seed_prints_the_same_figures(dataset, tmp_path):
     assert first[-3:][0] == "training on cpu(0)" and first[-1].startswith("epoch 2, loss ")
     configs = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/config.json")]
     assert len(configs) == 2 and configs[0]["options"] == configs[1]["options"]
-    assert configs[0]["dataset"]["edition"] == dataset.edition
+    assert configs[0]["dataset"]["edition"] == dataset.release
     assert time.strftime("%Y") in next(iter(tmp_path.glob("runs/*"))).name
 
 

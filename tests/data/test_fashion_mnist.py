@@ -17,7 +17,7 @@ import gluonbook as gb
 from gluonbook import doctor
 from gluonbook.data import download as mirrors
 from gluonbook.data import fashion_mnist as fm
-from gluonbook.data import image_batches
+from gluonbook.data import image_batches, published_files
 from gluonbook.data.image_batches import ImageBatches
 import mxnet as mx
 from mxnet.gluon import data as gdata
@@ -223,26 +223,26 @@ def test_swapped_files_are_told_apart(real_files):
         fm.read_folder(real_files)
 
 
-def as_earlier_edition(folder, monkeypatch, *names):
-    """Make the files stand for the edition that is known by its archives alone."""
+def as_earlier_release(folder, monkeypatch, *names):
+    """Make the files stand for the release that is known by its archives alone."""
     archives = {}
     for name in names:
         path = folder / f"{name}.gz"
         rewrite(path, flip_a_bit)
-        archives[hashlib.sha1(path.read_bytes()).hexdigest()] = (fm.EARLIER, name)
-    monkeypatch.setattr(fm, "ARCHIVES", archives)
+        archives[hashlib.sha1(path.read_bytes()).hexdigest()] = (published_files.EARLIER, name)
+    monkeypatch.setattr(published_files, "ARCHIVES", archives)
 
 
-def test_the_earlier_edition_is_accepted_by_its_archives(real_files, monkeypatch):
-    as_earlier_edition(real_files, monkeypatch, *fm.SIZES)
+def test_the_earlier_release_is_accepted_by_its_archives(real_files, monkeypatch):
+    as_earlier_release(real_files, monkeypatch, *fm.SIZES)
     data = fm.read_folder(real_files)
-    assert data.edition == "2017-08-26"
+    assert data.release == "2017-08-26"
     assert data.train.images.shape == (60_000, 1, 28, 28)
 
 
 def test_the_archives_known_are_the_ones_mxnet_distributes(real_files):
     theirs = gdata.vision.FashionMNIST(root=str(real_files))
-    assert set(fm.ARCHIVES) == {
+    assert set(published_files.ARCHIVES) == {
         theirs._train_data[1],
         theirs._train_label[1],
         theirs._test_data[1],
@@ -250,19 +250,19 @@ def test_the_archives_known_are_the_ones_mxnet_distributes(real_files):
     }
 
 
-def test_mixed_editions_are_refused(real_files, monkeypatch):
-    as_earlier_edition(real_files, monkeypatch, fm.TRAIN_LABELS)
-    with pytest.raises(fm.DatasetError, match="mixes two editions.*train-labels.* of 2017-08-26"):
+def test_mixed_releases_are_refused(real_files, monkeypatch):
+    as_earlier_release(real_files, monkeypatch, fm.TRAIN_LABELS)
+    with pytest.raises(fm.DatasetError, match="mixes two releases.*train-labels.* of 2017-08-26"):
         fm.read_folder(real_files)
 
 
 def test_content_equals_an_independent_reading(dataset):
-    path = fm._find(dataset.folder, fm.TEST_IMAGES)
+    path = published_files.find_file(dataset.folder, fm.TEST_IMAGES)
     raw = gzip.decompress(path.read_bytes())
     assert struct.unpack(">IIII", raw[:16]) == (2051, 10_000, 28, 28)
     assert dataset.test.images.tobytes() == raw[16:]
     assert np.bincount(dataset.train.labels).tolist() == [6000] * 10
-    assert dataset.edition == "2017-08-31"
+    assert dataset.release == "2017-08-31"
 
 
 def test_uncompressed_files_and_torchvisions_folder(real_files, nowhere):
@@ -441,13 +441,13 @@ def test_a_mirror_that_served_is_asked_first_for_the_next_file(mirror, monkeypat
     assert len(dead.asked) == 1 and len(mirror.asked) == 4
 
 
-def test_a_download_is_completed_in_one_edition_only(mirror, monkeypatch, nowhere, real_files):
+def test_a_download_is_completed_in_one_release_only(mirror, monkeypatch, nowhere, real_files):
     nowhere.mkdir(parents=True)
     name = f"{fm.TRAIN_IMAGES}.gz"
     (nowhere / name).write_bytes(mirror.files[name])
-    as_earlier_edition(real_files, monkeypatch, *fm.SIZES)
+    as_earlier_release(real_files, monkeypatch, *fm.SIZES)
     mirror.files = {path.name: path.read_bytes() for path in real_files.iterdir()}
-    with pytest.raises(fm.DatasetError, match="the edition of 2017-08-26, not of 2017-08-31"):
+    with pytest.raises(fm.DatasetError, match="the release of 2017-08-26, not of 2017-08-31"):
         fm.fashion_mnist()
     assert [path.name for path in nowhere.iterdir()] == [name]
 
