@@ -1,4 +1,4 @@
-"""What is computed with one batch, in training and in inference, in one graph where that can be."""
+"""The computation of one batch, in training and in inference, as one graph where possible."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("gluonbook")
 
 
 class Figures(NamedTuple):
-    """Numbers that are read of a part of a batch, in the order in which they are computed."""
+    """Numbers read from a part of a batch, in the order in which they are computed."""
 
     correct: float
     """Number of labels that the net answered rightly."""
@@ -34,7 +34,7 @@ class Figures(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What is computed with a part of a batch; the device may still be at it."""
+    """What a step computes from a part of a batch. The device may still be computing it."""
 
     figures: nd.NDArray
     """The `Figures`, as one array."""
@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
 
     @property
     def weight(self) -> float:
-        """How often the sum of the losses has to be taken, so that each example counts once."""
+        """The factor of the sum of the losses with which each example counts once."""
         return 1.0 if self.losses is None else self.num_examples / self.losses.size
 
     def read(self) -> Figures:
@@ -75,7 +75,7 @@ def step_of(net: gluon.Block, loss: Callable[..., Any], *, static: bool = True) 
         graph = _Graph(net, loss)
         try:
             graph(mx.sym.var("data"), mx.sym.var("label"))
-        except Exception:  # whatever this net does with an input that is not there yet
+        except Exception:  # a net may do anything with a symbol
             return _plain(net, loss)
         graph.hybridize(static_alloc=static, static_shape=static)
         return _OneGraph(graph, net)
@@ -140,7 +140,7 @@ def _fused(net: gluon.Block) -> gluon.SymbolBlock | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # types that are still to be inferred
             return gluon.SymbolBlock(symbol.get_backend_symbol("MKLDNN"), data, params=params)
-    except Exception as error:  # whatever this net does with an input that is not there yet
+    except Exception as error:  # a net may do anything with a symbol
         log.debug("the net is not fused: %s", error)
         return None
 
@@ -157,7 +157,7 @@ def _agree(fused: gluon.Block, net: gluon.Block, X: nd.NDArray) -> bool:
 
 
 def _is_graph(block: object) -> bool:
-    """Whether it does without Python for each batch: hybridized, or one of MXNet's losses."""
+    """Whether no batch calls its Python code: it is hybridized, or one of MXNet's losses."""
     return (
         isinstance(block, HybridBlock)
         and (mxnet_private.is_hybridized(block) or type(block).__module__ == gluon.loss.__name__)

@@ -57,7 +57,7 @@ RECIPES = {
     )
 }
 
-#: A second recipe for the sections whose own leaves it to the seed whether the net learns at all.
+#: A second recipe for the sections whose own lets the net learn from some seeds only.
 STABLE = {
     "nin": RECIPES["nin"]._replace(lr=0.0005, optimizer="adam", initializer="MSRAPrelu"),
 }

@@ -80,7 +80,7 @@ def planned_memory(
             os.environ["MXNET_SUBGRAPH_BACKEND"] = before
     planned = re.search(r"Total (\d+) MB allocated", executor.debug_str())
     if planned is None:
-        raise RuntimeError("this MXNet does not state what it plans")
+        raise RuntimeError("this MXNet does not report the memory it plans")
     return int(planned[1]) * 2**20
 
 

@@ -1,4 +1,4 @@
-"""A run's state on disk: written so that a stop at any moment loses nothing, read back exactly."""
+"""Saves the state of a run so that a stop at any moment loses nothing, and restores it exactly."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ class NotFinite(Failure, ArithmeticError):
 class Checkpoint:
     """The folder in which `train_ch5` and `train` keep a run, and from which they go on with it.
 
-    If the folder holds a checkpoint, the training goes on from there: on the CPU of the same
-    machine with the numbers, bit for bit, of a run that was never stopped. Else it begins.
+    If the folder holds a checkpoint, the training continues from it. On the same machine's CPU the
+    numbers are, bit for bit, those of a run that was never stopped. Otherwise a run begins.
     All randomness of a run follows from its seed and the position in it: dropout, and what a
     data iterator draws from the generators of Python, NumPy and MXNet, in this process or in the
     worker processes of MXNet's ``DataLoader``. What it draws from a generator of its own or in
     threads does not, nor what carries over from one pass to the next (``last_batch="rollover"``).
 
-    The last two checkpoints are kept. One that is damaged is set aside with the ending
-    ``.damaged``, and the one before it is taken.
+    The last two checkpoints are kept. A damaged one is renamed to end in ``.damaged``, and the one
+    before it is used.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ class Checkpoint:
         Names and values that must be the same when the run goes on, besides the net, the
         optimizer and the data, which are always compared.
     notes
-        Texts to keep beside the checkpoints, by file name; written only when the run has begun
-        or goes on.
+        Texts to keep beside the checkpoints, by file name. They are written once the run has
+        begun or been restored.
 
     Raises
     ------
@@ -133,7 +133,7 @@ class Checkpoint:
                 self._shuffle_seed = None
                 if self._loader is not None:
                     self._shuffle_seed = whole_number("the loader's seed", self._loader.seed, 2**32)
-            # From here on the folder is this run's; until here nothing in it was changed.
+            # Nothing in the folder has been changed up to here; from here on it is this run's.
             files.remove_partial(self.folder)
             for path in damaged:
                 path.replace(f"{path}.damaged")
@@ -150,7 +150,7 @@ class Checkpoint:
             raise
 
     def acquire(self) -> None:
-        """Make the folder, and keep other runs out of it until `end`.
+        """Make the folder and lock it until `end`.
 
         Raises
         ------
@@ -232,7 +232,7 @@ class Checkpoint:
             old.unlink(missing_ok=True)
 
     def end(self) -> None:
-        """Let other runs have the folder."""
+        """Unlock the folder."""
         self._lock.release()
 
     def _refuse_infinite(self, name: str, progress: Progress) -> None:

@@ -1,7 +1,7 @@
-"""One checkpoint as a file, and what it must hold to be taken for one.
+"""The file format of a checkpoint, and the checks that a file must pass.
 
-It is a safetensors file, which any tool for that format opens and in which nothing can be executed.
-It holds the parameters and the optimizer's state as arrays, all else as JSON in its metadata, and a
+A checkpoint is a safetensors file: other tools can open it, and reading it runs no code. It holds
+the parameters and the optimizer's state as arrays, everything else as JSON in its metadata, and a
 SHA-256 of both.
 """
 
@@ -66,7 +66,7 @@ def read(path: str | os.PathLike[str], limit: int) -> tuple[dict[str, Any], dict
         arrays = safetensors.numpy.load(content)
         text = metadata["state"]
         if metadata["sha256"] != digest(text, arrays):
-            raise ValueError("its checksum does not fit")
+            raise ValueError("its checksum does not match")
         state = json.loads(text)
         if state["version"] == VERSION:
             check_state(state)
@@ -81,7 +81,7 @@ def read(path: str | os.PathLike[str], limit: int) -> tuple[dict[str, Any], dict
     if state["version"] != VERSION:
         raise OtherVersion(
             f"{path} is a checkpoint of version {state['version']}, and this gluonbook reads "
-            f"version {VERSION}: go on with the gluonbook that wrote it, or start a new run"
+            f"version {VERSION}: resume it with the gluonbook that wrote it, or start a new run"
         )
     return state, arrays
 

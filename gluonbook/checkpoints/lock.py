@@ -1,4 +1,4 @@
-"""One run at a time in a folder, whether the others are processes or threads of this one."""
+"""A lock on a folder, which holds between processes and between the threads of one."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class InUse(Failure):
 
 
 class FolderLock:
-    """The right to write into a folder; it ends with `release`, or with the process."""
+    """The right to write into a folder, until `release` or the end of the process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, if this object does not have it yet.
+        """Take the lock, unless this object has it already.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class FolderLock:
             os.write(descriptor, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
-        """Let others have the folder."""
+        """Give the lock up."""
         if self._descriptor is not None:
             with _guard:
                 _held.discard(self._key)

@@ -1,4 +1,4 @@
-"""What the chapter scripts share: their options and the folder of a run. No training is in it."""
+"""What the chapter scripts share: options and run folders. It holds no training."""
 
 from .chapter import Chapter
 

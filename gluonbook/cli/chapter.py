@@ -1,4 +1,4 @@
-"""One run of a chapter: what its script leaves to the command line, and the folder of the run."""
+"""One run of a chapter script: its command line and its folder."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from .predictions import draw_predictions
 
 #: Pictures that a run leaves.
 _PICTURES = ("curve.png", "predictions.png")
-#: What stands in the folder of a run.
+#: The README.txt of a run's folder.
 _FOLDER = """\
 A run of the section {section}. It is resumed by: python chapters/{section}.py --resume FOLDER
 
@@ -53,7 +53,7 @@ config.json       options, device, machine and versions
 layers.txt        the net, layer by layer, with shapes and numbers of parameters
 history.csv       loss, accuracies and seconds, a row for each epoch
 curve.png         the same as a picture
-predictions.png   what the net makes of the first test images, in red where it is wrong
+predictions.png   the net's predictions for the first test images, wrong ones in red
 
 checkpoint-E-B.safetensors
     The whole state in epoch E after batch B, to resume the run. Two are kept while it trains, in
@@ -71,7 +71,7 @@ checkpoint-E-B.safetensors
 
 
 class Chapter:
-    """One run of a section: what the command line says of it, and the folder that keeps it.
+    """One run of a section: its options and its folder.
 
     As a script, the options are those of the command line. In a notebook they are the
     defaults, or the list given as `argv`, such as ``["--limit", "2000"]``.
@@ -107,7 +107,7 @@ class Chapter:
     def choose(
         self, lr: float, num_epochs: int, batch_size: int, size: int
     ) -> tuple[float, int, int, int]:
-        """The section's values, but those that the command line or the resumed run states."""
+        """These values, except where the command line or the resumed run states another."""
         for name, value in zip(HYPERPARAMETERS, (lr, num_epochs, batch_size, size)):
             if name not in self.options.given:
                 setattr(self.options, name, value)
@@ -121,7 +121,7 @@ class Chapter:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What `load_data_fashion_mnist` is told besides the batch size and the image size."""
+        """The arguments of `load_data_fashion_mnist` besides the batch size and the image size."""
         options = self.options
         return {
             "root": options.data,
@@ -219,7 +219,7 @@ class Chapter:
     def _try_outputs(
         self, net: nn.HybridSequential, data: fashion_mnist.FashionMNIST, folder: Path
     ) -> None:
-        """Write what a run leaves at its end, and remove it: if that fails, better before it."""
+        """Write the files that a run ends with, and remove them, so that a failure comes early."""
         try:
             with files.scratch_folder(folder) as trial:
                 self._write_outputs(net, History(), data, trial)
@@ -246,7 +246,7 @@ class Chapter:
 
     @contextmanager
     def _telling_how_to_go_on(self, folder: Path, history: History) -> Iterator[None]:
-        """Add the command that resumes the run to what stopped it."""
+        """Add the command that resumes the run to the error that stopped it."""
         command = resume_command(folder)
         try:
             yield
@@ -321,6 +321,6 @@ def new_folder(parent: Path, section: str) -> Path:
                 name = f"{name[: len(section) + 16]}-{i}"
     except OSError as error:
         raise Failure(
-            f"--out {parent} cannot take a run's folder ({error.strerror}): name another"
+            f"--out {parent}: no folder can be made there ({error.strerror}); name another"
         ) from error
     return parent / name

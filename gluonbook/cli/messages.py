@@ -1,4 +1,4 @@
-"""What a chapter script tells its user: one sentence for an error, a command to go on."""
+"""The sentences of a chapter script: one for each error, and the command that resumes a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def describe(error: BaseException) -> str | None:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether it is the system, NumPy or MXNet that asked for more memory than there is."""
+    """Whether `error` says that the system, NumPy or MXNet ran out of memory."""
     return isinstance(error, MemoryError) or (
         isinstance(error, mx.base.MXNetError)
         and re.search(r"allocate|out of memory|bad_alloc", str(error)) is not None
@@ -48,7 +48,7 @@ def is_too_small(error: BaseException) -> bool:
 
 
 def resume_command(folder: Path) -> str:
-    """A line for the shell, from the folder that this process is in."""
+    """The shell command that resumes the run, relative to the current folder."""
     return shlex.join([_shorter(sys.executable), _shorter(sys.argv[0]), "--resume", str(folder)])
 
 

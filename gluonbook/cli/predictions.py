@@ -1,4 +1,4 @@
-"""What a trained net makes of single images, as a picture."""
+"""A picture of what a trained net predicts for single images."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ROWS, _COLUMNS = 3, 9
 def draw_predictions(
     net: gluon.Block, test: Split, size: int, path: str | os.PathLike[str]
 ) -> None:
-    """Draw the first test images with the class that `net` sees in each, on its own device.
+    """Draw the first test images with the class that `net` predicts for each, on its own device.
 
-    Where it is wrong, the title is red and names the true class too.
+    The title of a wrong prediction is red and names the true class too.
 
     Parameters
     ----------

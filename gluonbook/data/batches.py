@@ -1,4 +1,4 @@
-"""What the loop asks of a data iterator, and each batch cut into one part for each device."""
+"""The data iterators that the loop takes, and batches split over devices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import numpy as np
 from ..system import mxnet_private
 from ..system.errors import Failure
 
-#: One batch, cut into one ``(X, y)`` for each device.
+#: One batch, split into one ``(X, y)`` for each device.
 SplitBatch = Sequence["tuple[nd.NDArray, nd.NDArray]"]
 
 
@@ -34,9 +34,8 @@ class BatchError(Failure, ValueError):
 class PositionedLoader(Protocol):
     """A loader that begins at any batch of any epoch, so that a run goes on without reading again.
 
-    Any other iterable of batches trains too; its batches are then cut, checked and, where a run
-    goes on, passed over by the loop. Of such an iterable the loop touches nothing but iteration
-    and ``len()``.
+    Any other iterable of batches works too. The loop then splits and checks its batches, and skips
+    those that a resumed run has done. It uses only iteration and ``len()`` of such an iterable.
     """
 
     seed: int
@@ -59,10 +58,10 @@ class PositionedLoader(Protocol):
 
 
 def split_batches(data_iter: Iterable[Any], ctxs: Sequence[mx.Context]) -> Iterator[SplitBatch]:
-    """Each batch of `data_iter`, cut into one part for each device and moved there.
+    """Each batch of `data_iter`, split into one part for each device and moved there.
 
-    A batch smaller than the number of devices leaves the last of them out. What one of MXNet's
-    own iterators adds to fill up its last batch is dropped.
+    A batch smaller than the number of devices uses only the first devices. The padding that
+    MXNet's own iterators add to their last batch is dropped.
     """
     if isinstance(data_iter, PositionedLoader):
         yield from data_iter.split_batches(ctxs)
@@ -87,7 +86,7 @@ def split_batches(data_iter: Iterable[Any], ctxs: Sequence[mx.Context]) -> Itera
 
 
 def facts_of(data_iter: Iterable[Any]) -> dict[str, object]:
-    """What a data iterator says of its data, or its number of batches if it says nothing."""
+    """The facts that a data iterator states about its data, or else its number of batches."""
     if isinstance(data_iter, PositionedLoader):
         return dict(data_iter.facts)
     return {"batches in an epoch": len(data_iter)} if isinstance(data_iter, Sized) else {}
@@ -101,7 +100,7 @@ def from_workers(
 ) -> Iterator[Any]:
     """One epoch from batch `first` on; each batch is made with the seed of its place.
 
-    Which worker makes a batch is left to chance, so a seed for each worker would not do.
+    Any worker may make any batch, so one seed for each worker would not be enough.
     """
     return mxnet_private.batches_of_workers(
         loader, lambda sampler: _SeededSampler(sampler, seed_of, first)

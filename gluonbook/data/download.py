@@ -1,8 +1,7 @@
 """Fetches one published file, from a web address or out of a Debian package.
 
-MXNet's own download has neither a progress bar nor a time limit, and would write over a file
-whose checksum it does not know; so here the file goes to a scratch folder, for the caller to
-verify.
+MXNet's own download has neither a progress bar nor a time limit, and overwrites a file whose
+checksum it does not know. Here the file goes to a scratch folder, and the caller verifies it.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ import requests
 from tqdm import tqdm
 import urllib3
 
-#: Seconds until a connection stands, until a server sends more, and for a command of a package.
+#: Seconds that a connection, the next bytes of an answer, and an apt command may take.
 CONNECT_SECONDS, READ_SECONDS, PACKAGE_SECONDS = 5, 30, 300
 #: An answer may take `GRACE_SECONDS`, and a second more for each `LEAST_RATE` bytes that came.
 GRACE_SECONDS, LEAST_RATE = 30, 10_000
 _CHUNK = 1 << 16
-#: A package's name by Debian's policy; what begins with a hyphen would be an option to apt-get.
+#: A package's name by Debian's policy. A leading hyphen would make it an option of apt-get.
 _PACKAGE = re.compile("[a-z0-9][a-z0-9+.-]+")
 
 
@@ -104,19 +103,19 @@ def _status(address: str) -> Iterator[bytes]:
 
 
 def _in_time(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """What a server sends, as long as it comes fast enough; whatever fails is a `MirrorError`.
+    """The chunks that a server sends, while they come fast enough; any failure is a `MirrorError`.
 
-    It is read in a thread, which can be left behind: a server may send even its headers byte by
-    byte, and the limits of `requests` hold for each byte anew.
+    A thread reads them, and can be abandoned: a server may send even its headers byte by byte, and
+    the time limits of `requests` begin again with each byte.
     """
     arrived: queue.SimpleQueue[bytes | Exception | None] = queue.SimpleQueue()
-    left_behind = threading.Event()
+    abandoned = threading.Event()
 
     def read() -> None:
         try:
             for chunk in chunks:
                 arrived.put(chunk)
-                if left_behind.is_set():
+                if abandoned.is_set():
                     return
             arrived.put(None)
         except Exception as error:
@@ -138,7 +137,7 @@ def _in_time(chunks: Iterator[bytes]) -> Iterator[bytes]:
             yield chunk
         raise MirrorError(f"sends less than {LEAST_RATE:,} bytes a second")
     finally:
-        left_behind.set()
+        abandoned.set()
 
 
 def _reason(error: Exception) -> str:

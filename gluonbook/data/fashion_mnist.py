@@ -1,4 +1,4 @@
-"""Fashion-MNIST: found, verified, downloaded if need be.
+"""Fashion-MNIST: found on this machine, or downloaded.
 
 Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine
 learning algorithms", 2017.

@@ -29,8 +29,8 @@ class ImageBatches:
     X is float32 in [0, 1] of shape (N, 1, H, W), y int32 of shape (N,), both on the CPU. The
     last batch may be smaller. ``len()`` is the number of batches.
 
-    The images are kept as uint8, resized once; where memory is too short for that, each batch
-    is resized as it is made, with the same pixels.
+    The images are kept as uint8 and resized once. If memory is too small for that, each batch is
+    resized when it is made, with the same pixels.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class ImageBatches:
         each device. Epochs count from 0; by default it is the one after the last.
 
         The pixels go to a GPU as uint8 and are cast and scaled there. A batch smaller than the
-        number of devices leaves the last of them out.
+        number of devices uses only the first devices.
         """
         for indices in self._batches(epoch, first):
             parts = np.array_split(indices, min(len(ctxs), len(indices)))

@@ -120,6 +120,6 @@ def _decompress(path: Path, raw: bytes, size: int) -> bytes:
         content += gzip_member.decompress(gzip_member.unconsumed_tail, 1)
     if len(content) <= size and not gzip_member.eof:
         raise DatasetError(
-            f"{path} is cut short: expected {size:,} bytes, found {len(content):,}; {_FIX}"
+            f"{path} is truncated: expected {size:,} bytes, found {len(content):,}; {_FIX}"
         )
     return content

@@ -1,4 +1,4 @@
-"""A trained net outside of this package: its parameters and its symbol as files."""
+"""A net saved as files for other programs, and loaded again."""
 
 from .symbol import (
     ParametersError,

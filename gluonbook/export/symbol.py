@@ -1,4 +1,4 @@
-"""A trained net as files that MXNet reads without this package, and its parameters read back."""
+"""Saves a net as files that MXNet reads without this package, and loads them again."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ def load_parameters(
 ) -> None:
     """Read into `net` what `save_parameters`, or ``net.save_parameters``, wrote.
 
-    MXNet's own reader is native code that trusts the sizes it finds in the file; it is not used
-    here, where every size is checked first. A net that is not initialized yet is so afterwards,
-    on `ctx`, by default the CPU.
+    MXNet's own reader is native code that trusts the sizes in the file, so it is not used: here
+    every size is checked first. A net that is not initialized yet is initialized on `ctx`, by
+    default the CPU.
 
     Raises
     ------
@@ -169,31 +169,31 @@ def _parse(content: bytes) -> dict[str, np.ndarray]:
 
     mark, _, count = take("QQQ")
     if mark != _LIST:
-        raise ValueError("it does not begin as one")
+        raise ValueError("it does not begin like one")
     arrays = []
     for _ in range(count):
         mark, storage, num_axes = take("IiI")
         if mark != _ARRAY or storage != 0 or num_axes > _MOST_AXES:
-            raise ValueError("it holds something else than dense arrays")
+            raise ValueError("it holds something other than dense arrays")
         shape = take(f"{num_axes}q")
         _, _, kind = take("iii")
         if min(shape, default=0) < 1:
             raise ValueError("it holds an array without values")
         dtype, size = np.dtype(_DTYPES[kind]), math.prod(shape)
         if size * dtype.itemsize > len(content) - place:
-            raise ValueError("it is cut short")
+            raise ValueError("it is truncated")
         arrays.append(np.frombuffer(content, dtype, size, place).reshape(shape))
         place += size * dtype.itemsize
     (num_names,) = take("Q")
     if num_names != count:
-        raise ValueError("it has not one name for each array")
+        raise ValueError("the numbers of names and arrays differ")
     names = []
     for _ in range(num_names):
         (length,) = take("Q")
         names.append(content[place : place + length].decode())
         place += length
     if place != len(content):
-        raise ValueError("it is cut short, or goes on after its end")
+        raise ValueError("it is truncated, or continues after its end")
     if len(set(names)) < count:
         raise ValueError("two arrays have the same name")
     return dict(zip(names, arrays))

@@ -7,13 +7,13 @@ import math
 
 import numpy as np
 
-#: Batches after which the loss is judged, and over how many of the last it is averaged.
+#: The batch after which the loss is judged, and the number of last batches it is averaged over.
 JUDGED_AFTER, AVERAGED = 90, 20
-#: What counts as the loss of guessing, as shares of it: below, a net learns; above, it does worse.
+#: The loss counts as that of guessing between these multiples of it.
 _FROM, _TO = 0.99, 1.1
-#: The same for a training of fewer batches than are averaged.
+#: The upper multiple for a training of fewer batches than are averaged.
 _FAR = 10.0
-#: Up to this multiple of the share of the most frequent class, an accuracy is that of guessing.
+#: An accuracy counts as that of guessing up to this multiple of the most frequent class's share.
 _ACCURACY = 1.5
 
 OTHER_WEIGHTS = (
@@ -44,11 +44,11 @@ class StuckLoss:
 
     @property
     def needs_labels(self) -> bool:
-        """Whether `add` still looks at the labels. They cost time: a device has to send them."""
+        """Whether `add` still needs the labels. Reading them from a device takes time."""
         return self._class_numbers and self._count < JUDGED_AFTER
 
     def add(self, loss: float, labels: np.ndarray | None = None) -> str | None:
-        """Count one batch, its mean loss and its labels (N,); a sentence if it is time for one."""
+        """Count a batch with its mean loss and labels (N,); a sentence if the loss is stuck."""
         if labels is not None and self.needs_labels:
             self._class_numbers = labels.ndim == 1 and np.array_equal(
                 labels, labels.astype(np.int64)
@@ -66,7 +66,7 @@ class StuckLoss:
         )
 
     def end(self, accuracy: float, lr: float) -> str | None:
-        """A sentence if the training ends with nothing learned, and that was not told before.
+        """A sentence if the training ends with nothing learned and `add` gave none.
 
         `accuracy` is the last epoch's on the training images, `lr` the learning rate.
         """
@@ -104,7 +104,7 @@ class StuckLoss:
         return 0 < _FROM * self._guessing <= self._loss <= _TO * self._guessing
 
     def _is_worse_than_guessing(self, accuracy: float) -> bool:
-        # In its first batches a sound training may lie well above it.
+        # A good training may begin with losses well above that of guessing.
         above = _TO if self._count >= AVERAGED else _FAR
         guessed = max(self._labels.values(), default=0) / max(1, sum(self._labels.values()))
         return 0 < above * self._guessing < self._loss and accuracy <= _ACCURACY * guessed

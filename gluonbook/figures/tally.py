@@ -1,4 +1,4 @@
-"""The figures of batches, read a few batches behind the loop, and refused where they can't be."""
+"""Loss and accuracy of each batch, read a few batches behind the loop, and checked."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Counted(NamedTuple):
     parts: SplitBatch
 
 
-class Ahead:
-    """Batches on their way: the device may still be computing them.
+class PendingBatches:
+    """Batches that the device may still be computing.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Ahead:
         self._batches = collections.deque()
 
     def add(self, number: int, parts: SplitBatch, outcomes: Sequence[Outcome]) -> None:
-        """Take up batch `number` of the epoch, from 1, and what each device computes of it."""
+        """Add batch `number` of the epoch, from 1, with what each device computes from it."""
         sums = [_sum(X) for X, _ in parts if self._check_images and np.dtype(X.dtype).kind == "f"]
         self._batches.append((number, parts, outcomes, sums))
 

@@ -1,7 +1,7 @@
-"""A section's net in a form that is measured: one training step, one inference.
+"""The nets that benchmarks measure, each in a process of its own.
 
-A `Worker` holds a form in a process of its own, so that each has the threads and the memory it
-would have by itself.
+A form of a net does one training step or one inference. A `Worker` holds it in its own process,
+so that it has all threads and its memory can be told apart.
 """
 
 from __future__ import annotations

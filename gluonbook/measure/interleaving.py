@@ -1,4 +1,4 @@
-"""Measuring two or more things fairly on a machine that is not always equally fast."""
+"""Fair measurements on a machine whose speed varies."""
 
 from __future__ import annotations
 

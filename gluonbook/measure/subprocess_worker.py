@@ -1,4 +1,4 @@
-"""A process of its own that is asked line by line, so that several can take turns."""
+"""A subprocess that answers one line at a time, so that several can take turns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Mapping
 
 
 class SubprocessWorker:
-    """Python with these arguments; it reads a question from each line and prints JSON."""
+    """A Python process with these arguments, which reads questions as lines and answers in JSON."""
 
     def __init__(self, *arguments: object, env: Mapping[str, str] | None = None) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
@@ -42,6 +42,6 @@ class SubprocessWorker:
             raise RuntimeError(lines[-1] if lines else f"exit code {code}") from error
 
     def close(self) -> None:
-        """End its questions, and wait until it and what it started are done."""
+        """Close its input, and wait until it has ended."""
         self._process.communicate()
         self._errors.close()

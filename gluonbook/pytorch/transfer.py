@@ -1,4 +1,4 @@
-"""Weights across, both ways: by the structure of the nets, not by their names.
+"""Copies weights between the editions, matched by structure and not by name.
 
 Weights, biases and running statistics are carried over exactly; both editions keep a
 convolution's weight as (out, in, height, width) and a dense layer's as (out, in).
@@ -94,7 +94,7 @@ def to_gluon(torch_net: nn.Module, gluon_net: gluon.Block) -> None:
     """Copy all weights and running statistics of `torch_net` into `gluon_net`.
 
     `gluon_net` need not be initialized, nor know its input sizes. Where the weights fit but the
-    nets compute otherwise (another padding, say), a warning is logged for each difference.
+    nets compute differently (say, with another padding), each difference is logged as a warning.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def to_torch(gluon_net: gluon.Block, torch_net: nn.Module) -> None:
 def _warn_of_differences(torch_net: nn.Module, gluon_net: gluon.Block) -> None:
     for layer in architecture(gluon_net, torch_net):
         for difference in layer.differences:
-            log.warning("the nets compute otherwise at %s: %s", layer.either.name, difference)
+            log.warning("the nets compute differently at %s: %s", layer.either.name, difference)
 
 
 def save_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:

@@ -1,9 +1,9 @@
 """Lets OpenMP's threads sleep rather than spin while other processes need the cores.
 
-An operator of MXNet is divided among a team of OpenMP threads, which wait for each other at its
-end. They wait by spinning, which is fastest as long as each has a core. If one must share its core
-with another process, the rest spin away the time that it needs to arrive: LeNet, whose operators
-take 40 microseconds, then trains at down to a hundredth of its speed.
+MXNet divides an operator among a team of OpenMP threads, which wait for each other at its end.
+Waiting threads spin, which is fastest while each has a core of its own. If one has to share its
+core with another process, the others spin on and take the time it needs to finish. LeNet, whose
+operators take 40 microseconds, then trains up to a hundred times slower.
 
 libgomp, the OpenMP library of MXNet, spins briefly and then sleeps where it counts more threads of
 its own than processors. Idle threads are enough for that, and neither they nor the way of waiting
@@ -22,11 +22,10 @@ from typing import NamedTuple
 
 import psutil
 
-#: Seconds between two looks at what the other processes do. In less, the system counts too few
-#: ticks.
+#: Seconds between two readings. Over a shorter time the system's clock ticks are too coarse.
 PERIOD = 0.5
-#: Cores that others must hold, beyond those that are to spare, before the threads sleep; and those
-#: that they may hold when the threads spin again.
+#: The threads sleep when other processes use more spare cores than the first number, and spin
+#: again when they use less than the second.
 _SLEEP_ABOVE, _SPIN_BELOW = 0.3, 0.15
 
 
@@ -41,14 +40,14 @@ class Usage(NamedTuple):
     """What this process used."""
 
     def others_since(self, before: Usage) -> float:
-        """Cores that other processes have held since then, on average; 0 over too short a time."""
+        """Cores that others used since then, on average; 0 if that is less than `PERIOD` ago."""
         seconds = self.at - before.at
         used = (self.everyone - before.everyone) - (self.own - before.own)
         return max(0.0, used / seconds) if seconds >= PERIOD else 0.0
 
 
 def usage(*, family: bool = False) -> Usage:
-    """What has been used up to now. Where the system does not tell, others seem to use nothing.
+    """The time used up to now. Where the system does not report it, others seem to use none.
 
     With `family`, the processes that this one has started count as its own: a loader's workers.
     """
@@ -124,7 +123,7 @@ class ManyThreads:
         self._thread.join()
 
     def _hold(self, started: threading.Event) -> None:
-        # The team stays with the thread that asked for it. What it does is of no account.
+        # The team belongs to the thread that asked for it. Its result is not used.
         team = self._openmp.omp_get_num_procs() + 1
         self._openmp.GOMP_parallel(self._openmp.omp_get_thread_num, None, team, 0)
         started.set()
@@ -132,14 +131,14 @@ class ManyThreads:
 
 
 class Watch:
-    """Looks at what other processes hold, and has the threads sleep as long as it is too much.
+    """Makes the threads sleep while other processes use too many cores.
 
     Parameters
     ----------
     openmp
         The OpenMP library that MXNet has loaded.
     to_spare
-        Cores that others may hold without harm; see `cores_to_spare`.
+        Cores that others may use without slowing this process; see `cores_to_spare`.
     """
 
     def __init__(self, openmp: ctypes.CDLL, to_spare: int) -> None:
@@ -152,7 +151,7 @@ class Watch:
         return self._many is not None
 
     def see(self, others: float) -> None:
-        """Act on the cores that others hold."""
+        """Let the threads sleep or spin, by the cores that others use."""
         excess = others - self._to_spare
         if self._many is None and excess > _SLEEP_ABOVE:
             self._many = ManyThreads(self._openmp)
@@ -161,7 +160,7 @@ class Watch:
             self._many = None
 
     def run(self) -> None:
-        """Look again and again, for as long as the process lives."""
+        """Check every `PERIOD` seconds until the process ends."""
         before = usage()
         while True:
             time.sleep(PERIOD)
@@ -171,7 +170,7 @@ class Watch:
 
 
 def watch() -> None:
-    """Begin to watch, in a thread, unless the user has said how OpenMP's threads wait.
+    """Start a `Watch` in a thread, unless the user has set how OpenMP's threads wait.
 
     Does nothing where a team has one thread, or MXNet's OpenMP library is not libgomp.
     """

@@ -20,8 +20,8 @@ NO_KERNEL = "no kernel image"
 def try_gpu() -> mx.Context:
     """The first GPU, ``gpu(0)``, if an operator runs on it; else ``cpu(0)``.
 
-    Why a GPU is not used is logged once, as a warning of the logger ``gluonbook``, unless this
-    machine has no NVIDIA GPU and MXNet is the build for the CPU: then nothing is amiss.
+    If no GPU is used, the logger ``gluonbook`` warns once with the reason. A machine without an
+    NVIDIA GPU, with the CPU build of MXNet, gets no warning.
     """
     return try_all_gpus()[0]
 
@@ -29,7 +29,7 @@ def try_gpu() -> mx.Context:
 def try_all_gpus() -> list[mx.Context]:
     """Every GPU on which an operator runs, in order; ``[cpu(0)]`` if there is none.
 
-    Why a GPU is left out is logged as `try_gpu` does it.
+    A GPU that does not work is left out, with one warning as from `try_gpu`.
     """
     gpus, faults = working_gpus()
     if _for_cuda() or machine.has_nvidia_gpu():
@@ -39,7 +39,7 @@ def try_all_gpus() -> list[mx.Context]:
 
 
 def working_gpus() -> tuple[list[mx.Context], list[str]]:
-    """The GPUs on which an operator runs, and for each that is left out, or for none, why."""
+    """The GPUs on which an operator runs, and why each other, or every one, is left out."""
     count, reason = _count_gpus()
     if count == 0:
         return [], [f"no GPU: {reason}"]

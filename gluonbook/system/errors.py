@@ -1,4 +1,4 @@
-"""Errors that a user can fix, told in one sentence."""
+"""Errors that a user can fix, each printed as one sentence."""
 
 from __future__ import annotations
 

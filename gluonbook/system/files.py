@@ -1,4 +1,4 @@
-"""Reading and writing files so that neither a bad file nor a sudden stop does harm."""
+"""Files read with a size limit, and written so that a sudden stop leaves none half-written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FileFailure(Failure, OSError):
 
 
 class TooLarge(FileFailure):
-    """A file is larger than any that could be meant."""
+    """A file is larger than a valid one can be."""
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def _why(error: OSError, path: Path) -> str:
     if error.errno in (errno.ENOENT, errno.ENOTDIR) and not path.parent.is_dir():
         return f"the folder {path.parent} is gone; name another"
     if path.is_dir():
-        return "a folder has its name; move that away"
+        return "a folder of that name is in the way; move it"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{path.parent} is read-only ({error.strerror}); allow writing, or name another"
     return error.strerror or str(error)
@@ -123,7 +123,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 def remove_partial(folder: str | os.PathLike[str]) -> None:
-    """Remove what a stop left half-written in `folder`, files and folders."""
+    """Remove the files and folders that a stop left half-written in `folder`."""
     for path in Path(folder).glob(f"{PARTIAL}*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

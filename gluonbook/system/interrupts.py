@@ -1,4 +1,4 @@
-"""Ctrl-C and signals to end: the first is a request that a training honours when it can."""
+"""Ctrl-C and termination signals: the first asks a training to stop, a second one stops it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Request:
-    """Whether a signal has asked for the end."""
+    """The signal that has asked the training to stop, if one has."""
 
     signum: int | None = None
 
@@ -37,8 +37,8 @@ class Request:
 
 @contextmanager
 def requests() -> Iterator[Request]:
-    """Within the block the first signal only sets the request; a second of its kind ends the
-    process. So a Ctrl-C and the end of a job that come together are one request.
+    """Within the block the first signal only sets the request. The same signal a second time ends
+    the process, so Ctrl-C and SIGTERM that arrive together are one request.
 
     A signal that was ignored before, as ``nohup`` does with SIGHUP, stays ignored. Outside of
     the main thread, where Python sees no signals, nothing is changed.

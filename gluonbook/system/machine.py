@@ -1,4 +1,4 @@
-"""What the machine, or the container around this process, is and grants: cores and memory."""
+"""The cores and the memory of this machine, and what a container leaves of them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _NVIDIA = (Path("/proc/driver/nvidia/gpus"), Path("/usr/lib/wsl/lib/libcuda.so.1
 
 
 def has_nvidia_gpu() -> bool:
-    """Whether a driver for an NVIDIA GPU is at work, whatever MXNet makes of it."""
+    """Whether the NVIDIA driver is loaded, even if MXNet cannot use the GPU."""
     return any(path.exists() for path in _NVIDIA)
 
 

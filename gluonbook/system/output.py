@@ -1,4 +1,4 @@
-"""Lines for the user, which end no run when nobody can take them any more."""
+"""Prints lines for the user; a closed terminal or a full disk does not end the run."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ def in_notebook() -> bool:
 def say(line: object, stream: TextIO | None = None) -> None:
     """Print a line of a run that keeps its figures in a folder, by default to standard output.
 
-    A stream that fails (a reader that has gone, a full disk, a terminal that was closed) is told
-    of in a warning and from then on led nowhere, so that neither later lines nor Python's own
-    flush at exit fail on it.
+    If the stream fails (a closed pipe or terminal, a full disk), one warning is logged and its
+    later output is discarded, so that neither the next line nor Python's flush at exit fails.
     """
     print(line, file=Forgiving(sys.stdout if stream is None else stream), flush=True)
 
 
 class Forgiving:
-    """A text stream that raises no error when nobody can take its lines any more; see `say`."""
+    """A text stream that raises no error when it can no longer be written; see `say`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -51,15 +50,15 @@ class Forgiving:
 
     def _give_up(self, error: Exception) -> None:
         name = "standard error" if self._stream is sys.stderr else "standard output"
-        _lead_nowhere(self._stream)
+        _discard(self._stream)
         log.warning(
-            "%s takes no more lines (%s); the run goes on, and its figures are kept in its folder",
+            "%s cannot be written (%s); the run continues, and its folder holds the figures",
             name,
             getattr(error, "strerror", None) or error,
         )
 
 
-def _lead_nowhere(stream: TextIO) -> None:
+def _discard(stream: TextIO) -> None:
     with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
         stream.flush()  # what it still holds

@@ -1,9 +1,9 @@
 """Makes ``import mxnet`` work on this machine, and says why when it cannot.
 
-MXNet 1.9.1 was released for the Python, NumPy and CUDA of early 2022. Importing this module
-first sets the number of threads, gives NumPy and the standard library back the names that MXNet
-reaches for, loads the CUDA libraries that came as wheels, and then imports MXNet. Only where
-``python -m gluonbook.doctor`` asks what is wrong does a failure wait for its answer.
+MXNet 1.9.1 was released for the Python, NumPy and CUDA of early 2022. Importing this module sets
+the number of threads, restores the names that MXNet needs in NumPy and the standard library, loads
+the CUDA libraries that were installed as wheels, and then imports MXNet. If that fails, the import
+raises an error, except in ``python -m gluonbook.doctor``, which reports it.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class MXNetUnavailable(Failure, ImportError):
 def set_threads() -> str:
     """Set ``OMP_NUM_THREADS`` to the number of physical cores, unless the user has set it.
 
-    The result says why it is what it is.
+    The result is a text that says why the number is what it is.
 
-    Left alone, MXNet on x86 takes half of the processors for hyper-threads and so leaves half
-    of the cores idle where there are none. It reads the variable once, when it is loaded.
+    By default MXNet on x86 assumes hyper-threads and uses half of the processors, which leaves
+    half of the cores idle where there are none. It reads the variable once, when it is loaded.
     """
     if "OMP_NUM_THREADS" in os.environ:
         return "OMP_NUM_THREADS was set already"
@@ -86,8 +86,8 @@ def copy_on_one_thread() -> None:
 def one_thread_in_forked_processes(mxnet: types.ModuleType) -> None:
     """Give MXNet's engine one OpenMP thread in each process forked from this one.
 
-    So the workers of a ``DataLoader``. With a team of threads in each, which wait actively, they
-    take the processors from one another and load at a fifth of their speed.
+    Such processes are the workers of a ``DataLoader``. With a team of spinning threads in each,
+    they take the processors from one another and load at a fifth of their speed.
     """
     try:
         openmp = ctypes.CDLL("libgomp.so.1")
@@ -111,10 +111,10 @@ def one_thread_in_forked_processes(mxnet: types.ModuleType) -> None:
 
 
 def end_without_a_second_error() -> None:
-    """Take the place of what MXNet does as the process ends.
+    """Replace MXNet's own hook at the end of the process.
 
-    Its hook raises an error that is left in the engine, with a traceback: one that a script has
-    told of already, such as too little memory, which several operators meet.
+    The hook raises any error that is left in the engine, with a traceback. A script may have
+    printed that error already: several operators can run out of memory at once.
     """
     private = _private()
 

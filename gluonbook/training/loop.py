@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ..checkpoints.checkpoint import Checkpoint
 from ..data.batches import PositionedLoader, SplitBatch, split_batches
 from ..figures.history import Epoch, History
-from ..figures.tally import Ahead, Sums
+from ..figures.tally import PendingBatches, Sums
 from ..from_scratch import sgd
 from ..graphs import answers, inference_of, step_of
 from .run import Run
@@ -220,7 +220,9 @@ def _accuracy(
     watched: Callable[[Iterator[SplitBatch]], Iterable[SplitBatch]] = iter,
 ) -> float:
     sums, infer = Sums(), inference_of(net, ctxs)
-    ahead = Ahead("the evaluation", check_images=not isinstance(data_iter, PositionedLoader))
+    ahead = PendingBatches(
+        "the evaluation", check_images=not isinstance(data_iter, PositionedLoader)
+    )
     for number, parts in enumerate(watched(split_batches(data_iter, ctxs)), 1):
         ahead.add(number, parts, [answers(infer(X), y) for X, y in parts])
         for batch in ahead.done():

@@ -1,4 +1,4 @@
-"""bfloat16 through MXNet's AMP: for which nets it is safe here, and why it is refused elsewhere.
+"""bfloat16 through MXNet's AMP: allowed for the nets that were tested, refused for the others.
 
 In bfloat16 a number has float32's range and 8 significant bits instead of 24. AMP casts the inputs
 of convolutions and dense layers to it, and keeps weights, batch norm and loss in float32.

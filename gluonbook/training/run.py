@@ -1,4 +1,4 @@
-"""A training under way: its batches on their devices, its sums, its saves and its interruption."""
+"""The state of a training: its position, its sums, its checkpoints and its interruption."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..data.batches import (
 )
 from ..figures.history import Epoch, History
 from ..figures.stuck_loss import StuckLoss
-from ..figures.tally import BATCHES_AHEAD, Ahead
+from ..figures.tally import BATCHES_AHEAD, PendingBatches
 from ..graphs import Outcome
 from ..system import contention, mxnet_private
 from ..system.interrupts import Interrupted, Request, requests
@@ -37,8 +37,8 @@ log = logging.getLogger("gluonbook")
 class Run:
     """What the training loop keeps beside the net; a context manager.
 
-    Without a checkpoint it only sums. With one it restores the run on entering, saves it where
-    that is due, and turns a first Ctrl-C or signal to end into a save and `Interrupted`.
+    Without a checkpoint it only adds up figures. With one it restores the run on entering and
+    saves it when due. A first Ctrl-C or termination signal then saves and raises `Interrupted`.
 
     Attributes
     ----------
@@ -89,11 +89,11 @@ class Run:
             self._requests.__exit__(kind, error, trace)
 
     def batches(self) -> Iterator[SplitBatch]:
-        """The batches of the epoch that are still to be trained on."""
+        """The batches of the epoch that are left to train on."""
         self._start = time.time() - self.at.seconds
         self._usage = contention.usage(family=True)
         loader_checks = isinstance(self.train_iter, PositionedLoader)
-        self._ahead = Ahead(f"epoch {self.at.epoch}", check_images=not loader_checks)
+        self._ahead = PendingBatches(f"epoch {self.at.epoch}", check_images=not loader_checks)
         batches = self._from_the_position()
         while True:
             self._stop_if_asked()
@@ -114,7 +114,7 @@ class Run:
         self._count(0)
 
     def add(self, parts: SplitBatch, outcomes: Sequence[Outcome]) -> None:
-        """Count one batch, by what each device computes of it.
+        """Count a batch, with what each device computes from it.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class Run:
         self._count(BATCHES_AHEAD)
 
     def until_asked(self, batches: Iterable[SplitBatch]) -> Iterator[SplitBatch]:
-        """`batches`, ended by `Interrupted` when a signal asks for it."""
+        """`batches`; raises `Interrupted` between two of them if a signal has asked to stop."""
         for parts in batches:
             self._stop_if_asked()
             yield parts
@@ -136,7 +136,7 @@ class Run:
     def end_epoch(self, test_acc: float) -> Epoch:
         """Add the epoch to the history, and go on to the next.
 
-        The first time that other processes have slowed an epoch, a warning tells it.
+        Logs one warning per run if other processes have slowed an epoch.
         """
         row = Epoch(
             self.at.epoch,
@@ -160,7 +160,7 @@ class Run:
             _warn(self._stuck_loss.end(self.history[-1].train_acc, self.trainer.learning_rate))
 
     def save(self) -> None:
-        """Write a checkpoint, if the run has one and has moved since the last."""
+        """Write a checkpoint, if the run keeps them and has trained since the last."""
         position = (self.at.epoch, self.at.batch)
         if self._checkpoint is None or position == self._saved_at:
             return
@@ -171,7 +171,7 @@ class Run:
         self._saved_at = position
 
     def say(self, line: object) -> None:
-        """Print a line. If nobody can read it, a run that is kept in a folder goes on."""
+        """Print a line. With a checkpoint, a closed standard output does not end the run."""
         if self._checkpoint is None:
             print(line, flush=True)
         else:

@@ -351,7 +351,9 @@ def test_a_checkpoint_of_the_form_of_before_is_refused_and_kept(tmp_path):
     newest = tmp_path / "checkpoint-2-0.safetensors"
     rewritten(newest, lambda state: state.update(version=1))
     content = newest.read_bytes()
-    told = "checkpoint-2-0.safetensors is a checkpoint of version 1, and .* reads version 2: go on"
+    told = (
+        "checkpoint-2-0.safetensors is a checkpoint of version 1, and .* reads version 2: resume it"
+    )
     with pytest.raises(CheckpointError, match=told):
         fit(tmp_path)
     assert newest.read_bytes() == content
@@ -754,7 +756,7 @@ def test_a_folder_that_has_the_name_of_a_checkpoint(tmp_path):
     assert (tmp_path / "checkpoint-0-9.safetensors").is_dir()
     (tmp_path / "checkpoint-3-0.safetensors").mkdir()
     (tmp_path / "checkpoint-3-0.safetensors" / "mine").write_text("mine")
-    told = "checkpoint-3-0.safetensors cannot be written: a folder has its name; move that away"
+    told = "checkpoint-3-0.safetensors cannot be written: a folder of that name is in the way; move it"
     with pytest.raises(files.FileFailure, match=told):
         fit(tmp_path, num_epochs=2)
     assert (tmp_path / "checkpoint-3-0.safetensors" / "mine").read_text() == "mine"

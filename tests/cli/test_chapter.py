@@ -201,7 +201,7 @@ def test_out_that_is_a_file(tmp_path):
     (tmp_path / "runs").write_text("mine")
     with pytest.raises(
         Failure,
-        match=r"--out .*runs cannot take a run.s folder \(File exists\): name another",
+        match=r"--out .*runs: no folder can be made there \(File exists\); name another",
     ):
         chapter.new_folder(tmp_path / "runs", "resnet")
 
@@ -614,7 +614,7 @@ def test_a_reader_that_leaves_loses_nothing(dataset, tmp_path):
     assert process.wait(timeout=120) == 0, errors
     folder, rows = rows_of(tmp_path)
     assert rows == 2 and (folder / "lenet.params").exists()
-    assert "standard output takes no more lines (Broken pipe)" in errors
+    assert "standard output cannot be written (Broken pipe)" in errors
 
 
 def test_a_full_disk_under_standard_output_loses_nothing(dataset, tmp_path):
@@ -623,7 +623,7 @@ def test_a_full_disk_under_standard_output_loses_nothing(dataset, tmp_path):
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert rows_of(tmp_path)[1] == 2
-    assert b"standard output takes no more lines (No space left on device)" in errors
+    assert b"standard output cannot be written (No space left on device)" in errors
 
 
 @pytest.mark.parametrize("hang_up", [True, False], ids=["hangs up", "does not"])

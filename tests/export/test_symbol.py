@@ -129,15 +129,15 @@ def test_a_file_cut_or_changed_anywhere_is_whole_or_refused(lenet_file, tmp_path
     ("content", "told"),
     [
         (b"", "it is truncated"),
-        (struct.pack("<QQQ", 0x113, 0, 0), "it does not begin as one"),
-        (struct.pack("<QQQIiI", 0x112, 0, 1, 0xF993FAC9, 1, 0), "something else than dense"),
-        (struct.pack("<QQQIiI", 0x112, 0, 1, 0xF993FAC9, 0, 2**31), "something else than dense"),
+        (struct.pack("<QQQ", 0x113, 0, 0), "it does not begin like one"),
+        (struct.pack("<QQQIiI", 0x112, 0, 1, 0xF993FAC9, 1, 0), "something other than dense"),
+        (struct.pack("<QQQIiI", 0x112, 0, 1, 0xF993FAC9, 0, 2**31), "something other than dense"),
         (
             struct.pack("<QQQIiIqiii", 0x112, 0, 1, 0xF993FAC9, 0, 1, 2**60, 1, 0, 0),
-            "it is cut short",
+            "it is truncated",
         ),
-        (struct.pack("<QQQQ", 0x112, 0, 0, 1), "not one name for each array"),
-        (struct.pack("<QQQQ", 0x112, 0, 0, 0) + b"more", "goes on after its end"),
+        (struct.pack("<QQQQ", 0x112, 0, 0, 1), "the numbers of names and arrays differ"),
+        (struct.pack("<QQQQ", 0x112, 0, 0, 0) + b"more", "continues after its end"),
     ],
 )
 def test_hostile_files(content, told, tmp_path):

@@ -130,7 +130,7 @@ def test_a_mismatch_names_both_layers_and_both_shapes():
 def test_nets_that_compute_otherwise_are_warned_of(caplog):
     to_gluon(nets.alexnet(), gb.alexnet(edition="gluon"))
     assert caplog.messages == [
-        "the nets compute otherwise at 0: padding: PyTorch 1, Gluon 0",
+        "the nets compute differently at 0: padding: PyTorch 1, Gluon 0",
     ]
     caplog.clear()
     to_gluon(nets.alexnet(), gb.alexnet(edition="pytorch"))
