@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from ..graphs import step_of
 from .numbers import Nets, biased, switch_off_dropout
 
 #: Greatest relative difference of the losses that is allowed in float64.
@@ -81,18 +82,17 @@ def training(
     trainer = gluon.Trainer(ours.collect_params(), "sgd", {"learning_rate": lr})
     # MXNet's optimizer holds its rate in float32, in a float64 net too.
     optimizer = torch.optim.SGD(theirs.parameters(), lr=float(np.float32(lr)))
-    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    step = step_of(ours, gluon.loss.SoftmaxCrossEntropyLoss())
     curves = Curves([], [], [], [])
     theirs.train()
     for X, y in batches:
         X = X.astype(dtype)
         with autograd.record():
-            outputs = ours(nd.array(X, dtype=dtype))
-            losses = loss(outputs, nd.array(y, dtype=dtype))
-        losses.backward()
+            outcome = step(nd.array(X, dtype=dtype), nd.array(y, dtype=dtype))
+        outcome.losses.backward()
         trainer.step(len(y) if conventions == "shared" else batch_size)
-        curves.gluon_loss.append(float(losses.mean().asscalar()))
-        curves.gluon_acc.append(float((outputs.asnumpy().argmax(axis=1) == y).mean()))
+        curves.gluon_loss.append(float(outcome.losses.mean().asscalar()))
+        curves.gluon_acc.append(outcome.read().correct / len(y))
 
         optimizer.zero_grad()
         scores = theirs(torch.from_numpy(X))

@@ -756,7 +756,9 @@ def test_a_folder_that_has_the_name_of_a_checkpoint(tmp_path):
     assert (tmp_path / "checkpoint-0-9.safetensors").is_dir()
     (tmp_path / "checkpoint-3-0.safetensors").mkdir()
     (tmp_path / "checkpoint-3-0.safetensors" / "mine").write_text("mine")
-    told = "checkpoint-3-0.safetensors cannot be written: a folder of that name is in the way; move it"
+    told = (
+        "checkpoint-3-0.safetensors cannot be written: a folder of that name is in the way; move it"
+    )
     with pytest.raises(files.FileFailure, match=told):
         fit(tmp_path, num_epochs=2)
     assert (tmp_path / "checkpoint-3-0.safetensors" / "mine").read_text() == "mine"
