@@ -26,7 +26,7 @@ from ..figures.history import History
 from ..recipes import recipes_of
 from ..summary import Layer, format_table, layer_table
 from ..system import files, machine
-from ..system.device import try_all_gpus, try_gpu, working_gpus
+from ..system.device import devices
 from ..system.errors import Failure, print_sentences
 from ..system.interrupts import Interrupted
 from ..system.output import Forgiving, in_notebook, say
@@ -281,31 +281,6 @@ class Chapter:
                 "numpy": np.__version__,
             },
         }
-
-
-def devices(choice: str) -> list[mx.Context]:
-    """The devices that ``--device`` names.
-
-    Raises
-    ------
-    Failure
-        If a GPU that is named does not work; says why.
-    """
-    if choice == "auto":
-        return [try_gpu()]
-    if choice == "all":
-        return try_all_gpus()
-    kind, _, text = choice.partition(":")
-    numbers = [int(number) for number in text.split(",")] if text else None
-    if kind == "cpu":
-        return [mx.cpu(number) for number in numbers or [0]]
-    gpus, faults = working_gpus()
-    wanted = gpus[:1] if numbers is None else [mx.gpu(number) for number in numbers]
-    missing = [str(gpu) for gpu in wanted if gpu not in gpus]
-    if missing or not wanted:
-        why = "; ".join(faults) or f"there is no {' and no '.join(missing)}"
-        raise Failure(f"--device {choice}: {why}; use --device cpu, or auto for what works")
-    return wanted
 
 
 def new_folder(parent: Path, section: str) -> Path:

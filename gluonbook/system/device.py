@@ -9,7 +9,7 @@ import mxnet as mx
 from mxnet import autograd, nd
 
 from . import machine
-from .errors import last_line
+from .errors import Failure, last_line
 
 log = logging.getLogger("gluonbook")
 
@@ -36,6 +36,31 @@ def try_all_gpus() -> list[mx.Context]:
         for fault in faults:
             _log_once(fault)
     return gpus or [mx.cpu()]
+
+
+def devices(choice: str) -> list[mx.Context]:
+    """The devices that an option ``--device`` names: ``auto``, ``all``, ``cpu``, ``gpu:0,1`` …
+
+    Raises
+    ------
+    Failure
+        If a GPU that is named does not work; says why.
+    """
+    if choice == "auto":
+        return [try_gpu()]
+    if choice == "all":
+        return try_all_gpus()
+    kind, _, text = choice.partition(":")
+    numbers = [int(number) for number in text.split(",")] if text else None
+    if kind == "cpu":
+        return [mx.cpu(number) for number in numbers or [0]]
+    gpus, faults = working_gpus()
+    wanted = gpus[:1] if numbers is None else [mx.gpu(number) for number in numbers]
+    missing = [str(gpu) for gpu in wanted if gpu not in gpus]
+    if missing or not wanted:
+        why = "; ".join(faults) or f"there is no {' and no '.join(missing)}"
+        raise Failure(f"--device {choice}: {why}; use --device cpu, or auto for what works")
+    return wanted
 
 
 def working_gpus() -> tuple[list[mx.Context], list[str]]:

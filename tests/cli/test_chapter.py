@@ -20,7 +20,7 @@ from gluonbook.checkpoints.lock import FolderLock
 from gluonbook.cli import Chapter, chapter, messages
 from gluonbook.data import fashion_mnist as fm
 from gluonbook.recipes import RECIPES, STABLE
-from gluonbook.system import machine
+from gluonbook.system import device, machine
 from gluonbook.system.errors import Failure
 from gluonbook.system.files import FileFailure
 from hypothesis import given, settings
@@ -161,18 +161,18 @@ def test_help_gives_a_quick_look(section, capsys):
 def test_device(monkeypatch):
     assert Chapter("lenet", ["--device", "cpu"]).ctxs == [mx.cpu()]
     assert Chapter("lenet", ["--device", "cpu:2,0"]).ctxs == [mx.cpu(2), mx.cpu(0)]
-    monkeypatch.setattr(chapter, "working_gpus", lambda: ([], ["no GPU: a reason"]))
+    monkeypatch.setattr(device, "working_gpus", lambda: ([], ["no GPU: a reason"]))
     for choice in ("gpu", "gpu:0", "gpu:0,1"):
         with pytest.raises(Failure, match=f"--device {choice}: no GPU: a reason; use --device cpu"):
             Chapter("lenet", ["--device", choice])
-    monkeypatch.setattr(chapter, "working_gpus", lambda: ([mx.gpu(1), mx.gpu(2)], []))
+    monkeypatch.setattr(device, "working_gpus", lambda: ([mx.gpu(1), mx.gpu(2)], []))
     assert Chapter("lenet", ["--device", "gpu"]).ctxs == [mx.gpu(1)]
     assert Chapter("lenet", ["--device", "gpu:2"]).ctxs == [mx.gpu(2)]
     assert Chapter("lenet", ["--device", "gpu:2,1"]).ctxs == [mx.gpu(2), mx.gpu(1)]
     with pytest.raises(Failure, match=r"--device gpu:1,7: there is no gpu\(7\); use --device cpu"):
         Chapter("lenet", ["--device", "gpu:1,7"])
-    monkeypatch.setattr(chapter, "try_all_gpus", lambda: [mx.gpu(1), mx.gpu(2)])
-    monkeypatch.setattr(chapter, "try_gpu", lambda: mx.gpu(1))
+    monkeypatch.setattr(device, "try_all_gpus", lambda: [mx.gpu(1), mx.gpu(2)])
+    monkeypatch.setattr(device, "try_gpu", lambda: mx.gpu(1))
     assert Chapter("lenet", ["--device", "all"]).ctxs == [mx.gpu(1), mx.gpu(2)]
     assert Chapter("lenet", []).ctxs == [mx.gpu(1)]
 
