@@ -11,6 +11,8 @@ import mxnet as mx
 from mxnet import nd
 from mxnet.gluon import nn
 
+from .system.output import without_log_of_library
+
 
 class Layer(NamedTuple):
     """One layer of a net's top level."""
@@ -73,7 +75,8 @@ def planned_memory(
     before = os.environ.get("MXNET_SUBGRAPH_BACKEND")
     os.environ["MXNET_SUBGRAPH_BACKEND"] = "NONE"  # the graph as a hybridized net runs it
     try:
-        executor = out.simple_bind(mx.cpu(), grad_req="write" if training else "null", **shapes)
+        with without_log_of_library():  # which says that the variable is set
+            executor = out.simple_bind(mx.cpu(), grad_req="write" if training else "null", **shapes)
     finally:
         del os.environ["MXNET_SUBGRAPH_BACKEND"]
         if before is not None:

@@ -64,7 +64,7 @@ def test_table_lines_up_and_adds_up(lenet):
     assert lines[1].split()[1:] == ["Conv2D", "1×6×24×24", "156", "86,400"]
 
 
-def test_planned_memory_is_what_the_results_of_the_operators_take():
+def test_planned_memory_is_what_the_results_of_the_operators_take(capfd):
     """A result of 64 channels at 96×96 for 64 images in float32 takes 144 MiB."""
     net = nn.HybridSequential()
     net.add(nn.Conv2D(64, kernel_size=3, padding=1), nn.Activation("sigmoid"))
@@ -76,3 +76,4 @@ def test_planned_memory_is_what_the_results_of_the_operators_take():
     half = planned_memory(net, (32, 1, 96, 96))
     assert half == 2 * 144 * 2**20
     assert "MXNET_SUBGRAPH_BACKEND" not in os.environ
+    assert capfd.readouterr().err == ""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 import logging
 import os
 import sys
-from typing import Any, TextIO
+from typing import Any, Iterator, TextIO
 
 log = logging.getLogger("gluonbook")
 
@@ -62,3 +62,17 @@ def _discard(stream: TextIO) -> None:
     with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
         stream.flush()  # what it still holds
+
+
+@contextmanager
+def without_log_of_library() -> Iterator[None]:
+    """Discard what MXNet's C++ code logs within the block, which no setting of its turns off."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
