@@ -76,6 +76,7 @@ class FashionMNIST(NamedTuple):
         seed: int | None = None,
         *,
         limit_test: int | None = None,
+        augment: bool = False,
     ) -> tuple[ImageBatches, ImageBatches]:
         """Training batches, shuffled, and test batches; see `load_data_fashion_mnist`."""
         for name, value in (("limit", limit), ("limit_test", limit_test)):
@@ -88,6 +89,7 @@ class FashionMNIST(NamedTuple):
                 batch_size,
                 size=resize,
                 shuffle=True,
+                augment=augment,
                 seed=seed,
                 release=self.release,
             ),
@@ -278,6 +280,7 @@ def load_data_fashion_mnist(
     limit: int | None = None,
     limit_test: int | None = None,
     seed: int | None = None,
+    augment: bool = False,
 ) -> tuple[ImageBatches, ImageBatches]:
     """Training batches, shuffled anew each epoch, and test batches, as the book's loader gives.
 
@@ -292,7 +295,10 @@ def load_data_fashion_mnist(
     limit, limit_test
         Take only the first so many training images, and test images.
     seed
-        Of the shuffling, below 2**32. With None, one is drawn from NumPy's global generator.
+        Of the shuffling and the augmentation, below 2**32. With None, one is drawn from NumPy's
+        global generator.
+    augment
+        Flip and shift each training image at random, differently in each epoch.
 
     Raises
     ------
@@ -301,4 +307,6 @@ def load_data_fashion_mnist(
     ValueError
         If a number is not a whole number in its range.
     """
-    return fashion_mnist(root).batches(batch_size, resize, limit, seed, limit_test=limit_test)
+    return fashion_mnist(root).batches(
+        batch_size, resize, limit, seed, limit_test=limit_test, augment=augment
+    )

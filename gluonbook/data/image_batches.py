@@ -1,7 +1,7 @@
 """Images in memory, served in batches.
 
-One uint8 array (N, 1, 28, 28) → resized once to (N, 1, H, W) → in each epoch shuffled indices → one
-batch, scaled to [0, 1].
+One uint8 array (N, 1, 28, 28) → resized once to (N, 1, H, W) → in each epoch shuffled indices →
+flipped and shifted, if asked for → one batch, scaled to [0, 1].
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from ..system.errors import whole_number
 from ..system.machine import available_memory
+from .augmentation import flip_and_shift
 from .batches import SplitBatch
 
 log = logging.getLogger("gluonbook")
@@ -39,8 +40,11 @@ class ImageBatches:
     size
         Height and width to resize to, bilinearly, as the book's ``Resize`` does; None keeps
         the images as they are.
+    augment
+        Flip and shift each image at random; see `flip_and_shift`.
     seed
-        Of the shuffling. With None, one is drawn from NumPy's global generator.
+        Of the shuffling and the flips and shifts. With None, one is drawn from NumPy's global
+        generator.
     release
         Of the data set, for the record.
     """
@@ -53,6 +57,7 @@ class ImageBatches:
         *,
         size: int | None = None,
         shuffle: bool = False,
+        augment: bool = False,
         seed: int | None = None,
         release: str | None = None,
     ) -> None:
@@ -60,7 +65,7 @@ class ImageBatches:
         self.batch_size = whole_number("batch_size", batch_size, least=1)
         height = images.shape[-1]
         self.size = whole_number("resize", size, least=1) if size else height
-        self.shuffle = shuffle
+        self.shuffle, self.augment = shuffle, augment
         self.seed = np.random.randint(2**31) if seed is None else whole_number("seed", seed, 2**32)
         self.epoch = 0
         self._labels = labels
@@ -88,6 +93,7 @@ class ImageBatches:
             "the image size": self.size,
             "the batch size": self.batch_size,
             "shuffling": self.shuffle,
+            **({"augmentation": "flips and shifts"} if self.augment else {}),
         }
 
     def __len__(self) -> int:
@@ -99,8 +105,8 @@ class ImageBatches:
 
     def arrays(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """One epoch as NumPy arrays: X float32 in [0, 1], y int32."""
-        for indices in self._batches():
-            yield _scaled(self._pixels(indices)), self._labels[indices]
+        for pixels, labels in self._batches():
+            yield _scaled(pixels), labels
 
     def split_batches(
         self, ctxs: Sequence[mx.Context], *, epoch: int | None = None, first: int = 0
@@ -111,18 +117,27 @@ class ImageBatches:
         The pixels go to a GPU as uint8 and are cast and scaled there. A batch smaller than the
         number of devices uses only the first devices.
         """
-        for indices in self._batches(epoch, first):
-            parts = np.array_split(indices, min(len(ctxs), len(indices)))
-            yield [self._load(part, ctx) for part, ctx in zip(parts, ctxs)]
+        for pixels, labels in self._batches(epoch, first):
+            num_parts = min(len(ctxs), len(labels))
+            parts = (np.array_split(array, num_parts) for array in (pixels, labels))
+            yield [self._load(*part) for part in zip(*parts, ctxs)]
 
-    def _batches(self, epoch: int | None = None, first: int = 0) -> Iterator[np.ndarray]:
-        """Indices of the images in each batch of an epoch, from batch `first` on."""
+    def _batches(
+        self, epoch: int | None = None, first: int = 0
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The pixels and labels of an epoch's batches, from batch `first` on."""
         if epoch is None:
             epoch = self.epoch
         order = self._order(epoch)
         self.epoch = epoch + 1
-        for start in range(first * self.batch_size, self.num_examples, self.batch_size):
-            yield order[start : start + self.batch_size]
+        for batch in range(first, len(self)):
+            indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            pixels = self._pixels(indices)
+            if self.augment:
+                # From the place alone, so that a run goes on with the same images.
+                random = np.random.RandomState([self.seed, epoch, batch])
+                pixels = flip_and_shift(pixels, random)
+            yield pixels, self._labels[indices]
 
     def _order(self, epoch: int) -> np.ndarray:
         """Indices in the order of an epoch, which follows from the seed alone."""
@@ -134,9 +149,11 @@ class ImageBatches:
         pixels = self._images[indices]
         return resize(pixels, self.size) if self._resize_batches else pixels
 
-    def _load(self, indices: np.ndarray, ctx: mx.Context) -> tuple[nd.NDArray, nd.NDArray]:
-        y = nd.from_numpy(self._labels[indices]).as_in_context(ctx)
-        pixels = self._pixels(indices)
+    @staticmethod
+    def _load(
+        pixels: np.ndarray, labels: np.ndarray, ctx: mx.Context
+    ) -> tuple[nd.NDArray, nd.NDArray]:
+        y = nd.from_numpy(labels).as_in_context(ctx)
         if ctx.device_type == "gpu":
             return nd.array(pixels, dtype=np.uint8, ctx=ctx).astype(np.float32) / 255, y
         return nd.from_numpy(_scaled(pixels)).as_in_context(ctx), y

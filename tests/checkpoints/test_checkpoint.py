@@ -213,15 +213,15 @@ def test_the_books_loader_skips_what_is_done_without_reading_it(tmp_path, monkey
 
 def test_while_evaluating(tmp_path, monkeypatch):
     unbroken = fit(tmp_path / "a")
-    real, calls = ImageBatches._load, []
+    real, calls = ImageBatches._pixels, []
 
-    def stop(self, indices, ctx):
+    def stop(self, indices):
         calls.append(self.shuffle)
         if calls.count(False) == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return real(self, indices, ctx)
+        return real(self, indices)
 
-    monkeypatch.setattr(ImageBatches, "_load", stop)
+    monkeypatch.setattr(ImageBatches, "_pixels", stop)
     with pytest.raises(Interrupted, match=f"epoch 1 after batch {BATCHES}"):
         fit(tmp_path / "b")
     monkeypatch.undo()
