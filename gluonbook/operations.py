@@ -71,30 +71,49 @@ class Node:
 
 
 def in_order(nodes: dict[Any, Node], output: Any) -> list[Op]:
-    """The operations that `output` needs, each after its inputs, none that only reshapes."""
+    """The operations that `output` needs, each after its inputs, none that only reshapes.
+
+    What joins the outputs of joins counts as one join of all their inputs.
+    """
+    sources: dict[Any, list[Any]] = {}
     depth: dict[Any, int] = {}
+    passed_on: dict[Any, Any] = {}  # by what changes no number: the operation that it comes from
     for key, node in nodes.items():  # given in an order in which inputs come first
-        depth[key] = 1 + max((depth.get(source, 0) for source in node.inputs), default=0)
+        inputs = [passed_on.get(source, source) for source in node.inputs]
+        if node.kind == "concat":
+            inputs = [part for source in inputs for part in _joined(source, node, nodes, sources)]
+        elif node.kind == "add":  # x + y is y + x: take the longer branch first
+            inputs.sort(key=lambda source: -depth.get(source, 0))
+        if node.kind in _PASSED_OVER or (node.kind == "concat" and len(inputs) == 1):
+            passed_on[key] = inputs[0]
+        else:
+            sources[key] = inputs
+            depth[key] = 1 + max((depth.get(source, 0) for source in inputs), default=0)
+
     places: dict[Any, int] = {}
     ops: list[Op] = []
-
-    def place(key: Any) -> int:
-        if key not in nodes:
-            return -1
-        node = nodes[key]
-        if node.kind in _PASSED_OVER:
-            return place(node.inputs[0])
-        if key not in places:
-            sources = node.inputs
-            if node.kind == "add":  # x + y is y + x: take the longer branch first
-                sources = sorted(sources, key=lambda source: -depth.get(source, 0))
-            inputs = tuple(place(source) for source in sources)
-            places[key] = len(ops)
-            ops.append(Op(node.kind, node.name, node.settings, inputs, node.weights, node.shape))
-        return places[key]
-
-    place(output)
+    waiting = [passed_on.get(output, output)]
+    while waiting:  # not by recursion: a net of 152 layers goes deeper than Python does
+        key = waiting.pop()
+        if key in places or key not in sources:
+            continue
+        missing = [part for part in sources[key] if part in sources and part not in places]
+        if missing:
+            waiting += [key, missing[0]]
+            continue
+        node, inputs = nodes[key], [places.get(source, -1) for source in sources[key]]
+        places[key] = len(ops)
+        ops.append(Op(node.kind, node.name, node.settings, tuple(inputs), node.weights, node.shape))
     return ops
+
+
+def _joined(
+    source: Any, join: Node, nodes: dict[Any, Node], sources: dict[Any, list[Any]]
+) -> list[Any]:
+    """What `source` itself joins, if it does so along the axis of `join`; else `source`."""
+    node = nodes.get(source)
+    alike = node is not None and (node.kind, node.settings) == (join.kind, join.settings)
+    return sources[source] if alike else [source]
 
 
 def gluon_ops(net: gluon.Block, input_shape: tuple[int, ...] | None = None) -> list[Op]:
