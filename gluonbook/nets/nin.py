@@ -8,27 +8,50 @@ from __future__ import annotations
 
 from mxnet.gluon import nn
 
+from ..system.errors import whole_number
+
 
 def nin_block(
-    num_channels: int, kernel_size: int, strides: int, padding: int
+    num_channels: int, kernel_size: int, strides: int, padding: int, *, num_1x1_convs: int = 2
 ) -> nn.HybridSequential:
     """A convolution and two 1×1 convolutions, each with ReLU: one mlpconv layer.
 
     Input (N, C, H, W); output (N, num_channels, H', W') with
     H' = (H + 2 · padding − kernel_size) // strides + 1, and W' likewise.
+
+    Parameters
+    ----------
+    num_1x1_convs
+        Number of 1×1 convolutions; none leaves a plain convolution with ReLU.
+
+    Raises
+    ------
+    ValueError
+        If `num_1x1_convs` is not a whole number of at least 0.
     """
-    block = nn.HybridSequential()
+    num_1x1_convs = whole_number("num_1x1_convs", num_1x1_convs)
+    return _mlpconv((num_channels,) * (1 + num_1x1_convs), kernel_size, strides, padding)
+
+
+def _mlpconv(
+    num_channels: tuple[int, ...],
+    kernel_size: int,
+    strides: int,
+    padding: int,
+    prefix: str | None = None,
+) -> nn.HybridSequential:
+    first, *others = num_channels
+    block = nn.HybridSequential(prefix=prefix)
     with block.name_scope():
-        block.add(
-            nn.Conv2D(num_channels, kernel_size, strides, padding, activation="relu"),
-            nn.Conv2D(num_channels, kernel_size=1, activation="relu"),
-            nn.Conv2D(num_channels, kernel_size=1, activation="relu"),
-        )
+        block.add(nn.Conv2D(first, kernel_size, strides, padding, activation="relu"))
+        block.add(*(nn.Conv2D(n, kernel_size=1, activation="relu") for n in others))
     return block
 
 
-def nin(num_classes: int = 10) -> nn.HybridSequential:
+def nin(num_classes: int = 10, *, num_1x1_convs: int = 2) -> nn.HybridSequential:
     """The net of the section on NiN, for input (N, C, 224, 224); output (N, num_classes).
+
+    `num_1x1_convs` is the number of 1×1 convolutions of each block, as `nin_block` takes it.
 
     Deviations from the paper: the sizes of the convolutions are AlexNet's, and so is the one
     dropout. The last block ends in a ReLU before the global average pooling, in the book as in
@@ -37,15 +60,44 @@ def nin(num_classes: int = 10) -> nn.HybridSequential:
     net = nn.HybridSequential(prefix="")
     net.add(
         # (N, C, 224, 224)
-        nin_block(96, kernel_size=11, strides=4, padding=0),
+        nin_block(96, kernel_size=11, strides=4, padding=0, num_1x1_convs=num_1x1_convs),
         nn.MaxPool2D(pool_size=3, strides=2),  # (N, 96, 26, 26)
-        nin_block(256, kernel_size=5, strides=1, padding=2),
+        nin_block(256, kernel_size=5, strides=1, padding=2, num_1x1_convs=num_1x1_convs),
         nn.MaxPool2D(pool_size=3, strides=2),  # (N, 256, 12, 12)
-        nin_block(384, kernel_size=3, strides=1, padding=1),
+        nin_block(384, kernel_size=3, strides=1, padding=1, num_1x1_convs=num_1x1_convs),
         nn.MaxPool2D(pool_size=3, strides=2),  # (N, 384, 5, 5)
         nn.Dropout(0.5),
-        nin_block(num_classes, kernel_size=3, strides=1, padding=1),
+        nin_block(num_classes, kernel_size=3, strides=1, padding=1, num_1x1_convs=num_1x1_convs),
         nn.GlobalAvgPool2D(),  # (N, num_classes, 1, 1)
         nn.Flatten(),
     )
+    return net
+
+
+def nin_cifar10(num_classes: int = 10) -> nn.HybridSequential:
+    """The paper's own net for CIFAR-10, for input (N, C, 32, 32); output (N, num_classes), logits.
+
+    Three mlpconv layers; a max pooling that halves the image and a dropout of one half follow the
+    first two (sections 3.3 and 4.1). The paper's text gives no sizes: they are those of the
+    authors' published definition (cuda-convnet's ``NIN/cifar-10_def``), whose poolings round up, so
+    that 32×32 pixels become 16×16 and 8×8. The authors' later net for Caffe averages in the second
+    pooling; here both take the maximum, as the paper says.
+
+    An image larger than 32×32 gives an answer too, since the last pooling averages over all pixels.
+    As in the paper, a ReLU precedes it, so a class score is never negative.
+    """
+    net = nn.HybridSequential()
+    with net.name_scope():
+        net.add(
+            # (N, C, 32, 32)
+            _mlpconv((192, 160, 96), 5, strides=1, padding=2, prefix="mlpconv1_"),
+            nn.MaxPool2D(pool_size=3, strides=2, ceil_mode=True),  # (N, 96, 16, 16)
+            nn.Dropout(0.5),
+            _mlpconv((192, 192, 192), 5, strides=1, padding=2, prefix="mlpconv2_"),
+            nn.MaxPool2D(pool_size=3, strides=2, ceil_mode=True),  # (N, 192, 8, 8)
+            nn.Dropout(0.5),
+            _mlpconv((192, 192, num_classes), 3, strides=1, padding=1, prefix="mlpconv3_"),
+            nn.GlobalAvgPool2D(),  # (N, num_classes, 1, 1)
+            nn.Flatten(),
+        )
     return net

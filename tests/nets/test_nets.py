@@ -189,6 +189,22 @@ def test_resnet34_by_arithmetic():
     assert num_parameters(initialized(gb.resnet(depth=34), 96)) == stem + stages + 512 * 10 + 10
 
 
+@pytest.mark.parametrize("num_1x1_convs", [0, 1, 2])
+def test_nins_number_of_1x1_convolutions(num_1x1_convs):
+    """Each takes n² + n numbers from a block of n channels."""
+    one_by_ones = sum(n * n + n for n in (96, 256, 384, 10))
+    net = initialized(gb.nin(num_1x1_convs=num_1x1_convs), 224)
+    assert num_parameters(net) == 1_992_166 - (2 - num_1x1_convs) * one_by_ones
+
+
+def test_nins_parameters_keep_their_names():
+    """Those that the section's net has had, up to the number that its blocks count by."""
+    names = [name.split("_", 1)[1] for name in gb.nin().collect_params()]
+    assert names == [
+        f"conv{i}_{kind}" for _ in range(4) for i in range(3) for kind in ("weight", "bias")
+    ]
+
+
 def test_residual_adds_its_input():
     """With the second batch normalisation's scale and shift at 0, only the input is left."""
     block = initialized(gb.Residual(3), 6, 3)
@@ -238,6 +254,11 @@ def test_block_shapes(block, shape, expected):
         (lambda: gb.vgg(depth=12), "depth must be one of 11, 13, 16, 19, not 12"),
         (lambda: gb.vgg(ratio=0), "ratio must be from 1 to 64, not 0"),
         (lambda: gb.resnet(depth=50), "depth must be 18 or 34, not 50"),
+        (lambda: gb.nin(num_1x1_convs=-1), "num_1x1_convs must be a whole number of at least 0"),
+        (
+            lambda: gb.nin_block(4, 3, 1, 1, num_1x1_convs=1.5),
+            "num_1x1_convs must be a whole number of at least 0, not 1.5",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(call, message):
