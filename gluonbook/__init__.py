@@ -34,6 +34,7 @@ if runtime.failure is None:
     )
     from .system.device import try_all_gpus, try_gpu
     from .training.loop import accuracy, evaluate_accuracy, train, train_ch3, train_ch5
+    from .zoo import get_model, list_models
 
 #: Names that need matplotlib, which is slow to import: only once one of them is used.
 _PLOTS = (
@@ -69,8 +70,10 @@ __all__ = [
     "densenet",
     "evaluate_accuracy",
     "get_fashion_mnist_labels",
+    "get_model",
     "googlenet",
     "lenet",
+    "list_models",
     "load_data_fashion_mnist",
     "nin",
     "nin_block",

@@ -38,7 +38,7 @@ def layer_table(net: nn.HybridSequential, input_shape: tuple[int, ...]) -> list[
             X = layer(X)
         rows.append(
             Layer(
-                layer.name,
+                layer.name[len(net.prefix) :] if layer.name.startswith(net.prefix) else layer.name,
                 type(layer).__name__,
                 X.shape,
                 num_parameters(layer),

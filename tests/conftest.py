@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 import signal
@@ -132,4 +133,29 @@ def initialized(net, size: int, num_channels: int = 1):
     return net
 
 
-__all__ = ["CHAPTERS", "NO_MIRROR", "NO_TORCH", "gb", "initialized", "python", "run_script"]
+def randomized(net, size: int, num_channels: int = 3):
+    """`net` as after training: no shift is 0, no scale and no running variance is 1."""
+    initialized(net, size, num_channels)
+    for name, parameter in net.collect_params().items():
+        if not name.endswith("weight"):
+            low, high = (0.5, 1.5) if name.endswith(("gamma", "running_var")) else (-0.5, 0.5)
+            parameter.set_data(mx.nd.random.uniform(low, high, parameter.shape))
+    return net
+
+
+needs_gluoncv = pytest.mark.skipif(
+    importlib.util.find_spec("gluoncv") is None,
+    reason="needs GluonCV: pip install -e '.[gluoncv]'",
+)
+
+__all__ = [
+    "CHAPTERS",
+    "NO_MIRROR",
+    "NO_TORCH",
+    "gb",
+    "initialized",
+    "needs_gluoncv",
+    "python",
+    "randomized",
+    "run_script",
+]

@@ -15,7 +15,7 @@ FLOORS = [
     {"_version", "system"},
     {"data", "from_scratch", "nets"},
     {"batches", "graphs", "operations", "plots", "recipes", "summary"},
-    {"figures"},
+    {"figures", "zoo"},
     {"checkpoints"},
     {"export", "measure", "training"},
     {"cli", "doctor", "pytorch"},

@@ -1,4 +1,8 @@
-"""The seven nets of the book's modern-CNN sections, one file per section."""
+"""The seven nets of the book's modern-CNN sections, one file per section.
+
+The papers' families, such as ResNet-18 to ResNet-152, are in files beside them, and are had by name
+from `gluonbook.get_model`.
+"""
 
 from .alexnet import alexnet
 from .densenet import DenseBlock, conv_block, densenet, transition_block

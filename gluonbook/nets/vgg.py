@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from mxnet.gluon import nn
 
+from .tables import row_of
+
 #: Table 1, by number of weight layers: (convolutions, channels) of the five blocks.
 CONV_ARCHS = {
     11: ((1, 64), (1, 128), (2, 256), (2, 512), (2, 512)),  # column A
@@ -25,13 +27,10 @@ def conv_arch(depth: int, ratio: int) -> tuple[tuple[int, int], ...]:
     ValueError
         If `depth` is not in table 1, or `ratio` is not from 1 to 64.
     """
-    if depth not in CONV_ARCHS:
-        raise ValueError(f"depth must be one of {', '.join(map(str, CONV_ARCHS))}, not {depth!r}")
+    rows = row_of(CONV_ARCHS, depth)
     if not 1 <= ratio <= 64:
         raise ValueError(f"ratio must be from 1 to 64, not {ratio!r}")
-    return tuple(
-        (num_convs, num_channels // ratio) for num_convs, num_channels in CONV_ARCHS[depth]
-    )
+    return tuple((num_convs, num_channels // ratio) for num_convs, num_channels in rows)
 
 
 def vgg_block(num_convs: int, num_channels: int) -> nn.HybridSequential:

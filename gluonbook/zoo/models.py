@@ -1,0 +1,64 @@
+"""Every net of this package by its name."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Callable
+
+from mxnet.gluon import nn
+
+from .. import nets
+from ..nets import densenet_family, preresnet, resnet_family, vgg_family
+from ..nets.nin import nin_cifar10
+from ..system.errors import Failure
+
+
+class UnknownModel(Failure, ValueError):
+    """No net has that name."""
+
+
+#: The book's seven sections, and the families of the papers by GluonCV's names where it has them.
+MODELS: dict[str, Callable[..., nn.HybridSequential]] = {
+    "alexnet": nets.alexnet,
+    "densenet": nets.densenet,
+    "googlenet": nets.googlenet,
+    "lenet": nets.lenet,
+    "nin": nets.nin,
+    "resnet": nets.resnet,
+    "vgg": nets.vgg,
+    "nin_cifar10": nin_cifar10,
+    **densenet_family.MODELS,
+    **preresnet.MODELS,
+    **resnet_family.MODELS,
+    **vgg_family.MODELS,
+}
+
+
+def get_model(name: str, num_classes: int = 1000, **options: Any) -> nn.HybridSequential:
+    """The net of that name, not initialized; input (N, C, H, W), output (N, num_classes), logits.
+
+    Parameters
+    ----------
+    name
+        One of `list_models`.
+    options
+        Given to the function that makes the net: ``small_images=True`` for a stem that suits images
+        of 28 to 64 pixels, and whatever else it takes.
+
+    Raises
+    ------
+    UnknownModel
+        If no net has that name; the message names those that are nearest.
+    """
+    if name not in MODELS:
+        nearest = difflib.get_close_matches(str(name).lower(), MODELS, n=4, cutoff=0)
+        raise UnknownModel(
+            f"there is no model {name!r}: the nearest names are {', '.join(nearest)}, and "
+            "gluonbook.list_models() gives all"
+        )
+    return MODELS[name](num_classes, **options)
+
+
+def list_models() -> list[str]:
+    """The names that `get_model` takes, in alphabetical order."""
+    return sorted(MODELS)
