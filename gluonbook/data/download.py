@@ -132,7 +132,7 @@ def _in_time(chunks: Iterator[bytes]) -> Iterator[bytes]:
             if chunk is None:
                 return
             if isinstance(chunk, Exception):
-                raise MirrorError(_reason(chunk)) from chunk
+                raise MirrorError(reason(chunk)) from chunk
             deadline += len(chunk) / LEAST_RATE
             yield chunk
         raise MirrorError(f"sends less than {LEAST_RATE:,} bytes a second")
@@ -140,7 +140,8 @@ def _in_time(chunks: Iterator[bytes]) -> Iterator[bytes]:
         abandoned.set()
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why something was not downloaded, in a few words."""
     if isinstance(error, requests.TooManyRedirects):
         return "redirects without end"
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):

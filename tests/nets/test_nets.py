@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-
 import gluonbook as gb
 from gluonbook.nets.googlenet import INCEPTION_3, INCEPTION_4, INCEPTION_5
 from gluonbook.summary import num_parameters
+from gluonbook.zoo import gluoncv
 import mxnet as mx
 from mxnet import autograd, nd
 import numpy as np
 import pytest
 
-from ..conftest import initialized
+from ..conftest import initialized, needs_gluoncv
 
 #: Net, image size, the parameters that the book's text gives it.
 NETS = [
@@ -161,15 +159,11 @@ def test_vgg_family(depth, ratio, parameters):
     assert num_parameters(net) == parameters
 
 
-def test_vgg_equals_gluoncvs(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)  # GluonCV refuses to load beside PyTorch 2
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model_zoo = pytest.importorskip("gluoncv.model_zoo")
-    theirs = initialized(model_zoo.get_model("vgg11", classes=10), 64, 3)
-    ours = initialized(gb.vgg(ratio=1), 64, 3)
-    for target, source in zip(ours.collect_params().values(), theirs.collect_params().values()):
-        target.set_data(source.data())
+@needs_gluoncv
+def test_vgg_equals_gluoncvs():
+    theirs = initialized(gluoncv.model_zoo().get_model("vgg11", classes=10), 64, 3)
+    ours = gb.vgg(ratio=1)
+    gluoncv.copy_parameters(theirs, ours)
     X = nd.random.uniform(shape=(1, 3, 64, 64))
     np.testing.assert_allclose(ours(X).asnumpy(), theirs(X).asnumpy(), rtol=1e-5, atol=1e-6)
 
