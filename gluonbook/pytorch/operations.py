@@ -95,6 +95,8 @@ def describe(node: torch.fx.Node, module: nn.Module | None) -> Described:
         return kind, {"axis": node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)}
     if kind == "dropout":
         return kind, {"rate": node.kwargs.get("p", 0.5)}
+    if kind == "adaptive average pool":
+        return _adaptive_pool("average pool", node.kwargs.get("output_size", node.args[-1]))
     return kind, {}
 
 
@@ -132,7 +134,11 @@ def _torch_pool(m: Any) -> Described:
 
 def _torch_adaptive_pool(m: Any) -> Described:
     kind = "max pool" if isinstance(m, nn.AdaptiveMaxPool2d) else "average pool"
-    size = _pair(m.output_size)
+    return _adaptive_pool(kind, m.output_size)
+
+
+def _adaptive_pool(kind: str, output_size: Any) -> Described:
+    size = _pair(output_size)
     return (f"global {kind}", {}) if size == (1, 1) else (f"adaptive {kind}", {"size": size})
 
 
@@ -162,6 +168,7 @@ _FUNCTIONS: dict[Any, str] = {
     torch.tanh: "tanh",
     F.tanh: "tanh",
     F.dropout: "dropout",
+    F.adaptive_avg_pool2d: "adaptive average pool",
     operator.add: "add",
     operator.iadd: "add",
     torch.add: "add",

@@ -1,0 +1,78 @@
+"""torchvision's nets beside ours: the same architectures by the same names.
+
+Weights go across by structure, both ways::
+
+    from gluonbook.pytorch import torchvision, transfer
+
+    theirs, ours = torchvision.net("resnet50_v1b"), gb.get_model("resnet50_v1b")
+    transfer.to_gluon(theirs, ours)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Callable
+from unittest import mock
+
+import torch
+from torch import nn
+
+from ..system.errors import Failure, last_line
+from ..zoo.models import UnknownModel
+
+#: torchvision's name of each model that it shares with `gluonbook.list_models`.
+NAMES = {
+    **{f"resnet{depth}_v1b": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)},
+    **{f"densenet{depth}": f"densenet{depth}" for depth in (121, 161, 169, 201)},
+    **{f"vgg{depth}{bn}": f"vgg{depth}{bn}" for depth in (11, 13, 16, 19) for bn in ("", "_bn")},
+}
+
+
+class TorchvisionUnavailable(Failure, ImportError):
+    """torchvision is not installed, or cannot be imported."""
+
+
+def models() -> Any:
+    """The module ``torchvision.models``.
+
+    torchvision's compiled part is built for one build of torch and does not load beside another,
+    such as the one for CPUs alone. The nets need none of it, so torchvision is then imported
+    without what it declares of its compiled operators.
+
+    Raises
+    ------
+    TorchvisionUnavailable
+        If it is not installed.
+    """
+    try:
+        try:
+            return importlib.import_module("torchvision.models")
+        except RuntimeError:  # operator torchvision::nms does not exist
+            with mock.patch.object(torch.library, "register_fake", _undeclared):
+                return importlib.import_module("torchvision.models")
+    except ImportError as error:
+        raise TorchvisionUnavailable(
+            f"torchvision cannot be imported ({last_line(error)}): run `pip install "
+            "'gluonbook[pytorch]'`, in a clone `pip install -e '.[pytorch]'`"
+        ) from error
+
+
+def _undeclared(name: str) -> Callable[[Any], Any]:
+    return lambda function: function
+
+
+def net(name: str, num_classes: int = 1000) -> nn.Module:
+    """torchvision's net for one of our names; input (N, 3, H, W), output (N, num_classes), logits.
+
+    Its weights are random.
+
+    Raises
+    ------
+    UnknownModel
+        If torchvision has no such net.
+    TorchvisionUnavailable
+        If torchvision is not installed.
+    """
+    if name not in NAMES:
+        raise UnknownModel(f"torchvision has no model {name!r}: it has {', '.join(NAMES)}")
+    return getattr(models(), NAMES[name])(num_classes=num_classes)
