@@ -15,6 +15,7 @@ if runtime.failure is None:
     from .figures.history import History
     from .from_scratch import Benchmark, corr2d, sgd
     from .nets import (
+        AuxiliaryLoss,
         DenseBlock,
         Inception,
         Residual,
@@ -56,6 +57,7 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "AuxiliaryLoss",
     "Benchmark",
     "Checkpoint",
     "DenseBlock",

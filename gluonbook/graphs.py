@@ -14,6 +14,7 @@ from mxnet.gluon import HybridBlock
 import numpy as np
 
 from .data.batches import BatchError
+from .nets.auxiliary import AuxiliaryLoss, answer_of
 from .system import mxnet_private
 
 log = logging.getLogger("gluonbook")
@@ -66,6 +67,9 @@ def step_of(net: gluon.Block, loss: Callable[..., Any], *, static: bool = True) 
     hybridized, has hooks or a `forward` of its own, or can't be traced; a loss that is a plain
     function, or your own block and not hybridized) is called as it is, with the same numbers.
 
+    A net may have several outputs. `loss` takes them all, and right answers are counted in the
+    first.
+
     Parameters
     ----------
     static
@@ -96,7 +100,8 @@ def inference_of(
     On the CPU, in a hybridized net, oneDNN computes a convolution with the batch norm, ReLU and
     sum that follow as one operator. The first call compares with `net` itself, which is used
     if the numbers are not the same, or if the net can't be fused. On one device the graph is
-    planned once, and keeps the weights as oneDNN has laid them out.
+    planned once, and keeps the weights as oneDNN has laid them out. Of several outputs of a net
+    only the first is computed there.
     """
     fused = _fused(net) if all(ctx.device_type == "cpu" for ctx in ctxs) else None
     if fused is None:
@@ -125,7 +130,7 @@ def _fused(net: gluon.Block) -> gluon.SymbolBlock | None:
         return None
     data = mx.sym.var("data", dtype="float32")
     try:
-        symbol = net(data)
+        symbol = answer_of(net(data))
         params = net.collect_params()
         activations = {
             node["attrs"]["act_type"]
@@ -146,7 +151,7 @@ def _fused(net: gluon.Block) -> gluon.SymbolBlock | None:
 
 
 def _agree(fused: gluon.Block, net: gluon.Block, X: nd.NDArray) -> bool:
-    expected = net(X).astype("float32").asnumpy()
+    expected = answer_of(net(X)).astype("float32").asnumpy()
     try:
         for _ in range(_CALLS):
             found = fused(X).astype("float32").asnumpy()
@@ -157,10 +162,14 @@ def _agree(fused: gluon.Block, net: gluon.Block, X: nd.NDArray) -> bool:
 
 
 def _is_graph(block: object) -> bool:
-    """Whether no batch calls its Python code: it is hybridized, or one of MXNet's losses."""
+    """Whether no batch calls its Python code: it is hybridized, or a loss of MXNet's or ours."""
     return (
         isinstance(block, HybridBlock)
-        and (mxnet_private.is_hybridized(block) or type(block).__module__ == gluon.loss.__name__)
+        and (
+            mxnet_private.is_hybridized(block)
+            or type(block).__module__ == gluon.loss.__name__
+            or (type(block) is AuxiliaryLoss and _is_graph(block.loss))
+        )
         and type(block).forward in (HybridBlock.forward, gluon.SymbolBlock.forward)
         and not mxnet_private.has_hooks(block)
     )
@@ -200,28 +209,36 @@ _answers = _Answers()
 _answers.hybridize()
 
 
-def answers(y_hat: nd.NDArray, y: nd.NDArray) -> Outcome:
-    """How many of the outputs `y_hat` (N, classes, …) are greatest at their label `y` (N, …).
+def answers(outputs: Any, y: nd.NDArray) -> Outcome:
+    """How many of the `outputs` (N, classes, …) are greatest at their label `y` (N, …).
+
+    Of several outputs, the first is the answer.
 
     Raises
     ------
     BatchError
         If there is not one label for each answer.
     """
+    y_hat = answer_of(outputs)
     check_labels(y_hat.shape, y.shape)
     return Outcome(_answers(y_hat, y), y_hat.shape[1])
 
 
 def _plain(net: gluon.Block, loss: Callable[..., Any]) -> Step:
     def step(X: nd.NDArray, y: nd.NDArray) -> Outcome:
-        y_hat = net(X)
+        outputs = net(X)
         with autograd.pause():
-            outcome = answers(y_hat, y)
-        losses = loss(y_hat, y)
+            outcome = answers(outputs, y)
+        if answer_of(outputs) is not outputs and type(loss).__module__ == gluon.loss.__name__:
+            raise BatchError(
+                f"the net has {len(outputs)} outputs and {type(loss).__name__} takes one: train "
+                "it by gluonbook.train with gluonbook.AuxiliaryLoss()"
+            )
+        losses = loss(outputs, y)
         with autograd.pause():
             total = losses.astype("float32").sum()
             figures = nd.concat(outcome.figures, total, dim=0)
-        return _outcome(losses, figures, y_hat.shape[1], y)
+        return _outcome(losses, figures, outcome.num_classes, y)
 
     return step
 
@@ -237,7 +254,8 @@ class _OneGraph:
             losses, figures, y_hat = self.graph(X, y)
         except (mx.base.MXNetError, ValueError):
             with suppress(mx.base.MXNetError):
-                _, [shape], _ = self._net(mx.sym.var("data")).infer_shape_partial(data=X.shape)
+                answer = answer_of(self._net(mx.sym.var("data")))
+                _, [shape], _ = answer.infer_shape_partial(data=X.shape)
                 check_labels(shape, y.shape)
             raise
         check_labels(y_hat.shape, y.shape)
@@ -264,7 +282,7 @@ class _Graph(HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
         net, loss = self._parts
-        y_hat = net(x)
-        losses, outputs = loss(y_hat, y), F.BlockGrad(y_hat)
+        outputs = net(x)
+        losses, y_hat = loss(outputs, y), F.BlockGrad(answer_of(outputs))
         total = F.sum(F.cast(F.BlockGrad(losses), "float32"))
-        return losses, F.concat(_answers(outputs, y), total, dim=0), outputs
+        return losses, F.concat(_answers(y_hat, y), total, dim=0), y_hat

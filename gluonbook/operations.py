@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Tuple
 import mxnet as mx
 from mxnet import gluon
 
+from .nets.auxiliary import answer_of
 from .system.errors import Failure
 
 #: Kind and settings of an operation.
@@ -119,13 +120,15 @@ def _joined(
 def gluon_ops(net: gluon.Block, input_shape: tuple[int, ...] | None = None) -> list[Op]:
     """The operations of a Gluon net, in order; their weights are Gluon parameters.
 
+    Of several outputs, the first is looked at.
+
     Raises
     ------
     TraceError
         If the net is not made of hybrid blocks.
     """
     try:
-        symbol = net(mx.sym.var("data"))
+        symbol = answer_of(net(mx.sym.var("data")))
     except Exception as error:
         raise TraceError(
             f"the Gluon net cannot be traced ({error}): build it of HybridBlocks"

@@ -10,6 +10,7 @@ import numpy as np
 from ..data.batches import split_batches
 from ..data.fashion_mnist import CLASSES, Split
 from ..data.image_batches import ImageBatches
+from ..nets.auxiliary import answer_of
 from ..system import files
 
 _ROWS, _COLUMNS = 3, 9
@@ -38,7 +39,7 @@ def draw_predictions(
     batches = ImageBatches(images, labels, len(images), size=size)
     [ctx, *_] = next(iter(net.collect_params().values())).list_ctx()
     [[(X, _)]] = split_batches(batches, [ctx])
-    predicted = net(X).argmax(axis=1).asnumpy().astype(np.int64)
+    predicted = answer_of(net(X)).argmax(axis=1).asnumpy().astype(np.int64)
     figure = Figure(figsize=(_COLUMNS, 1.35 * _ROWS), layout="constrained")
     panels = figure.subplots(_ROWS, _COLUMNS)
     for panel in panels.flat:

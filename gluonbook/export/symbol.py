@@ -13,6 +13,7 @@ from mxnet.gluon import nn
 import numpy as np
 
 from ..checkpoints.net_state import shape_fits, size_limit
+from ..nets.auxiliary import answer_of
 from ..system import files, mxnet_private
 from ..system.errors import Failure
 from ..system.machine import available_memory
@@ -209,7 +210,7 @@ def export_symbol(
 
     `import_symbol` reads them back, as MXNet's own ``SymbolBlock.imports`` does. A net that does
     not know its input sizes yet is run once on zeros of `input_shape` (N, C, H, W) on `ctx`, the
-    CPU by default.
+    CPU by default. Of a net with auxiliary classifiers only the answer is exported.
 
     Raises
     ------
@@ -219,7 +220,7 @@ def export_symbol(
     params = net.collect_params()
     if any(map(mxnet_private.waits_for_its_shape, params.values())):
         net(nd.zeros(input_shape, ctx=ctx or mx.cpu()))
-    symbol = net(mx.sym.var("data"))
+    symbol = answer_of(net(mx.sym.var("data")))
     kinds = {
         **dict.fromkeys(symbol.list_arguments(), "arg"),
         **dict.fromkeys(symbol.list_auxiliary_states(), "aux"),

@@ -32,14 +32,16 @@ class StuckLoss:
     ----------
     early
         Whether the batches are the first of the training, so that they can be judged early.
+    one_answer
+        Whether the loss is that of one answer. A sum over several is not judged.
     """
 
-    def __init__(self, *, early: bool = True) -> None:
+    def __init__(self, *, early: bool = True, one_answer: bool = True) -> None:
         self._early = early
         self._count = 0
         self._losses: collections.deque[float] = collections.deque(maxlen=AVERAGED)
         self._labels: collections.Counter[int] = collections.Counter()
-        self._class_numbers = True
+        self._class_numbers = one_answer
         self._told = False
 
     @property

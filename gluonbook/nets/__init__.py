@@ -5,6 +5,7 @@ from `gluonbook.get_model`.
 """
 
 from .alexnet import alexnet
+from .auxiliary import AuxiliaryLoss
 from .densenet import DenseBlock, conv_block, densenet, transition_block
 from .googlenet import Inception, googlenet
 from .lenet import lenet
@@ -13,6 +14,7 @@ from .resnet import Residual, resnet, resnet18, resnet_block
 from .vgg import vgg, vgg_block
 
 __all__ = [
+    "AuxiliaryLoss",
     "DenseBlock",
     "Inception",
     "Residual",

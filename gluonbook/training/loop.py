@@ -15,6 +15,7 @@ from ..figures.history import Epoch, History
 from ..figures.tally import PendingBatches, Sums
 from ..from_scratch import sgd
 from ..graphs import answers, inference_of, step_of
+from ..nets.auxiliary import AuxiliaryLoss
 from .run import Run
 
 
@@ -101,7 +102,8 @@ def train_ch5(
     BatchError
         If a label is not the number of a class, the labels have another shape than the net's
         answers, or an image is not finite; names the value, the shapes or the image. That is
-        noticed up to two batches later, before anything is saved.
+        noticed up to two batches later, before anything is saved. Also if the net has several
+        outputs, which `train` takes with an `AuxiliaryLoss`.
     NotFinite
         If the loss becomes infinite or not a number; names the epoch, the batch and a lower
         learning rate.
@@ -139,9 +141,11 @@ def train(
 
     The net may answer for each pixel: outputs (N, classes, H, W) and labels (N, H, W). The loss
     that is printed is the mean over the examples, whether `loss` gives one number for each
-    example, for each pixel or for the batch.
+    example, for each pixel or for the batch. If the net has several outputs, as one with auxiliary
+    classifiers has, `loss` is given them all, and the accuracies are those of the first.
     """
-    run = Run(net, train_iter, trainer, _listed(ctx), history, checkpoint)
+    one_answer = not isinstance(loss, AuxiliaryLoss)
+    run = Run(net, train_iter, trainer, _listed(ctx), history, checkpoint, one_answer=one_answer)
     run.say(f"training on {ctx}")
     return _fit(run, test_iter, loss, num_epochs, None, progress)
 

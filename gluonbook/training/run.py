@@ -54,6 +54,8 @@ class Run:
         ctxs: Sequence[mx.Context],
         history: History | None = None,
         checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+        *,
+        one_answer: bool = True,
     ) -> None:
         if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
             checkpoint = Checkpoint(checkpoint)
@@ -62,7 +64,8 @@ class Run:
         self.ctxs, self._checkpoint = list(ctxs), checkpoint
         self.history = History() if history is None else history
         self._saved_at: tuple[int, int] | None = None
-        self._stuck_loss = StuckLoss()
+        self._one_answer = one_answer
+        self._stuck_loss = StuckLoss(one_answer=one_answer)
         self._disturbed = False
 
     def __enter__(self) -> Run:
@@ -73,7 +76,8 @@ class Run:
                 self.net, self.trainer, self.train_iter, self.history, facts
             )
             self._saved_at = (self.at.epoch, self.at.batch)
-            self._stuck_loss = StuckLoss(early=self._saved_at == (1, 0))
+            first = self._saved_at == (1, 0)
+            self._stuck_loss = StuckLoss(early=first, one_answer=self._one_answer)
             self._requests = requests()
             self._request = self._requests.__enter__()
         return self
