@@ -14,6 +14,9 @@ from mxnet.gluon import nn
 import numpy as np
 import pytest
 
+from ..conftest import initialized
+from .test_inception import num_parameters, shapes
+
 
 def small():
     """Three rows; the second is looked at by one classifier, the first by another."""
@@ -201,4 +204,50 @@ def test_labels_that_do_not_fit_are_refused(hybridize, batch):
         step_of(net, gb.AuxiliaryLoss())(X, y[:3])
 
 
-# --- GoogLeNet -----------
+# --- GoogLeNet ------------------------------------------------------------------------------------
+
+
+def test_googlenets_classifiers_have_the_papers_layers():
+    """Section 5: 128 channels of 1×1 over 4×4 averages, 1,024 units, and the classes."""
+    net = gb.googlenet(1000, auxiliary=True)
+    heads = sum((inputs + 1) * 128 + (16 * 128 + 1) * 1024 + 1025 * 1000 for inputs in (512, 528))
+    plain = num_parameters(gb.googlenet(1000), 224)
+    assert num_parameters(net, 224) == plain + heads
+    assert shapes(net, 224)[1] == 3 * [(1, 1000)]
+    for head, channels in zip(net.heads, (512, 528)):
+        x, found = mx.sym.var("data"), []
+        for layer in head:
+            x = layer(x)
+            found += x.infer_shape(data=(1, channels, 14, 14))[1]
+        assert found[:2] == [(1, channels, 4, 4), (1, 128, 4, 4)]
+        assert head[3]._rate == 0.7
+
+
+def test_googlenet_without_its_classifiers_is_the_sections_net():
+    """The same operations on the same parameters, though the fourth module is in three parts."""
+    ours, plain = (gluon_ops(gb.googlenet(auxiliary=auxiliary)) for auxiliary in (True, False))
+    assert [(op.kind, op.settings, op.inputs) for op in ours] == [
+        (op.kind, op.settings, op.inputs) for op in plain
+    ]
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_googlenet_trains_all_its_classifiers(batch_norm, dataset):
+    """Through `gb.train`, on real images, in one graph with the loss."""
+    net = initialized(gb.googlenet(auxiliary=True, batch_norm=batch_norm), 65)
+    net.hybridize(static_alloc=True, static_shape=True)
+    before = {
+        name: parameter.data().copy()
+        for name, parameter in net.collect_params().items()
+        if parameter.grad_req != "null"
+    }
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1})
+    images = nd.array(np.pad(dataset.train.images[:4], ((0, 0), (0, 0), (18, 19), (18, 19))) / 255)
+    batches = 4 * [(images, nd.array(dataset.train.labels[:4]))]
+    history = gb.train(batches, batches[:1], net, gb.AuxiliaryLoss(), trainer, mx.cpu(), 2)
+    # It begins as three guesses among ten classes, two of which are weighted.
+    assert history[0].loss == pytest.approx(1.6 * np.log(10), rel=0.3)
+    assert history[1].loss < history[0].loss
+    params = net.collect_params()
+    unchanged = [name for name in before if (params[name].data() == before[name]).asnumpy().all()]
+    assert not unchanged
