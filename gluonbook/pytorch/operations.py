@@ -83,6 +83,8 @@ def _torch_weights(kind: str, module: nn.Module | None) -> dict[str, torch.Tenso
 
 def describe(node: torch.fx.Node, module: nn.Module | None) -> Described:
     """Kind and settings of a node of a trace; `module` is what it calls, if it calls one."""
+    if node.target in _POOLINGS:  # with the arguments of the layer of its name
+        module = _POOLINGS[node.target](*node.args[1:], **node.kwargs)
     if module is not None:
         for classes, described in _MODULES:
             if isinstance(module, classes):
@@ -155,6 +157,12 @@ _MODULES: list[tuple[Any, Callable[[Any], Described]]] = [
     (nn.Flatten, lambda m: ("flatten", {})),
     (nn.Identity, lambda m: ("identity", {})),
 ]
+
+_POOLINGS: dict[Any, Any] = {
+    F.avg_pool2d: nn.AvgPool2d,
+    F.max_pool2d: nn.MaxPool2d,
+    F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+}
 
 #: Functions, and methods by name.
 _FUNCTIONS: dict[Any, str] = {
