@@ -6,6 +6,7 @@ from `gluonbook.get_model`.
 
 from .alexnet import alexnet
 from .auxiliary import AuxiliaryLoss
+from .bninception import bninception
 from .densenet import DenseBlock, conv_block, densenet, transition_block
 from .googlenet import Inception, googlenet
 from .lenet import lenet
@@ -19,6 +20,7 @@ __all__ = [
     "Inception",
     "Residual",
     "alexnet",
+    "bninception",
     "conv_block",
     "densenet",
     "googlenet",

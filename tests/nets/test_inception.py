@@ -1,14 +1,27 @@
-"""The section's Inception net with batch normalisation, against arithmetic."""
+"""The Inception nets against the papers' figures, published sizes, GluonCV and arithmetic."""
 
 from __future__ import annotations
 
 import math
 
 import gluonbook as gb
+from gluonbook import nets
+from gluonbook.export import export_symbol, import_symbol
+from gluonbook.graphs import inference_of, step_of
 from gluonbook.nets.googlenet import INCEPTION_3, INCEPTION_4, INCEPTION_5
+from gluonbook.nets.paths import avg_pool, block_of, max_pool
 from gluonbook.operations import gluon_ops
 import mxnet as mx
+from mxnet import autograd, gluon, nd
+import numpy as np
 import pytest
+
+from ..conftest import initialized
+
+#: Trainable parameters for 1,000 classes and 3 channels, as published for these nets.
+PARAMETERS = {
+    "bninception": (224, 11_295_240),
+}
 
 
 def shapes(net, size, num_channels=3):
@@ -22,6 +35,126 @@ def shapes(net, size, num_channels=3):
 
 def num_parameters(net, size, num_channels=3):
     return sum(math.prod(shape) for shape in shapes(net, size, num_channels)[0])
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_are_the_published_ones(name):
+    size, parameters = PARAMETERS[name]
+    net = getattr(nets, name)()
+    assert num_parameters(net, size) == parameters
+    assert shapes(net, size)[1] == [(1, 1000)]
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_stem_for_small_images_changes_no_size_but_bninceptions_first(name):
+    """There 64 filters have 3·3 weights for each of 3 channels, not 7·7."""
+    _, parameters = PARAMETERS[name]
+    net = getattr(nets, name)(small_images=True)
+    parameters -= 64 * 3 * (49 - 9) if name == "bninception" else 0
+    for size in (28, 33, 64, 96):
+        assert num_parameters(net, size) == parameters
+        assert shapes(net, size)[1] == [(1, 1000)]
+
+
+#: What the papers print after each row: channels, and height and width. BN-Inception's rows 3c and
+#: 4e print the size before their stride of 2, and 4c to 4e fewer channels than their filters have.
+ROWS = {
+    "bninception": [(64, 112), (64, 56), (192, 56), (192, 28)]
+    + [(256, 28), (320, 28), (576, 14), (576, 14), (576, 14), (608, 14), (608, 14)]
+    + [(1056, 7), (1024, 7), (1024, 7), (1024, 1)],
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_have_the_papers_shapes(name):
+    size, _ = PARAMETERS[name]
+    x, found = mx.sym.var("data"), []
+    for row in getattr(nets, name)():
+        x = row(x)
+        _, [shape], _ = x.infer_shape(data=(1, 3, size, size))
+        found.append(shape[1:])
+    images = [shape for shape in found if len(shape) == 3]
+    assert images == [(channels, size, size) for channels, size in ROWS[name]]
+    assert found[-1] == (1000,)
+
+
+def randomized(net, size, num_channels=3):
+    """With weights that keep the signal's size, and running statistics as after training."""
+    net.initialize(mx.init.Xavier(factor_type="in", magnitude=6))
+    net(nd.zeros((1, num_channels, size, size)))
+    nd.waitall()
+    for name, parameter in net.collect_params().items():
+        low, high = RANGES.get(name.rpartition("_")[2], (-0.5, 0.5))
+        if not name.endswith("weight"):
+            parameter.set_data(nd.random.uniform(low, high, shape=parameter.shape))
+    return net
+
+
+#: Of what is not around 0: the scale and the running variance.
+RANGES = {"gamma": (0.5, 1.5), "var": (0.5, 2)}
+
+
+def two_images(num_channels, size):
+    """The second with three times the contrast."""
+    return nd.random.normal(shape=(2, num_channels, size, size)) * nd.array([[[[1]]], [[[3]]]])
+
+
+def close(found, expected, rtol=1e-4):
+    """Within `rtol` of the greatest output, where the outputs depend on the image."""
+    found, expected = found.asnumpy(), expected.asnumpy()
+    assert np.abs(expected[0] - expected[1]).max() > 0.03 * np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=rtol * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_hybrid_fused_exported_and_backward(name, tmp_path):
+    net = randomized(getattr(nets, name)(7, small_images=True), 28, 1)
+    X, y = two_images(1, 28), nd.array([1, 5])
+    imperative = net(X)
+    net.hybridize(static_alloc=True, static_shape=True)
+    close(net(X), imperative)
+    close(inference_of(net, [mx.cpu()])(X), imperative)
+    export_symbol(net, tmp_path / "net", X.shape)
+    close(import_symbol(tmp_path / "net")(X), imperative)
+
+    with autograd.record():
+        outcome = step_of(net, gluon.loss.SoftmaxCrossEntropyLoss())(X, y)
+    outcome.losses.backward()
+    for parameter in net.collect_params().values():
+        if parameter.grad_req != "null":
+            gradient = parameter.grad().asnumpy()
+            assert np.isfinite(gradient).all(), parameter.name
+            # A convolution's bias before batch normalisation has gradient 0, but for rounding.
+            assert np.abs(gradient).max() > 0, parameter.name
+
+
+def test_entries_of_a_table():
+    """Stride 2 without padding takes 31 to (31 − 3) // 2 + 1; paths are joined along channels."""
+    entry = [(4, 3, 2), ([(3, (1, 3))], [avg_pool, (5, 1)]), (2, 3, 1, 0), (1, 3, 2, 1), max_pool]
+    x, found = mx.sym.var("data"), []
+    for layer in block_of(entry):
+        x = layer(x)
+        found += x.infer_shape(data=(1, 1, 31, 31))[1]
+    assert found == [(1, 4, 15, 15), (1, 8, 15, 15), (1, 2, 13, 13), (1, 1, 7, 7), (1, 1, 3, 3)]
+
+
+def test_bninception_overfits_one_batch(dataset):
+    net = initialized(nets.bninception(10, small_images=True), 28)
+    net.hybridize(static_alloc=True, static_shape=True)
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.05})
+    X, y = nd.array(dataset.train.images[:4] / 255), nd.array(dataset.train.labels[:4])
+    step = step_of(net, gluon.loss.SoftmaxCrossEntropyLoss())
+    losses = []
+    for _ in range(10):
+        with autograd.record():
+            outcome = step(X, y)
+        outcome.losses.backward()
+        trainer.step(4)
+        losses.append(outcome.read().loss / 4)
+    assert losses[-1] < 0.1 < 2 < losses[0]
+
+
+# --- the section's net ---------------------------------------------------------------------------
 
 
 def test_googlenet_with_batch_norm_trades_each_bias_for_a_scale_and_a_shift():
