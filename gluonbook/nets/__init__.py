@@ -9,6 +9,7 @@ from .auxiliary import AuxiliaryLoss
 from .bninception import bninception
 from .densenet import DenseBlock, conv_block, densenet, transition_block
 from .googlenet import Inception, googlenet
+from .inceptionv3 import inceptionv3
 from .lenet import lenet
 from .nin import nin, nin_block
 from .resnet import Residual, resnet, resnet18, resnet_block
@@ -24,6 +25,7 @@ __all__ = [
     "conv_block",
     "densenet",
     "googlenet",
+    "inceptionv3",
     "lenet",
     "nin",
     "nin_block",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gluonbook as gb
+from gluonbook import nets
 from gluonbook.data.batches import BatchError
 from gluonbook.export import export_symbol, import_symbol
 from gluonbook.graphs import _OneGraph, inference_of, step_of
@@ -204,7 +205,7 @@ def test_labels_that_do_not_fit_are_refused(hybridize, batch):
         step_of(net, gb.AuxiliaryLoss())(X, y[:3])
 
 
-# --- GoogLeNet ------------------------------------------------------------------------------------
+# --- GoogLeNet and Inception v3 -------------------------------------------------------------------
 
 
 def test_googlenets_classifiers_have_the_papers_layers():
@@ -251,3 +252,24 @@ def test_googlenet_trains_all_its_classifiers(batch_norm, dataset):
     params = net.collect_params()
     unchanged = [name for name in before if (params[name].data() == before[name]).asnumpy().all()]
     assert not unchanged
+
+
+def test_inceptionv3s_classifier_has_the_published_size():
+    """With it, torchvision counts 27,161,264."""
+    net = nets.inceptionv3(auxiliary=True)
+    assert num_parameters(net, 299) == 27_161_264
+    assert shapes(net, 299)[1] == 2 * [(1, 1000)]
+
+
+def test_inceptionv3_trains_its_classifier_on_small_images():
+    net = initialized(nets.inceptionv3(10, small_images=True, auxiliary=True), 28)
+    net.hybridize(static_alloc=True, static_shape=True)
+    X, y = nd.random.normal(shape=(2, 1, 28, 28)), nd.array([1, 5])
+    step = step_of(net, gb.AuxiliaryLoss())
+    assert isinstance(step, _OneGraph)
+    with autograd.record():
+        outcome = step(X, y)
+    outcome.losses.backward()
+    for name, parameter in net.collect_params().items():
+        if parameter.grad_req != "null":
+            assert np.abs(parameter.grad().asnumpy()).max() > 0, name

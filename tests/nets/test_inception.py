@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 
 import gluonbook as gb
 from gluonbook import nets
@@ -21,6 +23,7 @@ from ..conftest import initialized
 #: Trainable parameters for 1,000 classes and 3 channels, as published for these nets.
 PARAMETERS = {
     "bninception": (224, 11_295_240),
+    "inceptionv3": (299, 23_834_568),
 }
 
 
@@ -58,10 +61,14 @@ def test_a_stem_for_small_images_changes_no_size_but_bninceptions_first(name):
 
 #: What the papers print after each row: channels, and height and width. BN-Inception's rows 3c and
 #: 4e print the size before their stride of 2, and 4c to 4e fewer channels than their filters have.
+V3_STEM = [(32, 149), (32, 147), (64, 147), (64, 73), (80, 73), (192, 71), (192, 35)]
 ROWS = {
     "bninception": [(64, 112), (64, 56), (192, 56), (192, 28)]
     + [(256, 28), (320, 28), (576, 14), (576, 14), (576, 14), (608, 14), (608, 14)]
     + [(1056, 7), (1024, 7), (1024, 7), (1024, 1)],
+    "inceptionv3": V3_STEM
+    + [(256, 35), (288, 35), (288, 35), (768, 17), (768, 17), (768, 17), (768, 17), (768, 17)]
+    + [(1280, 8), (2048, 8), (2048, 8), (2048, 1), (2048, 1)],
 }
 
 
@@ -126,6 +133,48 @@ def test_hybrid_fused_exported_and_backward(name, tmp_path):
             assert np.isfinite(gradient).all(), parameter.name
             # A convolution's bias before batch normalisation has gradient 0, but for rounding.
             assert np.abs(gradient).max() > 0, parameter.name
+
+
+def gluoncv_model_zoo(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # GluonCV refuses to load beside PyTorch 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("gluoncv.model_zoo")
+
+
+def test_inceptionv3_equals_gluoncvs(monkeypatch):
+    """Layer by layer in the order of computation: theirs are named and nested otherwise."""
+    theirs = gluoncv_model_zoo(monkeypatch).get_model("inceptionv3", classes=10)
+    randomized(theirs, 299)
+    ours = initialized(nets.inceptionv3(10), 299, 3)
+    layers = [[op for op in gluon_ops(net) if op.weights] for net in (theirs, ours)]
+    assert [op.settings for op in layers[0]] == [op.settings for op in layers[1]]
+    for source, target in zip(*layers):
+        for role, parameter in target.weights.items():
+            parameter.set_data(source.weights[role].data())
+    X = two_images(3, 299)
+    close(ours(X), theirs(X))
+
+
+def conv(inputs, outputs, *kernel):
+    """Weights of a convolution without bias, and its batch normalisation's scale and shift."""
+    return inputs * outputs * math.prod(kernel) + 2 * outputs
+
+
+def test_the_blocks_of_inceptionv3_by_arithmetic():
+    rows = {row.name: row for row in nets.inceptionv3()}
+    # Figure 5 over 192 channels, with 32 channels after the pooling.
+    a = conv(192, 64, 1) + conv(192, 48, 1) + conv(48, 64, 5, 5) + conv(192, 64, 1)
+    a += conv(64, 96, 3, 3) + conv(96, 96, 3, 3) + conv(192, 32, 1)
+    assert num_parameters(rows["mixed_5b"], 35, 192) == a
+    # Figure 6 over 768 channels, with 128 channels between the one-sided convolutions.
+    b = conv(768, 192, 1) + 2 * conv(768, 128, 1) + 4 * conv(128, 128, 7) + 2 * conv(128, 192, 7)
+    b += conv(768, 192, 1)
+    assert num_parameters(rows["mixed_6b"], 17, 768) == b
+    # Figure 7 over 1,280 channels.
+    c = conv(1280, 320, 1) + conv(1280, 384, 1) + 4 * conv(384, 384, 3)
+    c += conv(1280, 448, 1) + conv(448, 384, 3, 3) + conv(1280, 192, 1)
+    assert num_parameters(rows["mixed_7b"], 8, 1280) == c
 
 
 def test_entries_of_a_table():
