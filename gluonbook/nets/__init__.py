@@ -9,7 +9,9 @@ from .auxiliary import AuxiliaryLoss
 from .bninception import bninception
 from .densenet import DenseBlock, conv_block, densenet, transition_block
 from .googlenet import Inception, googlenet
+from .inceptionresnet import inceptionresnetv1, inceptionresnetv2
 from .inceptionv3 import inceptionv3
+from .inceptionv4 import inceptionv4
 from .lenet import lenet
 from .nin import nin, nin_block
 from .resnet import Residual, resnet, resnet18, resnet_block
@@ -25,7 +27,10 @@ __all__ = [
     "conv_block",
     "densenet",
     "googlenet",
+    "inceptionresnetv1",
+    "inceptionresnetv2",
     "inceptionv3",
+    "inceptionv4",
     "lenet",
     "nin",
     "nin_block",

@@ -11,6 +11,7 @@ from gluonbook import nets
 from gluonbook.export import export_symbol, import_symbol
 from gluonbook.graphs import inference_of, step_of
 from gluonbook.nets.googlenet import INCEPTION_3, INCEPTION_4, INCEPTION_5
+from gluonbook.nets.inceptionresnet import A_V1
 from gluonbook.nets.paths import avg_pool, block_of, max_pool
 from gluonbook.operations import gluon_ops
 import mxnet as mx
@@ -24,6 +25,9 @@ from ..conftest import initialized
 PARAMETERS = {
     "bninception": (224, 11_295_240),
     "inceptionv3": (299, 23_834_568),
+    "inceptionv4": (299, 42_679_816),
+    "inceptionresnetv1": (299, 23_995_624),
+    "inceptionresnetv2": (299, 55_843_464),
 }
 
 
@@ -69,6 +73,13 @@ ROWS = {
     "inceptionv3": V3_STEM
     + [(256, 35), (288, 35), (288, 35), (768, 17), (768, 17), (768, 17), (768, 17), (768, 17)]
     + [(1280, 8), (2048, 8), (2048, 8), (2048, 1), (2048, 1)],
+    "inceptionv4": [(32, 149), (32, 147), (64, 147), (160, 73), (192, 71), (384, 35)]
+    + [(384, 35), (1024, 17), (1024, 17), (1536, 8), (1536, 8), (1536, 1), (1536, 1)],
+    "inceptionresnetv1": V3_STEM[:-1]
+    + [(256, 35), (256, 35), (896, 17), (896, 17), (1792, 8), (1792, 8), (1792, 1), (1792, 1)],
+    "inceptionresnetv2": V3_STEM
+    + [(320, 35), (320, 35), (1088, 17), (1088, 17), (2080, 8), (2080, 8), (1536, 8)]
+    + [(1536, 1), (1536, 1)],
 }
 
 
@@ -175,6 +186,20 @@ def test_the_blocks_of_inceptionv3_by_arithmetic():
     c = conv(1280, 320, 1) + conv(1280, 384, 1) + 4 * conv(384, 384, 3)
     c += conv(1280, 448, 1) + conv(448, 384, 3, 3) + conv(1280, 192, 1)
     assert num_parameters(rows["mixed_7b"], 8, 1280) == c
+
+
+def test_a_residual_block_by_arithmetic():
+    paths = 3 * conv(256, 32, 1) + 3 * conv(32, 32, 3, 3)
+    expansion = 96 * 256 + 256  # with a bias and no batch normalisation
+    assert num_parameters(A_V1(), 5, 256) == paths + expansion
+
+
+def test_a_residual_block_adds_its_scaled_paths():
+    block = initialized(A_V1(), 5, 256)
+    block.expand.weight.set_data(nd.zeros((256, 96, 1, 1)))
+    block.expand.bias.set_data(nd.full(256, 2))
+    X = nd.random.normal(shape=(2, 256, 5, 5))
+    np.testing.assert_allclose(block(X).asnumpy(), np.maximum(X.asnumpy() + 0.34, 0), atol=1e-6)
 
 
 def test_entries_of_a_table():
