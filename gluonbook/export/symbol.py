@@ -126,7 +126,7 @@ def _assign(
             )
     for key, name in keys.items():
         param = params[name]
-        if not (mxnet_private.has_values(param) or mxnet_private.waits_for_its_shape(param)):
+        if not mxnet_private.is_initialized(param):
             param.shape = arrays[key].shape
             param.initialize(mx.init.Zero(), ctx)
         param.set_data(nd.array(arrays[key], dtype=param.dtype))

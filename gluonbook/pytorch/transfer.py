@@ -22,7 +22,7 @@ from torch import nn
 from ..operations import Op, gluon_ops
 from ..system import files
 from ..system.errors import Failure
-from ..system.mxnet_private import has_values, waits_for_its_shape
+from ..system.mxnet_private import has_values, is_initialized
 from .architecture import architecture
 from .operations import torch_ops
 
@@ -104,7 +104,7 @@ def to_gluon(torch_net: nn.Module, gluon_net: gluon.Block) -> None:
     matched = pairs(torch_net, gluon_net)
     _warn_of_differences(torch_net, gluon_net)
     for pair in matched:
-        if not (has_values(pair.parameter) or waits_for_its_shape(pair.parameter)):
+        if not is_initialized(pair.parameter):
             pair.parameter.initialize()
     for pair in matched:
         pair.parameter.set_data(nd.array(pair.tensor.detach().cpu().numpy(), dtype=np.float32))

@@ -49,6 +49,11 @@ def waits_for_its_shape(parameter: gluon.Parameter) -> bool:
     return bool(parameter._deferred_init)
 
 
+def is_initialized(parameter: gluon.Parameter) -> bool:
+    """Whether ``initialize`` was called, even if the values wait for the shape."""
+    return has_values(parameter) or waits_for_its_shape(parameter)
+
+
 def stop_waiting(parameter: gluon.Parameter) -> None:
     """Give it its values now. ``set_data`` alone keeps them until the net is run."""
     if waits_for_its_shape(parameter):

@@ -19,6 +19,7 @@ from mxnet.gluon import nn
 from ..data.download import reason
 from ..operations import Op, gluon_ops
 from ..system.errors import Failure, last_line
+from ..system.mxnet_private import is_initialized
 from .models import get_model
 
 #: Height and width of the images of a model, where they are not 224.
@@ -34,7 +35,7 @@ class WeightsUnavailable(Failure):
 
 
 class ModelMismatch(Failure, ValueError):
-    """GluonCV has no such model, or one that computes otherwise than ours."""
+    """GluonCV has no such model, or one that computes differently."""
 
 
 def model_zoo() -> Any:
@@ -94,7 +95,7 @@ def from_gluoncv(
     WeightsUnavailable
         If the trained weights cannot be downloaded or read.
     ModelMismatch
-        If GluonCV has no model of that name, or computes otherwise; names the operations.
+        If GluonCV has no model of that name, or it computes differently; names the operations.
     UnknownModel
         If we have none.
     """
@@ -121,7 +122,7 @@ def _trained(zoo: Any, name: str, num_classes: int, ctx: mx.Context | None) -> g
         )
     try:
         return zoo.get_model(name, pretrained=True, ctx=ctx or mx.cpu())
-    except Exception as error:  # whatever its download, its lock or its archive ends in
+    except Exception as error:  # its download, lock and archive raise errors of many kinds
         raise WeightsUnavailable(
             f"GluonCV's weights of {name} cannot be loaded ({reason(error)}): it downloads them "
             "once, from the web, into ~/.mxnet/models"
@@ -143,7 +144,7 @@ def copy_parameters(theirs: gluon.Block, ours: gluon.Block, ctx: mx.Context | No
     nd.waitall()  # oneDNN may still be rearranging weights after the last inference
     for source, target in matched:
         value = source.data(source.list_ctx()[0])
-        if target._data is None and not target._deferred_init:
+        if not is_initialized(target):
             target.shape = value.shape
             target.initialize(mx.init.Zero(), ctx)
         target.set_data(value)

@@ -20,7 +20,8 @@ def test_the_list_has_the_sections_and_all_families_in_order():
     families += [f"preresnet{depth}" for depth in (18, 34, 50, 101, 152, 200)]
     families += [f"densenet{depth}" for depth in (121, 161, 169, 201, 264)]
     families += [f"vgg{depth}{bn}" for depth in (11, 13, 16, 19) for bn in ("", "_bn")]
-    assert {*SECTIONS, *families, "nin_cifar10"} <= set(names)
+    families += [f"inception{name}" for name in ("v3", "v4", "resnetv1", "resnetv2")]
+    assert set(names) == {*SECTIONS, *families, "bninception", "nin_cifar10"}
 
 
 @pytest.mark.parametrize("name", SECTIONS)
