@@ -8,6 +8,7 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 # The processes of tests share the cores, and MXNet reads this once, as it is imported.
 os.environ.setdefault(
@@ -18,6 +19,8 @@ os.environ.setdefault(
 import gluonbook as gb
 from gluonbook.data import fashion_mnist as fm
 from gluonbook.data import published_files
+from gluonbook.system import contention
+from gluonbook.training import run
 import mxnet as mx
 import numpy as np
 import pytest
@@ -35,6 +38,13 @@ def _seeded():
     mx.random.seed(1)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(1)
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch):
+    """No test depends on what other processes do, so no training warns of them."""
+    alone = SimpleNamespace(usage=contention.usage, remark=lambda others, when: None)
+    monkeypatch.setattr(run, "contention", alone)
 
 
 @pytest.fixture(autouse=True, scope="session")
