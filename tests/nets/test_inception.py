@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
-import warnings
 
 import gluonbook as gb
 from gluonbook import nets
@@ -14,12 +12,13 @@ from gluonbook.nets.googlenet import INCEPTION_3, INCEPTION_4, INCEPTION_5
 from gluonbook.nets.inceptionresnet import A_V1
 from gluonbook.nets.paths import avg_pool, block_of, max_pool
 from gluonbook.operations import gluon_ops
+from gluonbook.zoo.gluoncv import model_zoo
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 import numpy as np
 import pytest
 
-from ..conftest import initialized
+from ..conftest import initialized, needs_gluoncv
 
 #: Trainable parameters for 1,000 classes and 3 channels, as published for these nets.
 PARAMETERS = {
@@ -146,16 +145,10 @@ def test_hybrid_fused_exported_and_backward(name, tmp_path):
             assert np.abs(gradient).max() > 0, parameter.name
 
 
-def gluoncv_model_zoo(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)  # GluonCV refuses to load beside PyTorch 2
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("gluoncv.model_zoo")
-
-
-def test_inceptionv3_equals_gluoncvs(monkeypatch):
+@needs_gluoncv
+def test_inceptionv3_equals_gluoncvs():
     """Layer by layer in the order of computation: theirs are named and nested otherwise."""
-    theirs = gluoncv_model_zoo(monkeypatch).get_model("inceptionv3", classes=10)
+    theirs = model_zoo().get_model("inceptionv3", classes=10)
     randomized(theirs, 299)
     ours = initialized(nets.inceptionv3(10), 299, 3)
     layers = [[op for op in gluon_ops(net) if op.weights] for net in (theirs, ours)]

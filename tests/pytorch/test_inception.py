@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-from unittest import mock
-
 from gluonbook import nets
+from gluonbook.pytorch import torchvision
 from gluonbook.pytorch.architecture import architecture
 from gluonbook.pytorch.transfer import to_gluon
 from mxnet import nd
@@ -18,24 +15,10 @@ from torch import nn
 from .test_transfer import randomized
 
 
-def torchvision_models():
-    """The nets of torchvision, which need none of its compiled operators.
-
-    Those do not load beside the CPU build of torch.
-    """
-    if find_spec("torchvision") is None:
-        pytest.skip("needs torchvision")
-    try:
-        return import_module("torchvision.models")
-    except RuntimeError:
-        with mock.patch.object(torch.library, "register_fake", lambda name: lambda f: f):
-            return import_module("torchvision.models")
-
-
 @pytest.fixture(scope="module")
 def theirs():
     """Its weights keep the signal's size; its running statistics are as after training."""
-    net = torchvision_models().inception_v3(
+    net = torchvision.models().inception_v3(
         num_classes=10, transform_input=False, init_weights=False, aux_logits=True
     )
     for module in net.modules():
