@@ -15,11 +15,11 @@ FLOORS = [
     {"_version", "system"},
     {"data", "from_scratch", "nets"},
     {"batches", "graphs", "operations", "plots", "recipes", "summary"},
-    {"figures", "zoo"},
+    {"figures", "predictions", "zoo"},
     {"checkpoints"},
     {"export", "measure", "training"},
     {"cli", "doctor", "pytorch"},
-    {"chapter", "compare"},
+    {"chapter", "compare", "predict"},
 ]
 FLOOR = {room: i for i, floor in enumerate(FLOORS) for room in floor}
 

@@ -23,6 +23,8 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..data import fashion_mnist
 from ..export import export_symbol, save_parameters
 from ..figures.history import History
+from ..predictions.classifier import Classifier
+from ..predictions.pictures import draw_images
 from ..recipes import recipes_of
 from ..summary import Layer, format_table, layer_table
 from ..system import files, machine
@@ -41,10 +43,11 @@ from .options import (
     refuse_other_data,
     saved_options,
 )
-from .predictions import draw_predictions
 
 #: Pictures that a run leaves.
 _PICTURES = ("curve.png", "predictions.png")
+#: Test images in the picture of predictions.
+_PREDICTED = 27
 #: The README.txt of a run's folder.
 _FOLDER = """\
 A run of the section {section}. It is resumed by: python chapters/{section}.py --resume FOLDER
@@ -237,9 +240,19 @@ class Chapter:
     ) -> None:
         size, section = self.options.size, self.recipe.section
         self._draw(history, folder)
-        draw_predictions(net, data.test, size, folder / "predictions.png")
+        self._draw_predictions(net, data.test, folder)
         export_symbol(net, folder / section, (1, 1, size, size))
         save_parameters(net, folder / f"{section}.params")
+
+    def _draw_predictions(
+        self, net: nn.HybridSequential, test: fashion_mnist.Split, folder: Path
+    ) -> None:
+        """Draw the first test images with the net's answers, computed where its weights are."""
+        images, labels = (array[:_PREDICTED] for array in test)
+        [ctx, *_] = next(iter(net.collect_params().values())).list_ctx()
+        probabilities = Classifier(net, self.options.size, ctx).probabilities(images)
+        path = folder / "predictions.png"
+        draw_images(path, images, probabilities, fashion_mnist.CLASSES, labels)
 
     def _draw(self, history: History, folder: Path) -> None:
         history.draw(folder / "curve.png", f"{self.recipe.title} on Fashion-MNIST")

@@ -9,10 +9,10 @@ from typing import Any, Sequence
 
 from ..data.published_files import folder_with_files
 from ..nets.edition import EDITIONS
-from ..recipes import recipes_of
+from ..recipes import RECIPES, recipes_of
 from ..system import files
 from ..system.errors import Failure
-from .parser import LEAST_TESTED, chapter_parser
+from .parser import TEST_IMAGES, chapter_parser, quick_test
 
 CONFIG = "config.json"
 #: The options that the section's text states, in the order of `Chapter.choose`.
@@ -25,8 +25,6 @@ _DEFAULTS: dict[str, Any] = {
     **{"recipe": "book", "edition": EDITIONS[0], "amp": False},
     **{"device": "auto", "hybridize": True, "out": "runs", "debug": False},
 }
-#: Test images of the data set.
-_TEST_IMAGES = 10_000
 
 
 class Options(argparse.Namespace):
@@ -64,7 +62,7 @@ def parse(section: str, argv: Sequence[str]) -> Options:
     for name in set(HYPERPARAMETERS) - options.given:
         setattr(options, name, getattr(recipe, name))
     if options.limit is not None and options.limit_test is None:
-        options.limit_test = min(max(options.limit // 6, LEAST_TESTED), _TEST_IMAGES)
+        options.limit_test = quick_test(options.limit)
     return options
 
 
@@ -91,6 +89,20 @@ def refuse_other_data(folder: Path, release: str) -> None:
             f"the run in {folder} has the data set's release of {saved}, not of {release}: name "
             "the folder of that release with --data, or start a new run"
         )
+
+
+def section_of(folder: Path) -> str:
+    """The section whose run is in `folder`.
+
+    Raises
+    ------
+    Failure
+        If there is no such run, or its configuration is damaged.
+    """
+    section = _read_config(folder)["section"]
+    if section not in RECIPES:
+        raise Failure(f"{folder / CONFIG} is damaged: there is no section {section!r}")
+    return section
 
 
 def saved_options(section: str, folder: Path) -> dict[str, Any]:
@@ -145,7 +157,7 @@ def _checked(action: argparse.Action, value: object) -> object:
 def _read_config(folder: Path) -> dict[str, Any]:
     """The configuration of the run in `folder`, so far as its form goes."""
     if not folder.is_dir():
-        raise Failure(f"--resume {folder}: there is no such folder; name one under --out")
+        raise Failure(f"there is no folder {folder}: name that of a run, such as one under runs")
     path = folder / CONFIG
     try:
         config = json.loads(files.read(path, 2**20))
@@ -154,7 +166,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         if not all(isinstance(value, str) for value in strings):
             raise TypeError
         # A run from before there was --limit-test was tested on all images.
-        config["options"] = {"limit_test": _TEST_IMAGES, **dict(config["options"])}
+        config["options"] = {"limit_test": TEST_IMAGES, **dict(config["options"])}
         if not all(name in config["options"] for name in _FIXED):
             raise KeyError
     except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -14,9 +14,14 @@ from ..nets.edition import EDITIONS
 from ..recipes import QUICK_LOOKS, RECIPES, Recipe, recipes_of
 from ..system.errors import printable
 
-#: Test images that a quick look uses at least, for an accuracy that is known to one or two
-#: hundredths.
-LEAST_TESTED = 1_000
+#: Test images of the data set; and how many a quick look uses at least, for an accuracy that is
+#: known to one or two hundredths.
+TEST_IMAGES, LEAST_TESTED = 10_000, 1_000
+
+
+def quick_test(limit: int) -> int:
+    """Number of test images for a training on `limit` images: a sixth, as of the whole set."""
+    return min(max(limit // 6, LEAST_TESTED), TEST_IMAGES)
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

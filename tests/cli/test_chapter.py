@@ -369,7 +369,7 @@ def test_another_optimizer_of_a_later_version_is_refused(tiny, tmp_path, monkeyp
 
 
 def test_resuming_nothing(tmp_path):
-    with pytest.raises(Failure, match="none: there is no such folder"):
+    with pytest.raises(Failure, match="there is no folder .*none: name that of a run"):
         Chapter("lenet", ["--resume", str(tmp_path / "none")])
     with pytest.raises(Failure, match="config.json is missing"):
         Chapter("lenet", ["--resume", str(tmp_path)])

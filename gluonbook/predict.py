@@ -1,0 +1,197 @@
+"""``python -m gluonbook.predict RUN [IMAGE ...]``: classify with the net of a run.
+
+Without images, the test images of Fashion-MNIST are classified, and pictures show what the net gets
+right and wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+import sys
+from typing import Any, NamedTuple, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from .cli.messages import describe
+from .cli.options import saved_options, section_of
+from .cli.parser import Parser, data_folder, device, whole_number
+from .data import fashion_mnist
+from .data.fashion_mnist import CLASSES
+from .export import load_parameters
+from .predictions import measures, pictures
+from .predictions.classifier import Classifier
+from .predictions.images import GROUNDS, read_image
+from .recipes import RECIPES
+from .system.device import devices
+from .system.errors import Failure, print_sentences
+
+#: Images on a page of predictions or mistakes.
+_PAGE = 45
+
+
+def load_run(folder: str | os.PathLike[str], ctx: mx.Context | None = None) -> Classifier:
+    """The trained net of a run's folder, with every byte of its parameters checked.
+
+    Raises
+    ------
+    Failure
+        If there is no such run, it is damaged, or it has not ended.
+    """
+    folder = Path(folder)
+    section = section_of(folder)
+    options = saved_options(section, folder)
+    path = folder / f"{section}.params"
+    if not path.exists():
+        raise Failure(
+            f"{folder} has no {path.name}: the run has not ended; resume it with "
+            f"chapters/{section}.py --resume {folder}"
+        )
+    net = RECIPES[section].net(options["edition"])
+    load_parameters(net, path, ctx)
+    net.hybridize(static_alloc=True, static_shape=True)
+    return Classifier(net, options["size"] or RECIPES[section].size, ctx)
+
+
+class Answer(NamedTuple):
+    """What a classifier says of one image."""
+
+    image: str
+    predicted: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+def classify(
+    classifier: Classifier, paths: Sequence[str | os.PathLike[str]], ground: str = "auto"
+) -> tuple[list[Answer], np.ndarray]:
+    """The answers for image files, and the images as the net sees them, uint8 (N, 1, 28, 28).
+
+    Raises
+    ------
+    FileFailure, ImageError
+        As `read_image` does.
+    """
+    images = np.stack([read_image(path, ground) for path in paths])[:, np.newaxis]
+    answers = []
+    for path, row in zip(paths, classifier.probabilities(images)):
+        named = dict(zip(CLASSES, map(float, row)))
+        best = CLASSES[int(row.argmax())]
+        answers.append(Answer(os.fspath(path), best, named[best], named))
+    return answers, images
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Classify what `argv` names, by default the command line; the exit code."""
+    print_sentences(describe)
+    options = _parser().parse_args(argv)
+    classifier = load_run(options.run, devices(options.device)[0])
+    folder = Path(options.out) if options.out else Path(options.run) / "predictions"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"--out {folder} cannot be made ({error.strerror}); name another") from error
+    if options.images:
+        result = _of_files(classifier, options.images, options.ground, folder)
+    else:
+        result = _of_test_images(classifier, options.data, options.limit_test, folder)
+    pictures.draw_filters(folder / "filters.png", classifier.net)
+    print(json.dumps(result, indent=2) if options.json else _text(result))
+    print(f"pictures are in {folder}", file=sys.stderr)
+    return 0
+
+
+def _of_files(
+    classifier: Classifier, paths: Sequence[str], ground: str, folder: Path
+) -> dict[str, Any]:
+    answers, images = classify(classifier, paths, ground)
+    probabilities = np.array([list(answer.probabilities.values()) for answer in answers])
+    pictures.draw_images(folder / "images.png", images[:_PAGE], probabilities[:_PAGE], CLASSES)
+    return {"images": [answer._asdict() for answer in answers]}
+
+
+def _of_test_images(
+    classifier: Classifier, data: str | None, limit: int | None, folder: Path
+) -> dict[str, Any]:
+    images, labels = (array[:limit] for array in fashion_mnist.fashion_mnist(data).test)
+    probabilities = classifier.probabilities(images)
+    predicted = probabilities.argmax(axis=1)
+    matrix = measures.confusion(labels, predicted, len(CLASSES))
+    worst = measures.worst_mistakes(labels, probabilities, _PAGE)
+    for name, chosen in (("predictions", np.arange(len(labels))[:_PAGE]), ("mistakes", worst)):
+        if len(chosen):
+            pictures.draw_images(
+                folder / f"{name}.png",
+                *(images[chosen], probabilities[chosen], CLASSES, labels[chosen]),
+            )
+    pictures.draw_confusion(folder / "confusion.png", matrix, CLASSES)
+    figures = zip(CLASSES, measures.precision(matrix), measures.recall(matrix))
+    return {
+        "test_images": len(labels),
+        "accuracy": float((predicted == labels).mean()),
+        "classes": {
+            name: {"precision": _number(precision), "recall": _number(recall)}
+            for name, precision, recall in figures
+        },
+        "confusion": matrix.tolist(),
+    }
+
+
+def _number(value: float) -> float | None:
+    """For JSON, which has no NaN."""
+    return None if np.isnan(value) else float(value)
+
+
+def _text(result: dict[str, Any]) -> str:
+    if "images" in result:
+        lines = []
+        for answer in result["images"]:
+            ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])[:3]
+            told = ", ".join(f"{name} {probability:.1%}" for name, probability in ranked)
+            lines.append(f"{answer['image']}: {told}")
+        return "\n".join(lines)
+    lines = [f"{result['test_images']:,} test images, accuracy {result['accuracy']:.4f}", ""]
+    lines.append(f"{'class':<12}{'precision':>10}{'recall':>10}")
+    for name, figures in result["classes"].items():
+        values = (figures["precision"], figures["recall"])
+        cells = ("-" if value is None else f"{value:.3f}" for value in values)
+        lines.append(f"{name:<12}" + "".join(f"{cell:>10}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "Classify image files, or the test images of Fashion-MNIST, with the net of a run.",
+        prog="python -m gluonbook.predict",
+    )
+    parser.add_argument("run", metavar="RUN", help="folder of a run that has ended")
+    parser.add_argument(
+        "images", nargs="*", metavar="IMAGE", help="PNG or JPEG file; without any, the test images"
+    )
+    parser.add_argument(
+        "--ground",
+        choices=GROUNDS,
+        default="auto",
+        help="what is behind the thing in the files; the data set's images are light on dark",
+    )
+    parser.add_argument(
+        "--limit-test", type=whole_number, metavar="N", help="classify the first N test images"
+    )
+    parser.add_argument(
+        "--data", type=data_folder, metavar="DIR", help="folder with the files of Fashion-MNIST"
+    )
+    parser.add_argument(
+        "--device", type=device, default="auto", metavar="DEVICE", help="auto, cpu, gpu or gpu:1"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for the pictures (default: predictions in RUN)"
+    )
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""A trained net at work: images classified, counted and drawn."""
