@@ -180,12 +180,3 @@ def test_a_chapter_as_a_notebook_is_not_of_the_repository():
     if ignored.returncode == 128:  # not a repository, or one that git does not trust
         pytest.skip(ignored.stderr)
     assert ignored.stdout.split() == names
-
-
-def test_the_sizes_of_all_nets(capsys):
-    runpy.run_path(str(CHAPTERS / "parameters.py"))
-    rows = {line.split("  ")[0]: line.split() for line in capsys.readouterr().out.splitlines()[1:]}
-    assert len(rows) == len(RECIPES)
-    # LeNet's dense layers hold 41,854 of 44,426 parameters; its sums are counted in test_summary.
-    assert rows["LeNet"][1:] == ["28", "44,426", "281,640", "94%"]
-    assert rows["NiN"][-1] == "0%" and rows["ResNet-18"][2] == "11,178,378"

@@ -1,0 +1,74 @@
+# %% [markdown]
+# # The successors of GoogLeNet
+#
+# The Inception block was changed several times: batch normalisation after each convolution, two
+# 3×3 convolutions in place of a 5×5, 1×7 and 7×1 in place of 7×7, and residual connections. What
+# does each of these nets cost, and how does it train beside the section's net?
+
+# %%
+from functools import partial
+
+import gluonbook as gb
+from gluonbook.cli.exercise import Exercise
+from gluonbook.figures.runs import draw_runs, mean_last
+from gluonbook.summary import layer_table
+from gluonbook.training.trial import trial
+
+exercise = Exercise(
+    "inception_successors",
+    "GoogLeNet, with batch normalisation, BN-Inception, Inception v3 and Inception-ResNet v1.",
+    **{"limit": 3000, "epochs": 4, "batch_size": 32, "size": 64, "seeds": 1},
+)
+size = exercise.options.size
+
+# %% [markdown]
+# ## The nets
+#
+# All take images of 64 pixels. Inception v3 and Inception-ResNet v1 are made for 299 pixels and
+# shrink the image to an eighth in their first layers; `small_images` leaves out a part of that.
+
+# %%
+nets = {
+    "GoogLeNet": gb.googlenet,
+    "GoogLeNet, batch norm": partial(gb.googlenet, batch_norm=True),
+    "BN-Inception": partial(gb.get_model, "bninception", num_classes=10),
+    "Inception v3": partial(gb.get_model, "inceptionv3", num_classes=10, small_images=True),
+    "Inception-ResNet v1": partial(
+        gb.get_model, "inceptionresnetv1", num_classes=10, small_images=True
+    ),
+}
+sizes = {}
+for title, build in nets.items():
+    net = build()
+    net.initialize()
+    layers = layer_table(net, (1, 1, size, size))
+    parameters = sum(layer.parameters for layer in layers)
+    millions = sum(layer.multiply_adds for layer in layers) / 1e6
+    sizes[title] = [parameters, millions]
+    print(f"{title}: {parameters:,} parameters, {millions:,.0f} million multiply-adds")
+
+# %% [markdown]
+# ## Training
+#
+# The same images in the same order, with the section's learning rate.
+
+# %%
+histories = {}
+for title, build in nets.items():
+    print(title)
+    histories[title] = [trial(build, seed, lr=0.1, **exercise.training) for seed in exercise.seeds]
+
+# %% [markdown]
+# ## What came out
+
+# %%
+exercise.answer(
+    f"The successors of GoogLeNet at {size} pixels",
+    ["net", "parameters", "multiply-adds, millions", "loss", "test accuracy"]
+    + ["seconds per epoch"],
+    [
+        [title, *sizes[title], last.loss, last.test_acc, last.seconds]
+        for title, last in ((title, mean_last(runs)) for title, runs in histories.items())
+    ],
+    draw_runs(histories),
+)

@@ -1,0 +1,78 @@
+# %% [markdown]
+# # NiN with fewer 1×1 convolutions
+#
+# A NiN block is a convolution and two 1×1 convolutions. Why two? Take one of them away, or both,
+# and see what becomes of the net's size and of its training.
+#
+# The section's own recipe trains NiN from some seeds only, so a comparison by it would tell more
+# about seeds than about blocks. This script uses Adam and weights made for ReLU, which train all
+# forms from every seed.
+
+# %%
+from functools import partial
+
+import gluonbook as gb
+from gluonbook.cli.exercise import Exercise
+from gluonbook.figures.runs import draw_runs, mean_last
+from gluonbook.summary import num_parameters
+from gluonbook.training.trial import trial
+from mxnet import nd
+
+exercise = Exercise(
+    "nin_one_conv",
+    "NiN with 0, 1 and 2 of the 1×1 convolutions of each block.",
+    **{"limit": 4000, "epochs": 4, "batch_size": 32, "size": 96, "seeds": 3},
+)
+
+# %% [markdown]
+# ## Three nets
+#
+# `num_1x1_convs` is how many 1×1 convolutions follow the first one of each block. Without any, NiN
+# is AlexNet's convolutions with global average pooling in place of the dense layers.
+
+# %%
+nets = {num_convs: partial(gb.nin, num_1x1_convs=num_convs) for num_convs in (0, 1, 2)}
+sizes = {}
+for num_convs, build in nets.items():
+    net = build()
+    net.initialize()
+    net(nd.zeros((1, 1, 96, 96)))
+    sizes[num_convs] = num_parameters(net)
+    print(f"{num_convs} of the 1×1 convolutions: {sizes[num_convs]:,} parameters")
+
+# %% [markdown]
+# ## Training
+#
+# Each form trains from the same seeds on the same batches.
+
+# %%
+recipe = {"optimizer": "adam", "lr": 0.0005, "initializer": "MSRAPrelu"}
+histories = {}
+for num_convs, build in nets.items():
+    print(f"{num_convs} of the 1×1 convolutions")
+    histories[num_convs] = [
+        trial(build, seed, **recipe, **exercise.training) for seed in exercise.seeds
+    ]
+
+# %% [markdown]
+# ## What came out
+
+# %%
+exercise.answer(
+    f"NiN with 0, 1 and 2 of the 1×1 convolutions, from {len(exercise.seeds)} seeds",
+    ["1×1 convolutions", "parameters", "loss", "test accuracy", "least", "greatest"]
+    + ["seconds per epoch"],
+    [
+        [
+            num_convs,
+            sizes[num_convs],
+            mean_last(runs).loss,
+            mean_last(runs).test_acc,
+            min(history[-1].test_acc for history in runs),
+            max(history[-1].test_acc for history in runs),
+            mean_last(runs).seconds,
+        ]
+        for num_convs, runs in histories.items()
+    ],
+    draw_runs({f"{num_convs} of 1×1": runs for num_convs, runs in histories.items()}),
+)

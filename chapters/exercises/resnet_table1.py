@@ -1,0 +1,83 @@
+# %% [markdown]
+# # ResNet's Table 1
+#
+# Table 1 of the paper lists five nets, of 18 to 152 layers. From 50 layers on they are made of
+# bottlenecks: a 1×1 convolution reduces the channels to a quarter, a 3×3 convolution works on
+# these, and a 1×1 convolution restores them. What do depth and bottlenecks cost, and what do they
+# bring on Fashion-MNIST?
+
+# %%
+from functools import partial
+
+import gluonbook as gb
+from gluonbook.cli.exercise import Exercise
+from gluonbook.figures.runs import draw_runs, mean_last
+from gluonbook.nets.resnet_family import TABLE_1, bottleneck
+from gluonbook.summary import layer_table
+from gluonbook.training.trial import trial
+from mxnet import nd
+
+exercise = Exercise(
+    "resnet_table1",
+    "ResNet-18 to ResNet-152: parameters, work, speed and accuracy.",
+    **{"limit": 3000, "epochs": 4, "batch_size": 32, "size": 64, "seeds": 1},
+)
+
+# %% [markdown]
+# ## The bottleneck
+#
+# A basic block of 256 channels has two 3×3 convolutions, with 2 · 9 · 256 · 256 or 1.2 million
+# weights. A bottleneck with 256 channels outside has 64 inside, and 256 · 64 + 9 · 64 · 64 + 64 ·
+# 256 or 70 thousand weights. So for the same cost a net of bottlenecks is deeper and wider.
+
+# %%
+block = bottleneck(256, strides=1)
+block.initialize()
+print("bottleneck(256, strides=1):", block(nd.zeros((1, 256, 14, 14))).shape)
+
+# %% [markdown]
+# ## Sizes
+#
+# Parameters and multiply-adds with 1,000 classes, for one colour image of 224×224, as the paper
+# counts them. A bottleneck that halves the image does so in its 3×3 convolution here. The paper has
+# that in the first 1×1, with less work: 3.8 billion multiply-adds, not 4.1, for ResNet-50.
+
+# %%
+sizes = {}
+for depth in TABLE_1:
+    net = gb.get_model(f"resnet{depth}_v1b")
+    net.initialize()
+    layers = layer_table(net, (1, 3, 224, 224))
+    parameters = sum(layer.parameters for layer in layers)
+    billions = sum(layer.multiply_adds for layer in layers) / 1e9
+    sizes[f"ResNet-{depth}"] = [parameters, billions]
+    print(f"ResNet-{depth}: {parameters:,} parameters, {billions:.1f} billion multiply-adds")
+
+# %% [markdown]
+# ## Training
+#
+# All nets see the same images in the same order, with the learning rate of the section.
+
+# %%
+histories = {}
+for depth in TABLE_1:
+    print(f"ResNet-{depth}")
+    build = partial(gb.get_model, f"resnet{depth}_v1b", num_classes=10)
+    histories[f"ResNet-{depth}"] = [
+        trial(build, seed, lr=0.05, **exercise.training) for seed in exercise.seeds
+    ]
+
+# %% [markdown]
+# ## What came out
+
+# %%
+exercise.answer(
+    f"ResNet's Table 1, trained at {exercise.options.size} pixels",
+    ["net", "parameters", "multiply-adds at 224, billions", "loss", "test accuracy"]
+    + ["seconds per epoch"],
+    [
+        [title, *sizes[title], last.loss, last.test_acc, last.seconds]
+        for title, last in ((title, mean_last(runs)) for title, runs in histories.items())
+    ],
+    draw_runs(histories),
+)

@@ -1,0 +1,179 @@
+"""One run of an exercise: its command line, and the table and picture that answer it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+import shlex
+import sys
+import time
+from typing import Any, Sequence
+
+from matplotlib.figure import Figure
+import mxnet as mx
+
+from ..system import files, machine
+from ..system.device import devices
+from ..system.errors import Failure, print_sentences
+from ..system.output import in_notebook
+from .messages import describe
+from .parser import Parser, data_folder, device, quick_test, whole_number
+
+
+class Exercise:
+    """The options of an exercise's script, and the folder that takes its answer.
+
+    As a script, the options are those of the command line. In a notebook they are the defaults,
+    or the list given as `argv`.
+
+    Parameters
+    ----------
+    name
+        Of the script, and of the files that `answer` writes.
+    question
+        One sentence for ``--help``.
+    defaults
+        What the options are where the command line does not say otherwise: ``limit`` (training
+        images), ``epochs``, ``batch_size``, ``size`` (pixels), ``seeds`` (how many, from 1 on) and
+        ``depth``. Options that are not among them are not offered.
+
+    Attributes
+    ----------
+    options
+        The resolved options.
+    ctx
+        The device to train on.
+    """
+
+    def __init__(
+        self, name: str, question: str, argv: Sequence[str] | None = None, **defaults: int
+    ) -> None:
+        if argv is None:
+            argv = [] if in_notebook() else sys.argv[1:]
+        print_sentences(describe)
+        self.name = name
+        self.options = _parser(question, defaults).parse_args(argv)
+        self.ctx = devices(self.options.device)[0]
+        self._command = shlex.join(["python", f"chapters/exercises/{name}.py", *argv])
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The arguments of `gluonbook.training.trial.trial` that the options state."""
+        options = self.options
+        limit, limit_test = options.limit, options.limit_test
+        return {
+            "num_epochs": options.epochs,
+            "batch_size": options.batch_size,
+            "size": options.size,
+            "ctx": self.ctx,
+            "data": {
+                "root": options.data,
+                "limit": limit,
+                "limit_test": quick_test(limit) if limit_test is None else limit_test,
+            },
+        }
+
+    @property
+    def seeds(self) -> range:
+        """The seeds to train from."""
+        return range(1, self.options.seeds + 1)
+
+    def answer(
+        self,
+        title: str,
+        header: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        figure: Figure | None = None,
+    ) -> None:
+        """Print a table, and write it as ``NAME.md`` and ``NAME.json`` with ``NAME.png``.
+
+        Raises
+        ------
+        Failure
+            If the files cannot be written.
+        """
+        cells = [list(header), ["---", *["---:"] * (len(header) - 1)]]
+        cells += [[_text(value) for value in row] for row in rows]
+        table = "".join(f"| {' | '.join(line)} |\n" for line in cells)
+        where = machine.describe()
+        told = (
+            f"# {title}\n\n{table}\n`{self._command}`, {time.strftime('%Y-%m-%d')}, "
+            f"{where['processor']}, {where['cores']} cores, "
+            f"{os.environ.get('OMP_NUM_THREADS')} threads, MXNet {mx.__version__}.\n"
+        )
+        folder = Path(self.options.out)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Failure(
+                f"--out {folder} cannot be made ({error.strerror}); name another"
+            ) from error
+        named = [dict(zip(header, row)) for row in rows]
+        result = {"command": self._command, "machine": where, "rows": named}
+        files.write(folder / f"{self.name}.md", told)
+        files.write(folder / f"{self.name}.json", json.dumps(result, indent=2) + "\n")
+        print(f"\n{told}")
+        if figure is not None:
+            with files.replacing(folder / f"{self.name}.png") as scratch:
+                figure.savefig(scratch, dpi=120, format="png")
+            self._show(folder / f"{self.name}.png")
+        print(f"written to {folder}", file=sys.stderr)
+
+    @staticmethod
+    def _show(picture: Path) -> None:
+        if in_notebook():
+            from IPython.display import Image, display
+
+            display(Image(filename=str(picture)))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+#: The options that only some exercises have, with what ``--help`` says of them.
+_NUMBERS = {
+    "depth": "number of layers of the deep net",
+    "limit": "train on the first N images (60000 are all)",
+    "epochs": "passes over the training images",
+    "batch_size": "images in a batch",
+    "size": "height and width of the images, in pixels",
+    "seeds": "train from this many seeds",
+}
+
+
+def _parser(question: str, defaults: dict[str, int]) -> argparse.ArgumentParser:
+    parser = Parser(question)
+    for name, value in defaults.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=whole_number,
+            default=value,
+            metavar="N",
+            help=_NUMBERS[name],
+        )
+    if "limit" in defaults:
+        parser.add_argument(
+            "--limit-test",
+            type=whole_number,
+            metavar="N",
+            help="test on the first N images; by default a sixth of --limit, but at least 1,000",
+        )
+        parser.add_argument(
+            "--data", type=data_folder, metavar="DIR", help="folder with the files of Fashion-MNIST"
+        )
+    parser.add_argument(
+        "--device", type=device, default="auto", metavar="DEVICE", help="auto, cpu, gpu or gpu:1"
+    )
+    parser.add_argument(
+        "--out",
+        default="runs/exercises",
+        metavar="DIR",
+        help="folder that the table and the picture are written into",
+    )
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    return parser

@@ -1,0 +1,54 @@
+"""Short trainings of several nets from the same seeds on the same batches, to compare them."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Callable, Mapping
+
+import mxnet as mx
+from mxnet import gluon
+import numpy as np
+
+from ..data.fashion_mnist import load_data_fashion_mnist
+from ..figures.history import History
+from .loop import train_ch5
+
+
+def trial(
+    build: Callable[[], gluon.HybridBlock],
+    seed: int,
+    *,
+    num_epochs: int,
+    batch_size: int,
+    size: int,
+    data: Mapping[str, Any],
+    ctx: mx.Context,
+    lr: float,
+    optimizer: str = "sgd",
+    settings: Mapping[str, Any] | None = None,
+    initializer: str = "Xavier",
+) -> History:
+    """Build a net, train it on Fashion-MNIST by `train_ch5`, and return its history.
+
+    Parameters
+    ----------
+    seed
+        Of the initial weights, the order of the images, and dropout.
+    size
+        Height and width of the images in pixels.
+    data
+        The other arguments of `load_data_fashion_mnist`, such as ``limit``.
+    optimizer, settings, initializer
+        MXNet's names, and arguments of the optimizer besides the learning rate.
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    mx.random.seed(seed)
+    net = build()
+    net.initialize(mx.init.create(initializer), ctx=ctx)
+    net.hybridize(static_alloc=True, static_shape=True)
+    trainer = gluon.Trainer(
+        net.collect_params(), optimizer, {"learning_rate": lr, **(settings or {})}
+    )
+    train_iter, test_iter = load_data_fashion_mnist(batch_size, size, seed=seed, **data)
+    return train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs)

@@ -1,0 +1,32 @@
+"""A short training from a seed, against the same training by hand."""
+
+from __future__ import annotations
+
+import gluonbook as gb
+from gluonbook.training.trial import trial
+import mxnet as mx
+from mxnet import gluon
+
+OPTIONS = {"num_epochs": 1, "batch_size": 16, "size": 28, "ctx": mx.cpu(), "lr": 0.1}
+
+
+def figures(history):
+    return [epoch[:-1] for epoch in history]
+
+
+def test_a_trial_is_the_training_of_the_book_from_its_seed(tiny):
+    tried = trial(gb.lenet, 3, data={"limit": 32}, settings={"momentum": 0.9}, **OPTIONS)
+
+    mx.random.seed(3)
+    net = gb.lenet()
+    net.initialize(mx.init.Xavier())
+    net.hybridize()
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1, "momentum": 0.9})
+    train_iter, test_iter = gb.load_data_fashion_mnist(16, limit=32, seed=3)
+    by_hand = gb.train_ch5(net, train_iter, test_iter, 16, trainer, mx.cpu(), 1)
+    assert figures(tried) == figures(by_hand)
+
+
+def test_a_trial_from_another_seed_is_another(tiny):
+    first, second = (trial(gb.lenet, seed, data={"limit": 32}, **OPTIONS) for seed in (1, 2))
+    assert figures(first) != figures(second)
