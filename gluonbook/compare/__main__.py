@@ -1,5 +1,7 @@
 """``python -m gluonbook.compare resnet``: a section's net beside the PyTorch edition's.
 
+``python -m gluonbook.compare resnet50_v1b`` does the same with a net that torchvision has.
+
 Both nets get the same weights, and are compared layer by layer, in the numbers of one training
 step, in the losses of a training over the same batches, and in speed and memory. The exit code is 1
 where a tolerance is exceeded. ``--all`` does every section and prints one table.
@@ -24,10 +26,11 @@ from ..nets.edition import EDITIONS
 from ..recipes import RECIPES
 from ..system import contention
 from ..system.errors import print_sentences
+from ..zoo.recipes import recipe_of
 
 print_sentences(describe)
 
-from ..pytorch import architecture  # noqa: E402  # isort: skip  (needs PyTorch, and says so)
+from ..pytorch import architecture, torchvision  # noqa: E402  # isort: skip  (needs PyTorch)
 from . import curves, numbers, report, speed, text  # noqa: E402  # isort: skip
 from .comparison import Comparison  # noqa: E402  # isort: skip
 
@@ -58,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def compare_section(section: str, options: argparse.Namespace, data: FashionMNIST) -> Comparison:
     """Build both nets anew for each part, since training changes them."""
-    recipe = RECIPES[section]
+    recipe = recipe_of(section)
     lr = options.lr or recipe.lr
 
     def nets() -> numbers.Nets:
@@ -126,9 +129,13 @@ def note(text: str) -> None:
 
 
 def _parser() -> Parser:
-    parser = Parser("Hold a section's Gluon net against the PyTorch edition.")
+    parser = Parser("Hold a section's Gluon net against the PyTorch edition, or torchvision.")
     parser.add_argument(
-        "section", nargs="?", choices=list(RECIPES), metavar="SECTION", help=", ".join(RECIPES)
+        "section",
+        nargs="?",
+        choices=[*RECIPES, *torchvision.NAMES],
+        metavar="SECTION",
+        help=f"{', '.join(RECIPES)}, or a net of torchvision's: {', '.join(torchvision.NAMES)}",
     )
     parser.add_argument("--all", action="store_true", help="every section, and one table of all")
     what = parser.add_argument_group("what is compared")

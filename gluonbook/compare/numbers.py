@@ -12,11 +12,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..pytorch import nets
+from ..pytorch import nets, torchvision
 from ..pytorch.training import init_weights
 from ..pytorch.transfer import Pair, TransferError, pairs, to_gluon, to_torch
 from ..recipes import RECIPES, Recipe
 from ..system import mxnet_private
+from ..zoo.recipes import recipe_of
 
 #: Greatest relative difference allowed in float64, by quantity.
 TOLERANCES = {
@@ -37,23 +38,25 @@ START_FROM = {
 
 
 class Nets(NamedTuple):
-    """Both nets of a section, with the same weights if they can be carried over."""
+    """Both nets of a section or model, with the same weights if they can be carried over."""
 
     recipe: Recipe
     gluon: gluon.nn.HybridSequential
-    torch: nn.Sequential
+    torch: nn.Module
     mismatch: str | None
     """Why the weights cannot be carried over, or None."""
 
 
-def torch_net(section: str) -> nn.Sequential:
-    """The section's net as the PyTorch edition prints it."""
-    return getattr(nets, section)()
+def torch_net(name: str) -> nn.Module:
+    """A section's net as the PyTorch edition prints it, or torchvision's net of that name."""
+    if name in RECIPES:
+        return getattr(nets, name)()
+    return torchvision.net(name, num_classes=10, num_channels=1)
 
 
 def build(section: str, edition: str, seed: int, start_from: str = "gluon") -> Nets:
-    """The Gluon net in `edition` and the PyTorch edition's net, with the same weights."""
-    recipe = RECIPES[section]
+    """The Gluon net in `edition` and the PyTorch side's net, with the same weights."""
+    recipe = recipe_of(section)
     mx.random.seed(seed)
     torch.manual_seed(seed)
     ours, theirs = recipe.net(edition), torch_net(section)

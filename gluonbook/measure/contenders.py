@@ -20,8 +20,9 @@ import psutil
 
 from ..data.image_batches import ImageBatches
 from ..graphs import inference_of, step_of
-from ..recipes import RECIPES, Recipe
+from ..recipes import Recipe
 from ..system.machine import peak_resident
+from ..zoo.recipes import recipe_of
 from .subprocess_worker import SubprocessWorker
 
 HYBRIDIZED = "Gluon, hybridized"
@@ -117,7 +118,7 @@ class Worker(SubprocessWorker):
             code = "import mxnet; " + code
             environment.pop("OMP_NUM_THREADS", None)
             environment["MXNET_CPU_PARALLEL_SIZE"] = "200000"
-        size = size or RECIPES[section].size
+        size = size or recipe_of(section).size
         super().__init__("-c", code, form, section, edition, batch_size, size, env=environment)
 
 
@@ -132,7 +133,7 @@ def serve(make: Callable[[str, str, str, float], Form]) -> None:
     X = np.random.rand(batch_size, 1, size, size).astype(np.float32)
     y = np.random.randint(0, 10, batch_size).astype(np.int32)
     before = psutil.Process().memory_info().rss
-    side = make(form, section, edition, RECIPES[section].lr / 100)
+    side = make(form, section, edition, recipe_of(section).lr / 100)
     stream = _batches(batch_size, size)
 
     def memory() -> int:
@@ -173,6 +174,6 @@ def _seconds(work: Callable[[], object]) -> float:
 def main() -> None:
     serve(
         lambda form, section, edition, lr: GluonForm(
-            RECIPES[section], edition, lr=lr, hybridize=form == HYBRIDIZED
+            recipe_of(section), edition, lr=lr, hybridize=form == HYBRIDIZED
         )
     )

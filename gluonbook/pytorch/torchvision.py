@@ -61,10 +61,11 @@ def _undeclared(name: str) -> Callable[[Any], Any]:
     return lambda function: function
 
 
-def net(name: str, num_classes: int = 1000) -> nn.Module:
-    """torchvision's net for one of our names; input (N, 3, H, W), output (N, num_classes), logits.
+def net(name: str, num_classes: int = 1000, num_channels: int = 3) -> nn.Module:
+    """torchvision's net for one of our names, with random weights.
 
-    Its weights are random.
+    Input (N, num_channels, H, W); output (N, num_classes), logits. torchvision itself makes nets
+    for three channels; for another number the first convolution is made anew.
 
     Raises
     ------
@@ -75,4 +76,10 @@ def net(name: str, num_classes: int = 1000) -> nn.Module:
     """
     if name not in NAMES:
         raise UnknownModel(f"torchvision has no model {name!r}: it has {', '.join(NAMES)}")
-    return getattr(models(), NAMES[name])(num_classes=num_classes)
+    net = getattr(models(), NAMES[name])(num_classes=num_classes)
+    if num_channels != 3:
+        first = next(layer for layer in net.modules() if isinstance(layer, nn.Conv2d))
+        shape = (first.out_channels, num_channels, *first.kernel_size)
+        first.in_channels, first.weight = num_channels, nn.Parameter(torch.empty(shape))
+        first.reset_parameters()
+    return net

@@ -143,10 +143,8 @@ RUN = {
     "resnet18_v1b": 64,
     "resnet50_v1": 64,
     "resnet50_v1b": 64,
-    "preresnet18": 64,
     "preresnet50": 64,
     "densenet121": 64,
-    "vgg11": 32,
     "vgg13_bn": 32,
     "nin_cifar10": 32,
 }

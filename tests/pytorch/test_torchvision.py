@@ -6,6 +6,7 @@ import importlib.util
 import sys
 
 import gluonbook as gb
+from gluonbook.compare import numbers, speed
 from gluonbook.pytorch import torchvision
 from gluonbook.pytorch.architecture import architecture
 from gluonbook.pytorch.torchvision import TorchvisionUnavailable
@@ -72,6 +73,22 @@ def test_every_operation_is_torchvisions(name):
     ]
     # At 224×224 it leaves the 7×7 pixels as they are.
     assert differences == (["only in PyTorch: adaptive average pool"] if "vgg" in name else [])
+
+
+def test_the_comparison_takes_torchvisions_nets(dataset, monkeypatch):
+    """One step in float64 ≤ 1e-8, relative, from the same weights, with Fashion-MNIST's images."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the script sets its own
+    parser = importlib.import_module("gluonbook.compare.__main__")._parser()
+    name = parser.parse_args(["resnet18_v1b"]).section
+    both = numbers.build(name, "pytorch", seed=1)
+    assert both.mismatch is None and both.recipe.size == 96
+    assert not any(layer.differences for layer in architecture(both.gluon, both.torch))
+    X, y = next(dataset.batches(2, 32, 2, seed=1)[0].arrays())
+    assert X.shape == (2, 1, 32, 32)
+    rows = {row.quantity: row for row in numbers.numbers(both, X, y)}
+    assert {"outputs", "gradients", "running var"} <= set(rows)
+    assert all(row.relative <= 1e-8 for row in rows.values())
+    speed.TorchForm(speed.AS_WRITTEN, name, 0.01).train(X, y)
 
 
 def test_weights_go_to_torchvision():
