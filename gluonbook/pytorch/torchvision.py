@@ -25,6 +25,7 @@ NAMES = {
     **{f"resnet{depth}_v1b": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)},
     **{f"densenet{depth}": f"densenet{depth}" for depth in (121, 161, 169, 201)},
     **{f"vgg{depth}{bn}": f"vgg{depth}{bn}" for depth in (11, 13, 16, 19) for bn in ("", "_bn")},
+    "inceptionv3": "inception_v3",
 }
 
 
@@ -76,7 +77,8 @@ def net(name: str, num_classes: int = 1000, num_channels: int = 3) -> nn.Module:
     """
     if name not in NAMES:
         raise UnknownModel(f"torchvision has no model {name!r}: it has {', '.join(NAMES)}")
-    net = getattr(models(), NAMES[name])(num_classes=num_classes)
+    options = {"aux_logits": False, "init_weights": False} if name == "inceptionv3" else {}
+    net = getattr(models(), NAMES[name])(num_classes=num_classes, **options)
     if num_channels != 3:
         first = next(layer for layer in net.modules() if isinstance(layer, nn.Conv2d))
         shape = (first.out_channels, num_channels, *first.kernel_size)

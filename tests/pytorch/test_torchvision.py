@@ -57,7 +57,8 @@ def outputs(theirs, ours, size):
 def test_outputs_are_torchvisions(name):
     theirs, ours = theirs_of(name), gb.get_model(name, 10)
     to_gluon(theirs, ours)
-    found, expected = outputs(theirs, ours, 32 if name.startswith("vgg") else 64)
+    size = {"v": 32, "i": 96}.get(name[0], 64)
+    found, expected = outputs(theirs, ours, size)
     assert found.shape == (1, 10)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
