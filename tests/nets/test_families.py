@@ -141,7 +141,6 @@ def test_nin_for_cifar10_pools_to_16_and_8():
 #: Nets that are run, with the image size of a quick run.
 RUN = {
     "resnet18_v1b": 64,
-    "resnet50_v1": 64,
     "resnet50_v1b": 64,
     "preresnet50": 64,
     "densenet121": 64,

@@ -26,13 +26,13 @@ from ..conftest import NO_MIRROR, needs_gluoncv, python, randomized
 pytestmark = needs_gluoncv
 
 #: Models that both have, with the image size at which their outputs are compared. Those without one
-#: have their outputs compared with torchvision's, and here their operations alone.
+#: are compared by their operations. The outputs of all but ``resnet*_v1`` are torchvision's too.
 SHARED = {
     "resnet18_v1": 32,
     "resnet34_v1": 32,
     "resnet50_v1": 32,
-    "resnet101_v1": 32,
-    "resnet152_v1": 32,
+    "resnet101_v1": None,
+    "resnet152_v1": None,
     "resnet18_v1b": None,
     "resnet34_v1b": None,
     "resnet50_v1b": 32,
@@ -79,7 +79,7 @@ def test_preactivation_is_gluoncvs_after_it_has_normalized_the_images(name, thei
     assert_equal_outputs(theirs, ours, 32)
 
 
-@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("name", [name for name, size in SHARED.items() if not size])
 def test_operations_are_gluoncvs_and_no_parameter_is_left_over(name):
     theirs, ours = model_zoo().get_model(name), gb.get_model(name)
     for net, parameters in zip((theirs, ours), zip(*pairs(theirs, ours))):
