@@ -19,7 +19,7 @@ FLOORS = [
     {"checkpoints"},
     {"export", "measure", "training"},
     {"cli", "doctor", "pytorch"},
-    {"chapter", "compare", "predict"},
+    {"chapter", "compare", "history", "predict"},
 ]
 FLOOR = {room: i for i, floor in enumerate(FLOORS) for room in floor}
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 from typing import TYPE_CHECKING, Iterable, Iterator, NamedTuple
 
 from ..system import files
+from ..system.errors import Failure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+#: Bytes that a history may have: tens of thousands of epochs.
+_LARGEST = 2**22
+
+
+class HistoryError(Failure, ValueError):
+    """A file does not hold the history of a run."""
 
 
 class Epoch(NamedTuple):
@@ -57,6 +67,33 @@ class History:
     def __init__(self, csv_path: str | os.PathLike[str] | None = None) -> None:
         self.epochs: list[Epoch] = []
         self._csv_path = csv_path
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> History:
+        """The epochs in a CSV file that `write_csv`, or a run, has written.
+
+        Raises
+        ------
+        FileFailure
+            If the file is missing or unreadable.
+        HistoryError
+            If it is not such a file, or is damaged.
+        """
+        history = cls()
+        try:
+            header, *rows = csv.reader(io.StringIO(files.read(path, _LARGEST).decode(), newline=""))
+            if header != list(Epoch._fields):
+                raise ValueError("another header")
+            for number, row in enumerate(rows, 1):
+                epoch, *figures = row
+                if int(epoch) != number or not all(map(math.isfinite, map(float, figures))):
+                    raise ValueError("another epoch, or no figure")
+                history.epochs.append(Epoch(number, *map(float, figures)))
+        except (ValueError, TypeError, csv.Error) as error:
+            raise HistoryError(
+                f"{path} is not the history of a run, or is damaged: name a run's history.csv"
+            ) from error
+        return history
 
     def __len__(self) -> int:
         return len(self.epochs)

@@ -6,7 +6,7 @@ import csv
 import json
 import struct
 
-from gluonbook.figures.history import Epoch, History
+from gluonbook.figures.history import Epoch, History, HistoryError
 import pytest
 
 EPOCHS = [Epoch(1, 1.25, 0.5, 0.625, 3.5), Epoch(2, 0.5, 0.75, 0.8125, 3.25)]
@@ -64,3 +64,30 @@ def test_in_a_notebook_a_history_is_its_curves_and_else_one_line():
     history.extend([Epoch(1, 0.5, 0.8, 0.7, 1.0), Epoch(2, 0.25, 0.9, 0.75, 1.0)])
     assert history._repr_png_().startswith(b"\x89PNG\r\n")
     assert repr(history) == f"<History of 2 epochs, the last: {history[1]}>"
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    history = History(tmp_path / "history.csv")
+    history.append(Epoch(1, 2.302585, 0.1, 0.12, 3.5))
+    history.append(Epoch(2, 0.1 + 0.2, 0.9, 0.87, 3.25))
+    assert History.read(tmp_path / "history.csv").epochs == history.epochs
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"epoch,loss\n1,2\n",
+        b"epoch,loss,train_acc,test_acc,seconds\n1,2,3,4\n",
+        b"epoch,loss,train_acc,test_acc,seconds\n2,1,1,1,1\n",
+        b"epoch,loss,train_acc,test_acc,seconds\n1,nan,1,1,1\n",
+        b"epoch,loss,train_acc,test_acc,seconds\n1,x,1,1,1\n",
+        b"\xff\xfe\x00",
+    ],
+)
+def test_a_damaged_history_is_refused(content, tmp_path):
+    (tmp_path / "history.csv").write_bytes(content)
+    with pytest.raises(
+        HistoryError, match="history.csv is not the history of a run, or is damaged"
+    ):
+        History.read(tmp_path / "history.csv")

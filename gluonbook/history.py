@@ -1,0 +1,50 @@
+"""``python -m gluonbook.history RUN RUN ...``: the curves of several runs in one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import sys
+from typing import Sequence
+
+from .cli.messages import describe
+from .cli.parser import Parser
+from .figures.history import History
+from .figures.runs import draw_runs
+from .system import files
+from .system.errors import Failure, print_sentences
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw the runs that `argv` names, by default the command line; the exit code."""
+    print_sentences(describe)
+    parser = Parser(
+        "Draw training loss and test accuracy of several runs over one another.",
+        prog="python -m gluonbook.history",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run, or a CSV file")
+    parser.add_argument(
+        "--out", default="history.png", metavar="FILE", help="PNG file for the picture"
+    )
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    options = parser.parse_args(argv)
+    histories = {run: _read(Path(run)) for run in options.runs}
+    width = max(map(len, histories))
+    for run, history in histories.items():
+        print(f"{run:<{width}}  {history[-1]}")
+    with files.replacing(options.out) as scratch:
+        draw_runs({run: [history] for run, history in histories.items()}).savefig(
+            scratch, dpi=120, format="png"
+        )
+    print(f"the picture is {options.out}", file=sys.stderr)
+    return 0
+
+
+def _read(run: Path) -> History:
+    history = History.read(run / "history.csv" if run.is_dir() else run)
+    if not len(history):
+        raise Failure(f"{run} has no epoch yet: draw it once an epoch has ended")
+    return history
+
+
+if __name__ == "__main__":
+    sys.exit(main())
