@@ -11,7 +11,7 @@ import pytest
 
 from ..conftest import CHAPTERS
 
-TRAINING = ["--limit", "32", "--limit-test", "32", "--epochs", "1", "--batch-size", "16"]
+TRAINING = ["--limit", "8", "--limit-test", "8", "--epochs", "1", "--batch-size", "4"]
 #: Options that make each script short, and the number of rows of its table.
 SCRIPTS = {
     "densenet_against_resnet": ([*TRAINING, "--size", "32"], 4),
