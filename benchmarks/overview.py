@@ -126,6 +126,25 @@ damaged file that is taken, or an end without a sentence.""",
         "soak",
     ),
     Part(
+        "Exercise: the sizes of the nets",
+        """\
+Parameters by the kind of layer, multiply-adds for one image, and planned memory of a training step.
+[`chapters/exercises/net_sizes.py`](../chapters/exercises/net_sizes.py) says why NiN and GoogLeNet
+are small.""",
+        "exercises/net_sizes",
+        "Parameters and work by kind of layer",
+    ),
+    Part(
+        "Exercise: DenseNet against ResNet",
+        """\
+Parameters, the accuracy after a short training, and memory: planned, measured, and what a form that
+computes cheap layers once more would need.
+[`chapters/exercises/densenet_against_resnet.py`](../chapters/exercises/densenet_against_resnet.py)
+tells what follows.""",
+        "exercises/densenet_against_resnet",
+        "Accuracy and memory",
+    ),
+    Part(
         "Beside the PyTorch edition",
         """\
 Both editions' nets with the same weights and the same batches. Differences are relative and in

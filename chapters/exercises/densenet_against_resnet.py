@@ -108,6 +108,7 @@ for section, runs in histories.items():
         accuracies = [epoch.test_acc for epoch in history]
         accuracy_axes.plot(epochs, accuracies, "o-", label=nets[section][0])
 accuracy_axes.set(xlabel="epoch", ylabel="test accuracy")
+accuracy_axes.locator_params(axis="x", integer=True)
 accuracy_axes.legend()
 places = range(len(rows))
 for shift, column, label in ((-0.27, 4, "planned"), (0, 5, "measured"), (0.27, 6, "recomputing")):
@@ -122,3 +123,18 @@ exercise.answer(
     rows,
     figure,
 )
+
+# %% [markdown]
+# ## The answer
+#
+# DenseNet has 982,506 parameters, an eleventh of ResNet-18's 11,178,378: its convolutions add 32
+# channels each, and the channels before are read again instead of being computed anew.
+#
+# This training is too short to judge the accuracy. Four epochs of 4,000 images end at 0.839 for
+# ResNet-18 and at 0.707 for DenseNet, after 0.823 in the second. Trained in full, as
+# `results/reproduce.md` tells, they reach 0.916 and 0.907.
+#
+# For a training step on 64 images, 424 MiB are planned for DenseNet at 96 pixels and 2,310 at 224:
+# 5.4 times as much, like the number of pixels. Computing concatenations, normalisations and ReLUs
+# once more would leave 95 and 519 MiB, less than a quarter. ResNet-18 would then need more, 121 and
+# 656 MiB.

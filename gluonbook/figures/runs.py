@@ -30,6 +30,8 @@ def draw_runs(runs: Mapping[str, Sequence[History]]) -> Figure:
                 axes.plot(x, y, "o-", markersize=3, color=f"C{i}", label=label)
     loss_axes.set(xlabel="epoch", ylabel="training loss, nats")
     accuracy_axes.set(xlabel="epoch", ylabel="test accuracy")
+    for axes in (loss_axes, accuracy_axes):
+        axes.locator_params(axis="x", integer=True)
     accuracy_axes.legend(fontsize="small")
     return figure
 
