@@ -135,6 +135,15 @@ are small.""",
         "Parameters and work by kind of layer",
     ),
     Part(
+        "Exercise: NiN with fewer 1×1 layers",
+        """\
+NiN's blocks with none, one and both of their 1×1 layers, from three seeds, by Adam and weights made
+for ReLU. [`chapters/exercises/nin_one_conv.py`](../chapters/exercises/nin_one_conv.py) tells what
+follows.""",
+        "exercises/nin_one_conv",
+        "Loss and accuracy from each seed",
+    ),
+    Part(
         "Exercise: DenseNet against ResNet",
         """\
 Parameters, the accuracy after a short training, and memory: planned, measured, and what a form that

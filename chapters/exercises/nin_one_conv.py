@@ -5,8 +5,7 @@
 # and see what becomes of the net's size and of its training.
 #
 # The section's own recipe trains NiN from some seeds only, so a comparison by it would tell more
-# about seeds than about blocks. This script uses Adam and weights made for ReLU, which train all
-# forms from every seed.
+# about seeds than about blocks. This script uses Adam and weights made for ReLU, and several seeds.
 
 # %%
 from functools import partial
@@ -76,3 +75,15 @@ exercise.answer(
     ],
     draw_runs({f"{num_convs} of 1×1": runs for num_convs, runs in histories.items()}),
 )
+
+# %% [markdown]
+# ## The answer
+#
+# One more 1×1 layer in each block costs 223,054 parameters, an eighth of the net, and a fifth or
+# a tenth more time. In 500 steps it brings nothing that shows beside the seeds. Without the
+# layers the nets end at test accuracies from 0.456 to 0.833, with one from 0.636 to 0.802, and
+# with two at 0.698 and 0.749, while the third seed has not left the loss of guessing, ln 10. The
+# curves say why: a deeper net without batch normalisation begins to learn later. All end in a
+# ReLU before the last pooling, so a class whose scores are all negative gets no gradient and is
+# lost, which would fit the accuracies that stop at 0.456 and 0.64. A full training (`--limit
+# 60000 --size 224 --batch-size 128`) would have to tell what the layers bring in the end.
