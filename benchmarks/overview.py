@@ -126,6 +126,13 @@ damaged file that is taken, or an end without a sentence.""",
         "soak",
     ),
     Part(
+        "The quick looks of `--help`",
+        """\
+What a section's script reaches with the options that end its `--help`, timed as a user would time
+it, from start to end.""",
+        "quick_looks",
+    ),
+    Part(
         "Exercise: the sizes of the nets",
         """\
 Parameters by the kind of layer, multiply-adds for one image, and planned memory of a training step.

@@ -62,7 +62,7 @@ STABLE = {
     "nin": RECIPES["nin"]._replace(lr=0.0005, optimizer="adam", initializer="MSRAPrelu"),
 }
 
-#: Options with which each section learns within three minutes on two cores.
+#: Options with which each section learns in at most about three minutes on two cores.
 QUICK_LOOKS = {
     "lenet": "--limit 6000 --epochs 30",
     "alexnet": "--limit 3000 --size 96 --batch-size 16 --lr 0.02 --epochs 3",
