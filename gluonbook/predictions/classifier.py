@@ -9,6 +9,7 @@ import numpy as np
 from ..data.batches import split_batches
 from ..data.image_batches import ImageBatches
 from ..graphs import inference_of
+from ..nets.auxiliary import answer_of
 
 _BATCH_SIZE = 256
 
@@ -19,7 +20,8 @@ class Classifier:
     Parameters
     ----------
     net
-        Initialized on `ctx`; takes (N, 1, size, size) and gives logits (N, classes).
+        Initialized on `ctx`; takes (N, 1, size, size) and gives logits (N, classes), of several
+        outputs as the first.
     size
         Height and width of the images that it was trained on.
     ctx
@@ -36,7 +38,7 @@ class Classifier:
         batches = ImageBatches(images, labels, min(_BATCH_SIZE, len(images)), size=self.size)
         return np.concatenate(
             [
-                nd.softmax(self._infer(X).astype(np.float32)).asnumpy()
+                nd.softmax(answer_of(self._infer(X)).astype(np.float32)).asnumpy()
                 for [(X, _)] in split_batches(batches, [self.ctx])
             ]
         )

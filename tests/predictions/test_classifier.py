@@ -28,3 +28,12 @@ def test_probabilities_are_the_softmax_of_the_nets_answer(dataset, size):
 def test_one_image(dataset):
     net = initialized(gb.lenet(), 28)
     assert Classifier(net, 28).probabilities(dataset.test.images[:1]).shape == (1, 10)
+
+
+@pytest.mark.parametrize("hybridize", [True, False])
+def test_the_answer_of_a_net_with_auxiliary_classifiers(dataset, hybridize):
+    net = initialized(gb.googlenet(auxiliary=True), 96)
+    net.hybridize(hybridize)
+    images = dataset.test.images[:2]
+    found = Classifier(net, 96).probabilities(images)
+    np.testing.assert_allclose(found, Classifier(net.net, 96).probabilities(images), rtol=1e-3)
