@@ -12,11 +12,14 @@ import time
 from typing import Callable, Sequence
 
 import gluonbook as gb
+from gluonbook.measure.tables import markdown
 from gluonbook.recipes import RECIPES
 from gluonbook.system import machine
 from matplotlib.figure import Figure
 import mxnet as mx
 import numpy as np
+
+__all__ = ["RESULTS", "markdown", "parser", "seconds", "write"]
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -52,12 +55,6 @@ def seconds(work: Callable[[], object]) -> float:
     work()
     mx.nd.waitall()
     return time.perf_counter() - start
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A table whose first column is text and whose others are figures."""
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def write(

@@ -7,7 +7,7 @@ import sys
 from typing import Sequence
 
 from .cli.messages import describe
-from .cli.parser import Parser
+from .cli.parser import Parser, add_shared
 from .figures.history import History
 from .figures.runs import draw_runs
 from .system import files
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", default="history.png", metavar="FILE", help="PNG file for the picture"
     )
-    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    add_shared(parser, "--debug")
     options = parser.parse_args(argv)
     histories = {run: _read(Path(run)) for run in options.runs}
     width = max(map(len, histories))

@@ -17,7 +17,7 @@ import numpy as np
 
 from .cli.messages import describe
 from .cli.options import saved_options, section_of
-from .cli.parser import Parser, data_folder, device, whole_number
+from .cli.parser import Parser, add_shared, out_folder, whole_number
 from .data import fashion_mnist
 from .data.fashion_mnist import CLASSES
 from .export import load_parameters
@@ -88,11 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_sentences(describe)
     options = _parser().parse_args(argv)
     classifier = load_run(options.run, devices(options.device)[0])
-    folder = Path(options.out) if options.out else Path(options.run) / "predictions"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Failure(f"--out {folder} cannot be made ({error.strerror}); name another") from error
+    folder = out_folder(options.out or Path(options.run) / "predictions")
     if options.images:
         result = _of_files(classifier, options.images, options.ground, folder)
     else:
@@ -179,17 +175,12 @@ def _parser() -> Parser:
     parser.add_argument(
         "--limit-test", type=whole_number, metavar="N", help="classify the first N test images"
     )
-    parser.add_argument(
-        "--data", type=data_folder, metavar="DIR", help="folder with the files of Fashion-MNIST"
-    )
-    parser.add_argument(
-        "--device", type=device, default="auto", metavar="DEVICE", help="auto, cpu, gpu or gpu:1"
-    )
+    add_shared(parser, "--data", "--device")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
         "--out", metavar="DIR", help="folder for the pictures (default: predictions in RUN)"
     )
-    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    add_shared(parser, "--debug")
     return parser
 
 

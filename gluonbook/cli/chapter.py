@@ -31,7 +31,7 @@ from ..system import files, machine
 from ..system.device import devices
 from ..system.errors import Failure, print_sentences
 from ..system.interrupts import Interrupted
-from ..system.output import Forgiving, in_notebook, say
+from ..system.output import Forgiving, in_notebook, say, show_picture
 from ..training import precision
 from .messages import describe, is_too_small, lacks_memory, resume_command
 from .options import (
@@ -182,11 +182,9 @@ class Chapter:
 
     def show(self) -> None:
         """In a notebook, show the run's pictures; a script leaves them in its folder."""
-        if in_notebook() and self.folder is not None:
-            from IPython.display import Image, display
-
+        if self.folder is not None:
             for name in _PICTURES:
-                display(Image(filename=str(self.folder / name)))
+                show_picture(self.folder / name)
 
     def _layers_of(self, net: nn.HybridSequential) -> list[Layer]:
         size = self.options.size

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from pathlib import Path
 import shlex
 import sys
 import time
@@ -14,12 +13,13 @@ from typing import Any, Sequence
 from matplotlib.figure import Figure
 import mxnet as mx
 
+from ..measure.tables import markdown
 from ..system import files, machine
 from ..system.device import devices
-from ..system.errors import Failure, print_sentences
-from ..system.output import in_notebook
+from ..system.errors import print_sentences
+from ..system.output import in_notebook, show_picture
 from .messages import describe
-from .parser import Parser, data_folder, device, quick_test, whole_number
+from .parser import Parser, add_shared, out_folder, quick_test, whole_number
 
 
 class Exercise:
@@ -94,22 +94,14 @@ class Exercise:
         Failure
             If the files cannot be written.
         """
-        cells = [list(header), ["---", *["---:"] * (len(header) - 1)]]
-        cells += [[_text(value) for value in row] for row in rows]
-        table = "".join(f"| {' | '.join(line)} |\n" for line in cells)
+        table = markdown(header, [[_text(value) for value in row] for row in rows])
         where = machine.describe()
         told = (
             f"# {title}\n\n{table}\n`{self._command}`, {time.strftime('%Y-%m-%d')}, "
             f"{where['processor']}, {where['cores']} cores, "
             f"{os.environ.get('OMP_NUM_THREADS')} threads, MXNet {mx.__version__}.\n"
         )
-        folder = Path(self.options.out)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Failure(
-                f"--out {folder} cannot be made ({error.strerror}); name another"
-            ) from error
+        folder = out_folder(self.options.out)
         named = [dict(zip(header, row)) for row in rows]
         result = {"command": self._command, "machine": where, "rows": named}
         files.write(folder / f"{self.name}.md", told)
@@ -118,15 +110,8 @@ class Exercise:
         if figure is not None:
             with files.replacing(folder / f"{self.name}.png") as scratch:
                 figure.savefig(scratch, dpi=120, format="png")
-            self._show(folder / f"{self.name}.png")
+            show_picture(folder / f"{self.name}.png")
         print(f"written to {folder}", file=sys.stderr)
-
-    @staticmethod
-    def _show(picture: Path) -> None:
-        if in_notebook():
-            from IPython.display import Image, display
-
-            display(Image(filename=str(picture)))
 
 
 def _text(value: object) -> str:
@@ -163,17 +148,13 @@ def _parser(question: str, defaults: dict[str, int]) -> argparse.ArgumentParser:
             metavar="N",
             help="test on the first N images; by default a sixth of --limit, but at least 1,000",
         )
-        parser.add_argument(
-            "--data", type=data_folder, metavar="DIR", help="folder with the files of Fashion-MNIST"
-        )
-    parser.add_argument(
-        "--device", type=device, default="auto", metavar="DEVICE", help="auto, cpu, gpu or gpu:1"
-    )
+        add_shared(parser, "--data")
+    add_shared(parser, "--device")
     parser.add_argument(
         "--out",
         default="runs/exercises",
         metavar="DIR",
         help="folder that the table and the picture are written into",
     )
-    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    add_shared(parser, "--debug")
     return parser

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+from pathlib import Path
 import re
 from typing import Any, Callable, NoReturn
 
@@ -12,7 +13,7 @@ from ..data import published_files
 from ..data.fashion_mnist import expanded
 from ..nets.edition import EDITIONS
 from ..recipes import QUICK_LOOKS, RECIPES, Recipe, recipes_of
-from ..system.errors import printable
+from ..system.errors import Failure, printable
 
 #: Test images of the data set; and how many a quick look uses at least, for an accuracy that is
 #: known to one or two hundredths.
@@ -212,3 +213,42 @@ def data_folder(text: str) -> str:
             f"{text} does not hold the four files {', '.join(published_files.SIZES)} (.gz or not)"
         )
     return os.fspath(folder)
+
+
+#: Options that several commands share.
+_SHARED: dict[str, dict[str, Any]] = {
+    "--data": {
+        "type": data_folder,
+        "metavar": "DIR",
+        "help": "folder with the files of Fashion-MNIST",
+    },
+    "--device": {
+        "type": device,
+        "default": "auto",
+        "metavar": "DEVICE",
+        "help": "auto, cpu, gpu or gpu:1",
+    },
+    "--debug": {"action": "store_true", "help": "print the traceback of an error"},
+}
+
+
+def add_shared(options: argparse._ActionsContainer, *names: str) -> None:
+    """Add some of ``--data``, ``--device`` and ``--debug`` to a parser or a group of options."""
+    for name in names:
+        options.add_argument(name, **_SHARED[name])
+
+
+def out_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder that ``--out`` names, made if it does not exist.
+
+    Raises
+    ------
+    Failure
+        If it cannot be made.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"--out {folder} cannot be made ({error.strerror}); name another") from error
+    return folder

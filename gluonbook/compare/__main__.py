@@ -19,7 +19,7 @@ from typing import Sequence
 
 from ..cli.chapter import new_folder
 from ..cli.messages import describe
-from ..cli.parser import Parser, data_folder, positive_number, seed_number, whole_number
+from ..cli.parser import Parser, add_shared, positive_number, seed_number, whole_number
 from ..data.fashion_mnist import FashionMNIST, fashion_mnist
 from ..data.image_batches import ImageBatches
 from ..nets.edition import EDITIONS
@@ -209,9 +209,7 @@ def _parser() -> Parser:
     timing.add_argument("--no-speed", action="store_true", help="leave speed and memory out")
     timing.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     output = parser.add_argument_group("data and output")
-    output.add_argument(
-        "--data", type=data_folder, metavar="DIR", help="folder with the files of Fashion-MNIST"
-    )
+    add_shared(output, "--data")
     output.add_argument(
         "--out",
         default="runs",
@@ -224,7 +222,7 @@ def _parser() -> Parser:
         metavar="DIR",
         help="folder that --all writes compare.md and compare.json into",
     )
-    output.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    add_shared(output, "--debug")
     return parser
 
 

@@ -10,6 +10,7 @@ from typing import Sequence
 import mxnet as mx
 import torch
 
+from ..measure.tables import markdown
 from ..pytorch.architecture import Layer
 from ..system import machine
 from . import curves
@@ -196,7 +197,7 @@ def overview(comparisons: list[Comparison], command: str) -> str:
         "training, images/s: Gluon", "PyTorch as written", "fastest PyTorch",
         "inference: Gluon", "fastest PyTorch", "memory: Gluon", "PyTorch as written",
     ]  # fmt: skip
-    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+    lines = []
     for one in comparisons:
         differing = sum(bool(layer.differences) for layer in one.layers)
         row = [
@@ -221,7 +222,7 @@ def overview(comparisons: list[Comparison], command: str) -> str:
         else:
             row += ["–"] * 7
         lines.append(row)
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    table = markdown(header, lines)
     options = comparisons[0].options
     remarks = [f"{one.title}: {one.disturbance}.\n" for one in comparisons if one.disturbance]
     return (

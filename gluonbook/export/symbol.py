@@ -125,11 +125,8 @@ def _assign(
                 f"{params[name].shape} in the net"
             )
     for key, name in keys.items():
-        param = params[name]
-        if not mxnet_private.is_initialized(param):
-            param.shape = arrays[key].shape
-            param.initialize(mx.init.Zero(), ctx)
-        param.set_data(nd.array(arrays[key], dtype=param.dtype))
+        values = nd.array(arrays[key], dtype=params[name].dtype)
+        mxnet_private.give_values(params[name], values, ctx)
 
 
 def read_parameters(path: str | os.PathLike[str], limit: int) -> dict[str, np.ndarray]:

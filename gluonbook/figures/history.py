@@ -85,11 +85,11 @@ class History:
             if header != list(Epoch._fields):
                 raise ValueError("another header")
             for number, row in enumerate(rows, 1):
-                epoch, *figures = row
-                if int(epoch) != number or not all(map(math.isfinite, map(float, figures))):
+                epoch, *figures = int(row[0]), *map(float, row[1:])
+                if epoch != number or not all(map(math.isfinite, figures)):
                     raise ValueError("another epoch, or no figure")
-                history.epochs.append(Epoch(number, *map(float, figures)))
-        except (ValueError, TypeError, csv.Error) as error:
+                history.epochs.append(Epoch(epoch, *figures))
+        except (ValueError, TypeError, IndexError, csv.Error) as error:
             raise HistoryError(
                 f"{path} is not the history of a run, or is damaged: name a run's history.csv"
             ) from error

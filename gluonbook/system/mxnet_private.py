@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
-from mxnet import base, gluon
-from mxnet.contrib import amp
+import mxnet as mx
+from mxnet import base, gluon, nd
 from mxnet.gluon.data import vision
 
 # --- the library ------------------------------------------------------------------------------
@@ -25,6 +25,8 @@ def library() -> Any:
 
 def amp_is_on() -> bool:
     """Whether AMP has been switched on. MXNet tells nobody, and cannot switch it off."""
+    from mxnet.contrib import amp  # not for every program that imports this package
+
     return amp.amp._amp_initialized
 
 
@@ -52,6 +54,19 @@ def waits_for_its_shape(parameter: gluon.Parameter) -> bool:
 def is_initialized(parameter: gluon.Parameter) -> bool:
     """Whether ``initialize`` was called, even if the values wait for the shape."""
     return has_values(parameter) or waits_for_its_shape(parameter)
+
+
+def give_values(
+    parameter: gluon.Parameter, values: nd.NDArray, ctx: mx.Context | None = None
+) -> None:
+    """Set the values of a parameter, on `ctx` if it is not initialized; by default on the CPU.
+
+    ``set_data`` alone refuses one that is not.
+    """
+    if not is_initialized(parameter):
+        parameter.shape = values.shape
+        parameter.initialize(mx.init.Zero(), ctx)
+    parameter.set_data(values)
 
 
 def stop_waiting(parameter: gluon.Parameter) -> None:

@@ -64,6 +64,14 @@ def _discard(stream: TextIO) -> None:
         stream.flush()  # what it still holds
 
 
+def show_picture(path: os.PathLike[str]) -> None:
+    """Show a picture file below the cell of a notebook; elsewhere this does nothing."""
+    if in_notebook():
+        from IPython.display import Image, display
+
+        display(Image(filename=os.fspath(path)))
+
+
 @contextmanager
 def without_log_of_library() -> Iterator[None]:
     """Discard what MXNet's C++ code logs within the block, which no setting of its turns off."""

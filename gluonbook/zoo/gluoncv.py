@@ -19,7 +19,7 @@ from mxnet.gluon import nn
 from ..data.download import reason
 from ..operations import Op, gluon_ops
 from ..system.errors import Failure, last_line
-from ..system.mxnet_private import is_initialized
+from ..system.mxnet_private import give_values
 from .models import get_model
 
 #: Height and width of the images of a model, where they are not 224.
@@ -143,11 +143,7 @@ def copy_parameters(theirs: gluon.Block, ours: gluon.Block, ctx: mx.Context | No
     matched = pairs(theirs, ours)
     nd.waitall()  # oneDNN may still be rearranging weights after the last inference
     for source, target in matched:
-        value = source.data(source.list_ctx()[0])
-        if not is_initialized(target):
-            target.shape = value.shape
-            target.initialize(mx.init.Zero(), ctx)
-        target.set_data(value)
+        give_values(target, source.data(source.list_ctx()[0]), ctx)
 
 
 def pairs(theirs: gluon.Block, ours: gluon.Block) -> list[tuple[gluon.Parameter, gluon.Parameter]]:
