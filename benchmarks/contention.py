@@ -1,7 +1,8 @@
-"""Training beside processes that keep cores busy, by how OpenMP's threads wait for each other.
+"""Training speed while other processes keep cores busy, for each way OpenMP's threads can wait.
 
-gluonbook lets them sleep rather than spin while other processes need the cores. Beside that stand
-libgomp's own ways, each for a full training, and a training on one thread.
+At the end of an operator its threads wait for each other. gluonbook lets them sleep rather than
+spin while other processes need the cores. It is compared with libgomp's own ways of waiting, each
+kept for a whole training, and with training on one thread.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from matplotlib.figure import Figure
 import results
 
 OURS, DEFAULT = "gluonbook", "300,000 turns (default)"
-#: How threads wait, as variables of the environment. Where libgomp's are set, gluonbook keeps out.
+#: How threads wait, as environment variables. Where libgomp's are set, gluonbook changes nothing.
 WAYS = {
     OURS: {},
     DEFAULT: {"GOMP_SPINCOUNT": "300000"},
@@ -31,14 +32,14 @@ WAYS = {
     "sleep at once": {"OMP_WAIT_POLICY": "passive"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
-#: The book's batches of LeNet, whose operators are short; smaller ones of the other nets.
+#: The book's batch size for LeNet, whose operators are short; a smaller one for the other nets.
 LARGEST_BATCH = {"lenet": 256}
 BATCH = 32
 
 
 @contextmanager
 def busy(number: int) -> Iterator[None]:
-    """So many processes beside, each of which keeps one core busy."""
+    """Run `number` processes that each keep one core busy."""
     processes = [subprocess.Popen([sys.executable, "-c", "while 1: pass"]) for _ in range(number)]
     try:
         yield
@@ -49,13 +50,16 @@ def busy(number: int) -> Iterator[None]:
 
 
 def seconds(worker: Worker) -> float:
-    """Of a training step, once the process has had a second to see what is beside it."""
+    """Time of a training step, after one in which the process can notice what runs beside it."""
     worker.ask("train")
     return worker.ask("train")
 
 
-def measure(section: str, rounds: int, loads: list[int]) -> list[dict]:
-    """Images a second of each way, one figure per round, for each number of busy processes."""
+def measure(section: str, rounds: dict[int, int]) -> list[dict]:
+    """Images a second of each way, one figure per round, for each number of busy processes.
+
+    `rounds` says how many rounds each of these numbers gets.
+    """
     batch_size = LARGEST_BATCH.get(section, BATCH)
     rows = []
     with ExitStack() as stack:
@@ -69,10 +73,10 @@ def measure(section: str, rounds: int, loads: list[int]) -> list[dict]:
             )
             for way, variables in WAYS.items()
         }
-        for number in loads:
+        for number, num_rounds in rounds.items():
             with busy(number):
                 found = interleaved(
-                    {way: partial(seconds, worker) for way, worker in workers.items()}, rounds
+                    {way: partial(seconds, worker) for way, worker in workers.items()}, num_rounds
                 )
             rates = {way: [batch_size / value for value in values] for way, values in found.items()}
             rows.append(
@@ -91,8 +95,18 @@ def medians(row: dict) -> dict[str, float]:
     return {way: median(values) for way, values in row["images_per_second"].items()}
 
 
+def ratio(row: dict) -> float:
+    """gluonbook's rate as a multiple of the default's: the median of the rounds' ratios.
+
+    The two stand beside each other in a round, so a machine that changes its speed over minutes
+    changes both.
+    """
+    ours, default = (row["images_per_second"][way] for way in (OURS, DEFAULT))
+    return median([mine / other for mine, other in zip(ours, default)])
+
+
 def table_of(rows: list[dict]) -> str:
-    """Medians, and gluonbook's as a multiple of the default's."""
+    """Medians, and gluonbook's rate as a multiple of the default's."""
     lines = []
     for row in rows:
         rates = medians(row)
@@ -102,7 +116,7 @@ def table_of(rows: list[dict]) -> str:
                 str(row["batch_size"]),
                 str(row["busy"]),
                 *(f"{rates[way]:,.0f}" for way in WAYS),
-                f"{rates[OURS] / rates[DEFAULT]:.2f}",
+                f"{ratio(row):.2f}",
             ]
         )
     header = ["section", "batch", "busy processes", *WAYS, "gluonbook ÷ default"]
@@ -128,15 +142,18 @@ def picture_of(rows: list[dict]) -> Figure:
 
 
 def main() -> None:
-    options = results.parser(__doc__, rounds=3, sections=True).parse_args()
+    options = results.parser(__doc__, rounds=2, sections=True)
+    options.add_argument(
+        "--quiet-rounds", type=int, default=10, help="rounds without a busy process"
+    )
+    options = options.parse_args()
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         os.environ.pop(name, None)
-    rows = []
-    for section in options.sections:
-        rows += measure(section, options.rounds, sorted({0, 1, physical_cores()}))
+    rounds = {0: options.quiet_rounds, **dict.fromkeys((1, physical_cores()), options.rounds)}
+    rows = [row for section in options.sections for row in measure(section, rounds)]
     title = (
         "Training beside busy processes, images a second by how OpenMP's threads wait, median of "
-        f"{options.rounds} interleaved rounds"
+        f"{options.rounds} interleaved rounds, {options.quiet_rounds} without a busy process"
     )
     results.write("contention", options.out, title, table_of(rows), rows, picture_of(rows))
 
