@@ -1,7 +1,7 @@
-"""Training in bfloat16 (AMP) beside float32: same first weights, same batches, step by step.
+"""Train in bfloat16 (AMP) and in float32, from the same weights on the same batches, and compare.
 
-Each precision has a process of its own, so that a crash is a result; the two take turns, until
-both losses have left ln 10 and `--steps` steps more.
+Each precision runs in its own process, so that a crash counts as a result. The two take turns
+until both losses have left ln 10, and then for `--steps` more steps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stability import AVERAGED, LEFT
 import results
 
 FLOAT32, BFLOAT16 = PRECISIONS = ("float32", "bfloat16")
-#: How far the losses of the last steps may lie apart.
+#: How far apart the losses of the last steps may be.
 TOLERANCE = 0.1
 #: A gain below this is not worth the digits.
 LEAST_GAIN = 1.05
@@ -31,7 +31,7 @@ TEST_IMAGES = 1000
 
 
 def serve(precision: str, section: str, seed: int) -> None:
-    """In a process of its own: one training step for each line, then the test accuracy."""
+    """Answer each line of the input with a training step, and its end with the test accuracy."""
     from gluonbook import evaluate_accuracy
     from gluonbook.data.fashion_mnist import fashion_mnist
     from gluonbook.data.image_batches import ImageBatches
@@ -62,10 +62,10 @@ def serve(precision: str, section: str, seed: int) -> None:
 
 
 def soak(section: str, steps: int, most: int, seed: int) -> dict:
-    """Losses, seconds and test accuracy of both precisions, or the fault of one.
+    """Losses, seconds and test accuracy in both precisions, or the fault of the one that failed.
 
-    At the loss of guessing any two agree, so `steps` begin where both have left it. A section
-    that has not done so is given up after `most`.
+    As long as both only guess, their losses agree whatever the precision. So `steps` count from
+    where both have left the loss of guessing; a section that has not after `most` is given up.
     """
     batch_size = RECIPES[section].batch_size
     row: dict = {"section": section, "batch_size": batch_size, "fault": None}

@@ -1,4 +1,4 @@
-"""What this machine can do at the most, and every measured speed as a share of it."""
+"""What this machine can reach at most, and each measured speed as a share of that."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import torch
 import results
 
 SIDE, COPIED = 3072, 2**28
-#: Multiply-adds of a training step beside those of the outputs: as many for the gradients of the
-#: weights, and again for those of the inputs.
+#: Multiply-adds as a multiple of the forward pass. In training the gradients of the weights cost
+#: as much again, and those of the inputs too.
 PASSES = {"training": 3, "inference": 1}
 
 
 def ceilings(rounds: int) -> dict[str, list[float]]:
-    """GFLOP/s of large matrix products and a large convolution, GB/s of a copy; each round."""
+    """GFLOP/s of matrix products and a convolution, all large, and GB/s of a copy; each round."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     a, b = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE)
     x, y = nd.ones((SIDE, SIDE)), nd.ones((SIDE, SIDE))
@@ -49,7 +49,7 @@ def ceilings(rounds: int) -> dict[str, list[float]]:
 
 
 def gflops(section: str) -> float:
-    """GFLOP of the outputs of one image, in the convolutions and dense layers."""
+    """GFLOP of the forward pass for one image, in convolutions and dense layers."""
     net = RECIPES[section].net("pytorch")
     net.initialize()
     size = RECIPES[section].size
@@ -57,7 +57,7 @@ def gflops(section: str) -> float:
 
 
 def picture_of(rows: list[dict]) -> Figure:
-    """What the nets reach, under lines for the ceilings."""
+    """The nets' speeds, with a line for each of the machine's ceilings."""
     ceilings_, *speeds = rows
     figure = Figure(figsize=(8, 3.8), layout="constrained")
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""Hand damaged and hostile files to every reader, and count what comes of it."""
+"""Give damaged and hostile files to every reader, and count what happens."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WEIRD: list[Any] = [
 
 
 class Reader(NamedTuple):
-    """What reads a kind of file, and how often it is tried out of 20,000."""
+    """A reader of one kind of file, and how many of 20,000 inputs are for it."""
 
     inputs: int
     originals: Callable[[Path], list[bytes]]
@@ -362,7 +362,7 @@ def _tree(folder: Path) -> set[str]:
 
 
 def run(kind: str, inputs: int, seed: int) -> dict[str, Any]:
-    """`child` in a process of its own, so that a crash or a hang of it is counted too."""
+    """Run `child` in its own process, so that a crash or a hang is counted too."""
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(
             [sys.executable, __file__, kind, str(inputs), str(seed), scratch],

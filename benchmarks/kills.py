@@ -30,7 +30,7 @@ sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
-#: Sections and options of a run of some ten seconds: without, with batch norm, with dropout.
+#: Options of runs of about ten seconds: a plain net, one with batch norm, one with dropout.
 RUNS = {
     "lenet": ["--limit", "8000", "--batch-size", "64", "--epochs", "4", "--save-every", "5"],
     "resnet": [
@@ -64,24 +64,24 @@ def start(section: str, out: Path, *options: str, errors: Path | None = None) ->
 
 
 def kill(process: subprocess.Popen) -> str | None:
-    """Kill at once; what is wrong, if anything."""
+    """Kill the process; returns what went wrong, if anything."""
     process.kill()
     process.wait()
     return None
 
 
 def two_signals(process: subprocess.Popen) -> str | None:
-    """Ask for the end twice at the same time; what is wrong, if anything."""
+    """Send SIGTERM and SIGINT at the same time; returns what went wrong, if anything."""
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGINT)
     code = process.wait(120)
-    # Before the run has begun a signal ends the process as ever; in it, it is saved.
+    # Before the run has begun a signal simply ends the process; after that the run is saved first.
     ended = {-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT, 0, 1}
     return None if code in ended else f"exit code {code} after SIGTERM and SIGINT"
 
 
 def figures(folder: Path, out: Path) -> dict[str, object]:
-    """All that a run leaves, but for times: lines, rows, parameters and last checkpoint."""
+    """What a run leaves, without times: printed lines, history, parameters, last checkpoint."""
     lines = {}
     for line in out.read_text().splitlines():
         match = re.match(r"(epoch \d+), (.*), time", line)
@@ -101,7 +101,7 @@ def figures(folder: Path, out: Path) -> dict[str, object]:
 
 
 def half_written(folder: Path) -> list[str]:
-    """Files under their own name that are not whole."""
+    """Files that have their final name but are not whole."""
     found = []
     for path in folder.glob("[!.]*"):
         try:
@@ -128,7 +128,7 @@ def run_section(
 ) -> Tally:
     """Kill and resume runs of `section` until `num_kills` kills are done and the last has ended.
 
-    `longest` is the most seconds that a process lives before it is killed, `by` what kills it.
+    A process lives for at most `longest` seconds before `by` kills it.
     """
     work.mkdir(exist_ok=True)
     errors = Path("/dev/full") if by is two_signals else None

@@ -1,4 +1,4 @@
-"""Where the time of a training step and of an inference goes: each kind of operator's share.
+"""Where the time of a training step and of an inference goes, by kind of operator.
 
 MXNet's profiler sees operators one by one only if they are not executed in bulk, so the steps here
 are a little slower than those of training.py.
@@ -43,7 +43,7 @@ WARM, MEASURED = 2, 3
 
 
 def milliseconds(form: GluonForm, work: str, X, y) -> tuple[dict[str, float], float]:
-    """Of one batch: the time of each kind of operator, and the time on the clock."""
+    """Time of each kind of operator for one batch, and the time by the clock."""
     call = getattr(form, work)
     for _ in range(WARM):
         call(X, y)

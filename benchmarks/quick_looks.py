@@ -1,4 +1,4 @@
-"""How far each section's quick look comes, and how long it takes, by the script's own options.
+"""How far each section's quick look gets, and how long it takes.
 
 The options are those at the end of ``chapters/SECTION.py --help``. A training is timed as a user
 would time it: the script from start to end, loading and pictures included.
@@ -22,7 +22,7 @@ CHAPTERS = Path(__file__).parents[1] / "chapters"
 
 
 def look(section: str, seed: int) -> dict:
-    """Run the quick look of a section from one seed; what its last epoch printed, and the time."""
+    """Run a section's quick look from one seed; returns its last epoch's figures and the time."""
     with tempfile.TemporaryDirectory() as folder:
         script = [sys.executable, str(CHAPTERS / f"{section}.py")]
         options = [*shlex.split(QUICK_LOOKS[section]), "--seed", str(seed), "--out", folder]

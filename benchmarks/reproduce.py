@@ -1,8 +1,7 @@
-"""Train sections as the book does, in full, and set the outcome beside the book's figures.
+"""Train sections in full, as the book does, and compare with the figures that it prints.
 
-A training that takes hours may be done in pieces: after `--minutes` it is saved, and the next
-call goes on with it. What has ended is kept under results/reproduce/, and the table is made of
-all that is there.
+A training of hours can be done in pieces: after `--minutes` it is saved, and the next call goes
+on with it. Finished runs are kept under results/reproduce/, and the table shows all of them.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ HOW_TO_STOP_S = 120
 
 
 class Published(NamedTuple):
-    """What the book states for the last epoch, on a GPU."""
+    """What the book prints for the last epoch, trained on a GPU."""
 
     loss: float
     train_acc: float
@@ -47,7 +46,7 @@ PUBLISHED = {
 
 
 class Training(NamedTuple):
-    """A section, and how it is trained; beside the seed, what its script is told."""
+    """A section and how it is trained: the seed, and the options that its script gets."""
 
     section: str
     recipe: str
@@ -55,7 +54,7 @@ class Training(NamedTuple):
 
     @property
     def options(self) -> list[str]:
-        """What departs from the book."""
+        """The options that differ from the book."""
         recipe = [] if self.recipe == "book" else ["--recipe", self.recipe]
         return recipe + ["--amp"] * self.amp
 
@@ -65,7 +64,7 @@ class Training(NamedTuple):
 
 
 def train(training: Training, seed: int, runs: Path, minutes: float | None) -> Path | None:
-    """Begin the run, or go on with it; its folder once it has ended, else None."""
+    """Begin the run, or go on with it; returns its folder if it has ended, else None."""
     section = training.section
     parent = runs / training.name(seed)
     folders = sorted(
@@ -96,7 +95,7 @@ def train(training: Training, seed: int, runs: Path, minutes: float | None) -> P
 
 
 def keep(folder: Path, name: str, kept: Path) -> None:
-    """Copy what a run measured, and with what, to the results."""
+    """Copy what a run measured, and its options, to the results."""
     kept.mkdir(parents=True, exist_ok=True)
     for file in ("history.csv", "config.json", "curve.png"):
         shutil.copy(folder / file, kept / f"{name}-{file}")
@@ -131,9 +130,9 @@ def _how(run: dict) -> Training:
 
 
 def table_of(runs: list[dict]) -> str:
-    """The last epoch of each section over its seeds, beside the published one.
+    """The last epoch of each section, over its seeds, beside the book's.
 
-    Of the seconds of all epochs, the median: a training of hours is disturbed now and then.
+    The seconds are the median over all epochs, since a training of hours is disturbed now and then.
     """
     lines = []
     for training in dict.fromkeys(map(_how, runs)):
@@ -171,7 +170,7 @@ def _spread(values: list[float], digits: int) -> str:
 
 
 def commands_of(runs: list[dict]) -> list[list[str]]:
-    """What makes each line of the table."""
+    """The commands that made the table."""
     return [
         [training.section, *training.options, "--seeds"]
         + [str(run["seed"]) for run in runs if _how(run) == training]

@@ -1,4 +1,4 @@
-"""What the benchmarks share: options, and a result as table, JSON and picture."""
+"""What the benchmarks share: their options, and a result written as table, JSON and picture."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ RESULTS = Path(__file__).parents[1] / "results"
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Tells each option's default, and leaves the paragraphs of the description as they are."""
+    """Help that states each default and keeps the paragraphs of the description."""
 
 
 def parser(
     description: str, *, rounds: int | None = None, sections: bool = False
 ) -> argparse.ArgumentParser:
-    """Options that benchmarks share; `rounds` is the default of ``--rounds``, for those timed."""
+    """The shared options; `rounds` is the default of ``--rounds``, where something is timed."""
     options = argparse.ArgumentParser(description=description, formatter_class=Help)
     if sections:
         options.add_argument(
@@ -49,7 +49,7 @@ def parser(
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall-clock time of `work`, with all that MXNet computes behind it."""
+    """Wall-clock time of `work`, including what MXNet computes in the background."""
     mx.nd.waitall()
     start = time.perf_counter()
     work()
@@ -68,7 +68,8 @@ def write(
 ) -> None:
     """Print the table; write ``<name>.md``, ``<name>.json`` and, if there is one, the figure.
 
-    `commands` are the arguments of each call that made a part of it, by default those of this one.
+    `commands` are the arguments of each call that made a part of the result; by default there was
+    one call, this one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = "; ".join(

@@ -1,4 +1,4 @@
-"""What a run and its readers survive: kills, damaged files, many processes, counted.
+"""Count what a run and its readers survive: kills, damaged files, many processes at once.
 
 With the default numbers it takes about an hour on two cores.
 """
@@ -55,7 +55,7 @@ def kill_runs(num_kills: int, work: Path, longest: float) -> list[dict]:
 
 
 def signal_runs(num_signals: int, work: Path, longest: float) -> dict:
-    """End runs of LeNet by two signals at once, with nobody left to tell, and resume them."""
+    """End runs of LeNet by two signals at once while their terminal is gone, and resume them."""
     tally = kills.run_section(
         "lenet", num_signals, work / "signals", longest, seed=2, by=kills.two_signals
     )
@@ -91,7 +91,7 @@ def fuzz_readers(num_inputs: int, seed: int) -> list[dict]:
 
 
 def one_cache(rounds: int, work: Path) -> dict:
-    """Processes that download the data set into one folder at once, some of them killed."""
+    """Let several processes download the data set into one folder at once, and kill some."""
     source = fm.fashion_mnist().folder
     quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
     server = http.server.ThreadingHTTPServer(
@@ -145,7 +145,7 @@ assert len(data.train.labels) == 60_000
 
 
 def one_folder(rounds: int, work: Path) -> list[dict]:
-    """Runs that start at once under one folder, and runs that resume one folder at once."""
+    """Start several runs at once under one folder, and resume one run several times at once."""
     options = ["--limit", "3000", "--epochs", "2", "--seed", "1", "--device", "cpu"]
     begun, resumed = [], []
     for i in range(rounds):
@@ -189,7 +189,7 @@ def one_folder(rounds: int, work: Path) -> list[dict]:
 
 
 def cost(rounds: int, work: Path) -> dict:
-    """What a checkpoint costs, beside the training steps of an epoch of ResNet-18."""
+    """Time of a checkpoint, against the training steps of an epoch of ResNet-18."""
     recipe = RECIPES["resnet"]
     train_iter, _ = fm.fashion_mnist().batches(recipe.batch_size, recipe.size, limit=4096, seed=1)
     net = recipe.net()

@@ -1,7 +1,7 @@
-"""Why a section's training may stay at the loss of guessing, and how a recipe fixes that.
+"""Why a section's loss may stay at that of guessing, and how another recipe cures it.
 
-Trains from several seeds on a part of the images, with variants of the recipe, and records the
-loss of each batch, and of each convolution the scale of its output and the share of zeros in it.
+Trains from several seeds on a part of the images, with variants of the recipe. Records the loss of
+each batch, and for each convolution the scale of its output and the share of zeros in it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import numpy as np
 
 import results
 
-#: Changes to the book's recipe, one at a time, to tell the causes apart.
+#: Changes to the book's recipe, one at a time, to find out which of them matters.
 CHANGES = {
     "book, a third of the learning rate": lambda book: book._replace(lr=book.lr / 3),
     "book, MSRAPrelu weights": lambda book: book._replace(initializer="MSRAPrelu"),
     "book, Adam": lambda book: book._replace(optimizer="adam", lr=0.0005),
 }
-#: The last batches, over which the loss is averaged, and below what it has left ln 10.
+#: The loss is averaged over so many last batches, and has left ln 10 if it is below this.
 AVERAGED, LEFT = 10, 0.95 * math.log(10)
 #: Images on which the outputs of the convolutions are looked at.
 LOOKED_AT = 16

@@ -42,10 +42,10 @@ def rates_of(row: dict) -> dict[str, float]:
 
 
 def table_of(rows: list[dict]) -> str:
-    """Medians, and gluonbook's ratio to PyTorch as written, its fastest form, and the book's.
+    """Medians, and gluonbook's speed as a multiple of PyTorch's and of the book's form.
 
-    For training, what loading the batch takes besides, as a share of the step. A form that did
-    not run has no figure.
+    PyTorch's is taken as written, and in its fastest form. For training also the time to load a
+    batch, as a share of the step. A form that failed has a dash.
     """
     forms = list(dict.fromkeys(form for row in rows for form in row["images_per_second"]))
     with_book = AS_THE_BOOK in forms
@@ -71,7 +71,7 @@ def table_of(rows: list[dict]) -> str:
 
 
 def picture_of(rows: list[dict]) -> Figure:
-    """Each form's rate as a share of PyTorch's as written."""
+    """Each form's speed as a multiple of PyTorch's as written."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
     forms = list(dict.fromkeys(form for row in rows for form in row["images_per_second"]))
