@@ -77,15 +77,21 @@ class FashionMNIST(NamedTuple):
         *,
         limit_test: int | None = None,
         augment: bool = False,
+        hold_out: int | None = None,
     ) -> tuple[ImageBatches, ImageBatches]:
         """Training batches, shuffled, and test batches; see `load_data_fashion_mnist`."""
         for name, value in (("limit", limit), ("limit_test", limit_test)):
             if value is not None:
                 whole_number(name, value, least=1)
+        train, test = self.train, self.test
+        if hold_out is not None:
+            at = len(train.labels) - whole_number("hold_out", hold_out, len(train.labels), least=1)
+            test = Split(train.images[at:], train.labels[at:])
+            train = Split(train.images[:at], train.labels[:at])
         return (
             ImageBatches(
-                self.train.images[:limit],
-                self.train.labels[:limit],
+                train.images[:limit],
+                train.labels[:limit],
                 batch_size,
                 size=resize,
                 shuffle=True,
@@ -94,8 +100,8 @@ class FashionMNIST(NamedTuple):
                 release=self.release,
             ),
             ImageBatches(
-                self.test.images[:limit_test],
-                self.test.labels[:limit_test],
+                test.images[:limit_test],
+                test.labels[:limit_test],
                 batch_size,
                 size=resize,
                 release=self.release,
@@ -281,6 +287,7 @@ def load_data_fashion_mnist(
     limit_test: int | None = None,
     seed: int | None = None,
     augment: bool = False,
+    hold_out: int | None = None,
 ) -> tuple[ImageBatches, ImageBatches]:
     """Training batches, shuffled anew each epoch, and test batches, as the book's loader gives.
 
@@ -299,6 +306,9 @@ def load_data_fashion_mnist(
         global generator.
     augment
         Flip and shift each training image at random, differently in each epoch.
+    hold_out
+        Take so many images from the end of the training set, and test on them in place of the test
+        images. So hyperparameters can be chosen without a look at the test images.
 
     Raises
     ------
@@ -308,5 +318,11 @@ def load_data_fashion_mnist(
         If a number is not a whole number in its range.
     """
     return fashion_mnist(root).batches(
-        batch_size, resize, limit, seed, limit_test=limit_test, augment=augment
+        batch_size,
+        resize,
+        limit,
+        seed,
+        limit_test=limit_test,
+        augment=augment,
+        hold_out=hold_out,
     )

@@ -6,6 +6,7 @@ import errno
 import gzip
 import hashlib
 import http.server
+import math
 import os
 import pwd
 import struct
@@ -43,6 +44,19 @@ def test_pixels_and_labels_are_those_of_the_books_transform(dataset, size):
         assert X.dtype == their_X.dtype == np.float32 and y.dtype == their_y.dtype == np.int32
         np.testing.assert_array_equal(X[:n].asnumpy(), their_X.asnumpy())
         np.testing.assert_array_equal(y[:n].asnumpy(), their_y.asnumpy())
+
+
+def test_held_out_images_are_the_last_of_the_training_set(dataset):
+    train_iter, test_iter = gb.load_data_fashion_mnist(
+        64, root=dataset.folder, limit=59_990, hold_out=100
+    )
+    whole, _ = gb.load_data_fashion_mnist(64, root=dataset.folder)
+    assert len(train_iter) == math.ceil(59_900 / 64) < len(whole)
+    held_out = np.concatenate([y.asnumpy() for _, y in test_iter])
+    np.testing.assert_array_equal(held_out, dataset.train.labels[-100:])
+    for number in (0, 60_000):
+        with pytest.raises(ValueError, match="hold_out must be a whole number"):
+            gb.load_data_fashion_mnist(64, root=dataset.folder, hold_out=number)
 
 
 def test_every_byte_scales_to_the_quotient_of_255():
