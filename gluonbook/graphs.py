@@ -59,21 +59,17 @@ class Outcome(NamedTuple):
 Step = Callable[[nd.NDArray, nd.NDArray], Outcome]
 
 
-def step_of(net: gluon.Block, loss: Callable[..., Any], *, static: bool = True) -> Step:
+def step_of(net: gluon.Block, loss: Callable[..., Any]) -> Step:
     """The forward pass of a training step.
 
     A hybridized net is put into one graph with its loss and the count of right answers, whose
-    memory is planned once; `net` itself stays as it is. Anything else (a net that is not
-    hybridized, has hooks or a `forward` of its own, or can't be traced; a loss that is a plain
-    function, or your own block and not hybridized) is called as it is, with the same numbers.
+    memory is planned once for each device and batch size; `net` itself stays as it is. Anything
+    else (a net that is not hybridized, has hooks or a `forward` of its own, or can't be traced; a
+    loss that is a plain function, or your own block and not hybridized) is called as it is, with
+    the same numbers.
 
     A net may have several outputs. `loss` takes them all, and right answers are counted in the
     first.
-
-    Parameters
-    ----------
-    static
-        Plan the graph's memory for batches of one size; another size is planned anew.
     """
     if _is_graph(net) and _is_graph(loss):
         graph = _Graph(net, loss)
@@ -81,7 +77,7 @@ def step_of(net: gluon.Block, loss: Callable[..., Any], *, static: bool = True) 
             graph(mx.sym.var("data"), mx.sym.var("label"))
         except Exception:  # a net may do anything with a symbol
             return _plain(net, loss)
-        graph.hybridize(static_alloc=static, static_shape=static)
+        graph.hybridize(static_alloc=True, static_shape=True)
         return _OneGraph(graph, net)
     return _plain(net, loss)
 

@@ -160,7 +160,10 @@ def _fit(
     line: Callable[[Epoch], str] = str,
 ) -> History:
     net, trainer = run.net, run.trainer
-    step = step_of(net, loss, static=len(run.ctxs) == 1)
+    step = step_of(net, loss)
+    # The trainer's first step copies the first device's running statistics to the others. A static
+    # graph writes these without telling MXNet's engine, so nothing else makes the copy wait.
+    must_wait = len(run.ctxs) > 1
 
     def bar(
         batches: Iterator[SplitBatch], loader: Iterable[Any], what: str, initial: int = 0
@@ -186,6 +189,9 @@ def _fit(
                 with autograd.record():
                     outcomes = [step(X, y) for X, y in parts]
                 autograd.backward([outcome.losses for outcome in outcomes])
+                if must_wait:
+                    nd.waitall()
+                    must_wait = False
                 trainer.step(batch_size or sum(len(X) for X, _ in parts))
                 run.add(parts, outcomes)
             row = run.end_epoch(_accuracy(test_iter, net, run.ctxs, testing))

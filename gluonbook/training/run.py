@@ -116,6 +116,9 @@ class Run:
             if every is not None and self.at.batch % every == 0:
                 self.save()
         self._count(0)
+        # A static graph writes running statistics without telling MXNet's engine, so an evaluation
+        # could begin with those of the batch before.
+        mx.nd.waitall()
 
     def add(self, parts: SplitBatch, outcomes: Sequence[Outcome]) -> None:
         """Count a batch, with what each device computes from it.

@@ -109,6 +109,28 @@ def test_a_last_batch_smaller_than_the_devices(points):
         gb.train(nine, nine, net, gluon.loss.SoftmaxCrossEntropyLoss(), trainer, ctx, 1)
 
 
+def test_static_graphs_on_two_devices_end_as_operators_one_by_one():
+    """Running statistics too, which the trainer copies while the first batch is being computed."""
+    ctx = [mx.cpu(0), mx.cpu(1)]
+    random = np.random.RandomState(0)
+    batch = (random.rand(8, 1, 32, 32).astype(np.float32), random.randint(10, size=8))
+
+    def run(hybridize):
+        mx.random.seed(1)
+        net = gb.resnet()
+        net.initialize(mx.init.Xavier(), ctx=ctx)
+        for each in ctx:
+            net(nd.zeros((1, 1, 32, 32), ctx=each))
+        net.hybridize(hybridize, static_alloc=True, static_shape=True)
+        trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.05})
+        data = [tuple(map(nd.array, batch))]
+        gb.train(data, data, net, gluon.loss.SoftmaxCrossEntropyLoss(), trainer, ctx, 2)
+        return [value.asnumpy() for p in net.collect_params().values() for value in p.list_data()]
+
+    for found, expected in zip(run(True), run(False)):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
 def test_a_plain_block_trains(points):
     net = nn.Sequential()
     net.add(nn.Dense(CLASSES, in_units=2))
