@@ -17,7 +17,7 @@ from typing import Iterator, NamedTuple, Sequence
 import numpy as np
 
 from ._version import __version__
-from .system import machine, runtime
+from .system import machine, nvidia_driver, runtime
 
 _GIB = 2**30
 _LOW_MEMORY, _LOW_DISK = 2 * _GIB, 2 * _GIB
@@ -97,28 +97,20 @@ def _fault_of_a_convolution() -> str | None:
 
 def _gpus() -> Iterator[Finding]:
     """The driver, and each GPU as the driver describes it, whatever MXNet there is."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
+    driver = nvidia_driver.ask()
+    if driver is None:
         yield Finding("NVIDIA driver", "none: libcuda.so.1 is missing, so the CPU is used")
         return
-    version, count = ctypes.c_int(), ctypes.c_int()
-    driver.cuDriverGetVersion(ctypes.byref(version))
-    cuda = f"for CUDA {version.value // 1000}.{version.value % 1000 // 10}"
-    code = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
-    if code != 0 or count.value == 0:
-        yield Finding("NVIDIA driver", f"{cuda}; no GPU (code {code}), so the CPU is used")
+    count = len(driver.gpus)
+    found = f"for CUDA {driver.cuda}"
+    if count == 0:
+        yield Finding("NVIDIA driver", f"{found}; no GPU (code {driver.code}), so the CPU is used")
         return
-    yield Finding("NVIDIA driver", f"{cuda}, {count.value} GPU" + "s" * (count.value > 1))
-    first, last = runtime.CAPABILITIES
-    for i in range(count.value):
-        name, major, minor = ctypes.create_string_buffer(100), ctypes.c_int(), ctypes.c_int()
-        driver.cuDeviceGetName(name, 100, i)
-        driver.cuDeviceGetAttribute(ctypes.byref(major), 75, i)
-        driver.cuDeviceGetAttribute(ctypes.byref(minor), 76, i)
-        found = f"{name.value.decode()}, compute capability {major.value}.{minor.value}"
+    yield Finding("NVIDIA driver", f"{found}, {count} GPU" + "s" * (count > 1))
+    for i, gpu in enumerate(driver.gpus):
         problem = fix = None
-        if not first <= major.value <= last:
+        if not gpu.has_code:
+            first, last = nvidia_driver.CAPABILITIES
             problem = f"MXNet has code for compute capability {first}.0 to {last}.9 only"
             fix = "train with --device cpu, or on another GPU"
         elif not runtime.installed("mxnet-cu112"):
@@ -126,6 +118,7 @@ def _gpus() -> Iterator[Finding]:
             fix = "run `pip uninstall -y mxnet && pip install -e '.[cu112]'`"
         elif runtime.failure is None:
             problem, fix = _fault_of_gpu(i)
+        found = "{}, compute capability {}.{}".format(gpu.name, *gpu.capability)
         yield Finding(f"GPU {i}", found, problem, fix)
 
 

@@ -14,7 +14,8 @@ import sys
 from gluonbook import doctor
 from gluonbook.data import download as mirrors
 from gluonbook.data import fashion_mnist as fm
-from gluonbook.system import device, machine, runtime
+from gluonbook.system import device, machine, nvidia_driver, runtime
+from gluonbook.system.nvidia_driver import Driver, Gpu
 import mxnet as mx
 import numpy as np
 import pytest
@@ -87,35 +88,11 @@ def test_an_mxnet_that_does_not_compute(monkeypatch):
     assert found.fix.startswith("run `pip install --force-reinstall")
 
 
-class Driver:
-    """The functions of libcuda, for GPUs given as (name, major, minor)."""
-
-    def __init__(self, *gpus, code=0):
-        self.gpus, self.code = gpus, code
-
-    def cuDriverGetVersion(self, version):
-        version._obj.value = 12040
-        return 0
-
-    def cuInit(self, flags):
-        return self.code
-
-    def cuDeviceGetCount(self, count):
-        count._obj.value = len(self.gpus)
-        return 0
-
-    def cuDeviceGetName(self, name, length, i):
-        name.value = self.gpus[i][0].encode()
-
-    def cuDeviceGetAttribute(self, value, attribute, i):
-        value._obj.value = self.gpus[i][attribute - 74]  # 75: major, 76: minor
-
-
 @pytest.fixture
 def driver(monkeypatch):
-    def install(*gpus, build="mxnet-cu112", **options):
-        fake = Driver(*gpus, **options)
-        monkeypatch.setattr(doctor.ctypes, "CDLL", lambda name: fake)
+    def install(*gpus, build="mxnet-cu112", code=0):
+        listed = [Gpu(name, capability) for name, *capability in gpus]
+        monkeypatch.setattr(nvidia_driver, "ask", lambda: Driver("12.4", code, listed))
         monkeypatch.setattr(doctor.runtime, "installed", lambda name: name == build)
         monkeypatch.setattr(device, "_count_gpus", lambda: (len(gpus), ""))
         return findings(doctor._gpus())
@@ -124,16 +101,13 @@ def driver(monkeypatch):
 
 
 def test_no_driver(monkeypatch):
-    def fail(name):
-        raise OSError(name)
-
-    monkeypatch.setattr(doctor.ctypes, "CDLL", fail)
+    monkeypatch.setattr(nvidia_driver, "ask", lambda: None)
     [found] = doctor._gpus()
     assert found.found.startswith("none: libcuda.so.1 is missing") and found.problem is None
 
 
 def test_a_driver_without_a_gpu(driver):
-    assert driver(("none", 0, 0), code=100)["NVIDIA driver"].found == (
+    assert driver(code=100)["NVIDIA driver"].found == (
         "for CUDA 12.4; no GPU (code 100), so the CPU is used"
     )
 

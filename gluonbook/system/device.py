@@ -8,13 +8,18 @@ import logging
 import mxnet as mx
 from mxnet import autograd, nd
 
-from . import machine
+from . import machine, nvidia_driver
 from .errors import Failure, last_line
 
 log = logging.getLogger("gluonbook")
 
-#: MXNet 1.9.1 for CUDA 11.2 holds machine code for compute capability 5.0 to 8.6 and no PTX.
+#: MXNet 1.9.1 for CUDA 11.2 holds machine code for compute capability 5.0 to 8.6 and no PTX. On
+#: another GPU its kernels fail with this message.
 NO_KERNEL = "no kernel image"
+_NO_CODE = (
+    "this MXNet has no code for its architecture (it knows compute capability 5.0 to 8.9: up to "
+    "the RTX 40 series, not Hopper or Blackwell)"
+)
 
 
 def try_gpu() -> mx.Context:
@@ -95,7 +100,17 @@ def _for_cuda() -> bool:
 
 @functools.lru_cache(maxsize=None)
 def _fault(device_id: int) -> str | None:
-    """Why GPU `device_id` cannot train, or None if a convolution and its gradient ran there."""
+    """Why GPU `device_id` cannot train, or None if a convolution and its gradient ran there.
+
+    Where the driver names an architecture that MXNet has no code for, nothing is run there.
+    """
+    driver = nvidia_driver.ask()
+    if driver is not None and device_id < len(driver.gpus):
+        gpu = driver.gpus[device_id]
+        if not gpu.has_code:
+            return "it is the {}, compute capability {}.{}, and {}".format(
+                gpu.name, *gpu.capability, _NO_CODE
+            )
     try:
         ctx = mx.gpu(device_id)
         x = nd.ones((1, 1, 4, 4), ctx=ctx)
@@ -108,10 +123,7 @@ def _fault(device_id: int) -> str | None:
         x.grad.asnumpy()
     except mx.base.MXNetError as error:
         if NO_KERNEL in str(error):
-            return (
-                "this MXNet has no code for its architecture (it knows compute capability 5.0 to "
-                "8.9: up to the RTX 40 series, not Hopper or Blackwell)"
-            )
+            return _NO_CODE
         return last_line(error)
     return None
 

@@ -44,8 +44,6 @@ CUDA_WHEELS = {
     "libnccl.so.2": "nvidia-nccl-cu11==2.21.5",
 }
 NEWEST_PYTHON = (3, 12)
-#: First and last major compute capability that MXNet 1.9.1 for CUDA 11.2 has machine code for.
-CAPABILITIES = (5, 8)
 
 
 class MXNetUnavailable(Failure, ImportError):
