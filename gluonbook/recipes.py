@@ -15,6 +15,21 @@ from . import nets
 from .nets.edition import follows_pytorch
 
 
+class Tuning(NamedTuple):
+    """What a training has beyond plain gradient descent; by default nothing."""
+
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    """Of the weights of convolutions and dense layers, and of nothing else."""
+    warm_up: float | None = None
+    """The share of the steps in which the learning rate rises in a line from 0. It then falls to 0
+    as half a period of the cosine. With None it stays as it is."""
+    smoothing: float = 0.0
+    """The share of the label that all classes have in equal parts."""
+    augment: bool = False
+    """Flip and shift the training images at random."""
+
+
 class Recipe(NamedTuple):
     """How a section trains its net on Fashion-MNIST."""
 
@@ -31,6 +46,7 @@ class Recipe(NamedTuple):
     """MXNet's name of it; its settings but the learning rate are MXNet's defaults."""
     initializer: str = "Xavier"
     """MXNet's name of it, with MXNet's default settings."""
+    tuning: Tuning = Tuning()
 
     def net(self, edition: str = "gluon") -> nn.HybridSequential:
         """The section's net, not initialized, as the Gluon or the PyTorch text has it.
@@ -62,6 +78,16 @@ STABLE = {
     "nin": RECIPES["nin"]._replace(lr=0.0005, optimizer="adam", initializer="MSRAPrelu"),
 }
 
+#: A recipe for better accuracy, each part of which exercises/tuning.py measures.
+TUNED = {
+    "resnet": RECIPES["resnet"]._replace(
+        lr=0.1,
+        batch_size=128,
+        num_epochs=10,
+        tuning=Tuning(momentum=0.9, weight_decay=5e-4, warm_up=0.1, augment=True, smoothing=0.1),
+    ),
+}
+
 #: Options with which each section learns in at most about three minutes on two cores.
 QUICK_LOOKS = {
     "lenet": "--limit 6000 --epochs 30",
@@ -75,6 +101,6 @@ QUICK_LOOKS = {
 
 
 def recipes_of(section: str) -> dict[str, Recipe]:
-    """All recipes of a section by name: ``"book"``, and ``"stable"`` where it needs one."""
-    recipes = {"book": RECIPES[section]}
-    return {**recipes, "stable": STABLE[section]} if section in STABLE else recipes
+    """The recipes of a section: ``"book"``, and ``"stable"`` or ``"tuned"`` where there is one."""
+    named = {"book": RECIPES, "stable": STABLE, "tuned": TUNED}
+    return {name: recipes[section] for name, recipes in named.items() if section in recipes}

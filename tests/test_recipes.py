@@ -35,7 +35,7 @@ def test_the_books_optimizer_and_weights():
         first, *others = recipes_of(section).values()
         assert first == recipe
         for other in others:
-            assert (other.batch_size, other.size) == (recipe.batch_size, recipe.size)
+            assert other.size == recipe.size
 
 
 @pytest.mark.parametrize(

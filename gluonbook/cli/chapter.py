@@ -131,6 +131,7 @@ class Chapter:
             "limit": options.limit,
             "limit_test": options.limit_test,
             "seed": options.seed,
+            "augment": self.recipe.tuning.augment,
         }
 
     @contextmanager
@@ -282,6 +283,7 @@ class Chapter:
             "options": options,
             "optimizer": self.recipe.optimizer,
             "initializer": self.recipe.initializer,
+            "tuning": self.recipe.tuning._asdict(),
             "dataset": {"edition": data.release, "folder": str(data.folder)},
             "device": ", ".join(map(str, self.ctxs)),
             "threads": os.environ.get("OMP_NUM_THREADS"),

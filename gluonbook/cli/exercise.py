@@ -36,8 +36,9 @@ class Exercise:
         One sentence for ``--help``.
     defaults
         What the options are where the command line does not say otherwise: ``limit`` (training
-        images), ``epochs``, ``batch_size``, ``size`` (pixels), ``seeds`` (how many, from 1 on) and
-        ``depth``. Options that are not among them are not offered.
+        images), ``hold_out`` (training images to test on instead of the test images), ``epochs``,
+        ``batch_size``, ``size`` (pixels), ``seeds`` (how many, from 1 on) and ``depth``. Options
+        that are not among them are not offered.
 
     Attributes
     ----------
@@ -62,17 +63,19 @@ class Exercise:
     def training(self) -> dict[str, Any]:
         """The arguments of `gluonbook.training.trial.trial` that the options state."""
         options = self.options
-        limit, limit_test = options.limit, options.limit_test
+        data = {"root": options.data, "limit": options.limit}
+        if "hold_out" in options:
+            data["hold_out"] = options.hold_out
+        elif options.limit_test is None:
+            data["limit_test"] = quick_test(options.limit)
+        else:
+            data["limit_test"] = options.limit_test
         return {
             "num_epochs": options.epochs,
             "batch_size": options.batch_size,
             "size": options.size,
             "ctx": self.ctx,
-            "data": {
-                "root": options.data,
-                "limit": limit,
-                "limit_test": quick_test(limit) if limit_test is None else limit_test,
-            },
+            "data": data,
         }
 
     @property
@@ -124,6 +127,7 @@ def _text(value: object) -> str:
 _NUMBERS = {
     "depth": "number of layers of the deep net",
     "limit": "train on the first N images (60000 are all)",
+    "hold_out": "do not train on the last N training images, and test on them",
     "epochs": "passes over the training images",
     "batch_size": "images in a batch",
     "size": "height and width of the images, in pixels",
@@ -142,12 +146,14 @@ def _parser(question: str, defaults: dict[str, int]) -> argparse.ArgumentParser:
             help=_NUMBERS[name],
         )
     if "limit" in defaults:
-        parser.add_argument(
-            "--limit-test",
-            type=whole_number,
-            metavar="N",
-            help="test on the first N images; by default a sixth of --limit, but at least 1,000",
-        )
+        if "hold_out" not in defaults:
+            parser.add_argument(
+                "--limit-test",
+                type=whole_number,
+                metavar="N",
+                help="test on the first N images; by default a sixth of --limit, but at least "
+                "1,000",
+            )
         add_shared(parser, "--data")
     add_shared(parser, "--device")
     parser.add_argument(

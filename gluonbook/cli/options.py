@@ -9,7 +9,7 @@ from typing import Any, Sequence
 
 from ..data.published_files import folder_with_files
 from ..nets.edition import EDITIONS
-from ..recipes import RECIPES, recipes_of
+from ..recipes import RECIPES, Tuning, recipes_of
 from ..system import files
 from ..system.errors import Failure
 from .parser import TEST_IMAGES, chapter_parser, quick_test
@@ -71,10 +71,12 @@ def parse(section: str, argv: Sequence[str]) -> Options:
 
 def refuse_changes(saved: dict[str, Any], options: dict[str, Any], folder: Path) -> None:
     """Raise a `Failure` if `options` changes what a resumed run must keep."""
-    for name in _FIXED:
+    # A schedule spans the epochs that the run began with.
+    fixed = (*_FIXED, "num_epochs") if saved["recipe"] == "tuned" else _FIXED
+    for name in fixed:
         before, now = saved[name], options.get(name, saved[name])
         if before != now:
-            option = f"--{name.replace('_', '-')}"
+            option = f"--{name.replace('num_', '').replace('_', '-')}"
             raise Failure(
                 f"the run in {folder} has {option} {before}, not {now}: leave {option} out, or "
                 "start a new run without --resume"
@@ -133,7 +135,11 @@ def saved_options(section: str, folder: Path) -> dict[str, Any]:
             raise Failure(f"{folder / CONFIG} is damaged: argument {option}: {error}") from error
     options = {name: _DEFAULTS[name] if value is None else value for name, value in options.items()}
     recipe = recipes_of(section)[options["recipe"]]
-    for name, now in (("optimizer", recipe.optimizer), ("initializer", recipe.initializer)):
+    for name, now in (
+        ("optimizer", recipe.optimizer),
+        ("initializer", recipe.initializer),
+        ("tuning", recipe.tuning._asdict()),
+    ):
         if config[name] != now:
             raise Failure(
                 f"the run in {folder} has the {name} {config[name]}, and this version {now}: "
@@ -165,7 +171,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
         strings = [*(config[name] for name in needed[:3]), config["dataset"]["edition"]]
         if not all(isinstance(value, str) for value in strings):
             raise TypeError
-        # A run from before there was --limit-test was tested on all images.
+        # A run from before there was --limit-test was tested on all images, and none was tuned.
+        config.setdefault("tuning", Tuning()._asdict())
         config["options"] = {"limit_test": TEST_IMAGES, **dict(config["options"])}
         if not all(name in config["options"] for name in _FIXED):
             raise KeyError

@@ -12,7 +12,7 @@ from typing import Any, Callable, NoReturn
 from ..data import published_files
 from ..data.fashion_mnist import expanded
 from ..nets.edition import EDITIONS
-from ..recipes import QUICK_LOOKS, RECIPES, Recipe, recipes_of
+from ..recipes import QUICK_LOOKS, RECIPES, Recipe, Tuning, recipes_of
 from ..system.errors import Failure, printable
 
 #: Test images of the data set; and how many a quick look uses at least, for an accuracy that is
@@ -74,25 +74,14 @@ def chapter_parser(section: str) -> ChapterParser:
         if len(recipes) > 1
         else argparse.SUPPRESS,
     )
-    training(
-        "--epochs",
-        dest="num_epochs",
-        type=whole_number,
-        metavar="N",
-        help=f"passes over the training images (default: {recipe.num_epochs})",
-    )
-    training(
-        "--lr",
-        type=positive_number,
-        metavar="RATE",
-        help=f"learning rate (default: {recipe.lr if len(recipes) == 1 else 'that of the recipe'})",
-    )
-    training(
-        "--batch-size",
-        type=whole_number,
-        metavar="N",
-        help=f"images in a batch (default: {recipe.batch_size})",
-    )
+    for name, option, kind, metavar, told in (
+        ("num_epochs", "--epochs", whole_number, "N", "passes over the training images"),
+        ("lr", "--lr", positive_number, "RATE", "learning rate"),
+        ("batch_size", "--batch-size", whole_number, "N", "images in a batch"),
+    ):
+        values = {getattr(each, name) for each in recipes.values()}
+        default = values.pop() if len(values) == 1 else "that of the recipe"
+        training(option, dest=name, type=kind, metavar=metavar, help=f"{told} (default: {default})")
     training(
         "--seed",
         type=seed_number,
@@ -167,7 +156,10 @@ def chapter_parser(section: str) -> ChapterParser:
 
 def _described(recipe: Recipe) -> str:
     """What a recipe's training begins and goes on with."""
-    return f"{recipe.optimizer}, learning rate {recipe.lr}, {recipe.initializer} weights"
+    told = f"{recipe.optimizer}, learning rate {recipe.lr}, {recipe.initializer} weights"
+    if recipe.tuning == Tuning():
+        return told
+    return f"{told}, {recipe.num_epochs} epochs with momentum, a schedule and moved images"
 
 
 def whole_number(text: str) -> int:

@@ -11,7 +11,9 @@ import numpy as np
 
 from ..data.fashion_mnist import load_data_fashion_mnist
 from ..figures.history import History
-from .loop import train_ch5
+from ..recipes import Tuning
+from .loop import train, train_ch5
+from .tuned import tuned
 
 
 def trial(
@@ -27,6 +29,7 @@ def trial(
     optimizer: str = "sgd",
     settings: Mapping[str, Any] | None = None,
     initializer: str = "Xavier",
+    tuning: Tuning | None = None,
 ) -> History:
     """Build a net, train it on Fashion-MNIST by `train_ch5`, and return its history.
 
@@ -40,6 +43,9 @@ def trial(
         The other arguments of `load_data_fashion_mnist`, such as ``limit``.
     optimizer, settings, initializer
         MXNet's names, and arguments of the optimizer besides the learning rate.
+    tuning
+        Train by `gluonbook.train` with this instead of `optimizer` and `settings`. The loss of the
+        history is then that of the smoothed labels.
     """
     random.seed(seed)
     np.random.seed(seed)
@@ -47,8 +53,14 @@ def trial(
     net = build()
     net.initialize(mx.init.create(initializer), ctx=ctx)
     net.hybridize(static_alloc=True, static_shape=True)
+    augment = tuning is not None and tuning.augment
+    train_iter, test_iter = load_data_fashion_mnist(
+        batch_size, size, seed=seed, augment=augment, **data
+    )
+    if tuning is not None:
+        trainer, loss = tuned(net, lr, tuning, num_epochs * len(train_iter))
+        return train(train_iter, test_iter, net, loss, trainer, ctx, num_epochs)
     trainer = gluon.Trainer(
         net.collect_params(), optimizer, {"learning_rate": lr, **(settings or {})}
     )
-    train_iter, test_iter = load_data_fashion_mnist(batch_size, size, seed=seed, **data)
     return train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs)

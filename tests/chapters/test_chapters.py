@@ -12,7 +12,7 @@ import sys
 
 from gluonbook.cli import Chapter
 from gluonbook.nets.edition import EDITIONS
-from gluonbook.recipes import RECIPES, STABLE
+from gluonbook.recipes import RECIPES, recipes_of
 from gluonbook.summary import num_parameters
 import jupytext
 import mxnet as mx
@@ -108,7 +108,7 @@ def test_a_run_prints_the_books_lines_and_leaves_its_folder(
         np.testing.assert_allclose(other(X).asnumpy(), net(X).asnumpy(), rtol=1e-4, atol=1e-5)
 
 
-ALL_RECIPES = [*RECIPES.values(), *STABLE.values()]
+ALL_RECIPES = [(section, name) for section in RECIPES for name in recipes_of(section)]
 
 
 class Stop(Exception):
@@ -116,19 +116,18 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("edition", EDITIONS)
-@pytest.mark.parametrize(
-    "recipe", [*RECIPES.values(), *STABLE.values()], ids=lambda r: f"{r.section}-{r.optimizer}"
-)
-def test_a_chapter_states_its_recipe_and_builds_its_net(recipe, edition, monkeypatch, capsys):
+@pytest.mark.parametrize(("section", "name"), ALL_RECIPES)
+def test_a_chapter_states_its_recipe_and_builds_its_net(
+    section, name, edition, monkeypatch, capsys
+):
     """What a reader sees in the script is what the package has under its names."""
-    found = {}
+    found, recipe = {}, recipes_of(section)[name]
 
     def choose(self, *numbers):
         caller = sys._getframe(1).f_globals
         found.update(caller, numbers=numbers)
         raise Stop
 
-    name = "stable" if recipe in STABLE.values() else "book"
     argv = [f"{recipe.section}.py", "--edition", edition, "--recipe", name]
     monkeypatch.setattr(sys, "argv", argv)
     monkeypatch.setattr(sys, "stdout", sys.stdout)

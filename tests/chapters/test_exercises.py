@@ -11,7 +11,8 @@ import pytest
 
 from ..conftest import CHAPTERS
 
-TRAINING = ["--limit", "8", "--limit-test", "8", "--epochs", "1", "--batch-size", "4"]
+SHORT = ["--limit", "8", "--epochs", "1", "--batch-size", "4"]
+TRAINING, HELD_OUT = [*SHORT, "--limit-test", "8"], [*SHORT, "--hold-out", "8"]
 #: Options that make each script short, and the number of rows of its table.
 SCRIPTS = {
     "densenet_against_resnet": ([*TRAINING, "--size", "32"], 4),
@@ -21,6 +22,7 @@ SCRIPTS = {
     "nin_one_conv": ([*TRAINING, "--size", "96", "--seeds", "2"], 3),
     "resnet_preactivation": ([*TRAINING, "--size", "32", "--depth", "34"], 4),
     "resnet_table1": ([*TRAINING, "--size", "32"], 2),
+    "tuning": ([*HELD_OUT, "--size", "32", "--seeds", "1"], 6),
 }
 
 

@@ -19,7 +19,7 @@ from gluonbook.checkpoints.format import CheckpointError
 from gluonbook.checkpoints.lock import FolderLock
 from gluonbook.cli import Chapter, chapter, messages
 from gluonbook.data import fashion_mnist as fm
-from gluonbook.recipes import RECIPES, STABLE
+from gluonbook.recipes import RECIPES, STABLE, TUNED
 from gluonbook.system import device, machine
 from gluonbook.system.errors import Failure
 from gluonbook.system.files import FileFailure
@@ -95,7 +95,21 @@ def test_the_stable_recipe_is_chosen_by_name(tiny, tmp_path):
     assert Chapter("nin", ["--resume", str(folder)]).recipe == STABLE["nin"]
 
 
+def test_the_tuned_recipe_keeps_its_epochs(tiny, tmp_path):
+    """Its learning rate is 0 after the last, so more of them would change nothing."""
+    chosen = ("--recipe", "tuned", "--size", "32", "--limit", "16", "--batch-size", "8")
+    folder, figures = run(tmp_path, *chosen, "--epochs", "2", section="resnet")
+    assert len(figures) == 2
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["tuning"]["momentum"], config["tuning"]["augment"]) == (0.9, True)
+    assert Chapter("resnet", ["--resume", str(folder), "--epochs", "2"]).recipe == TUNED["resnet"]
+    with pytest.raises(Failure, match="has --epochs 2, not 3: leave --epochs out"):
+        Chapter("resnet", ["--resume", str(folder), "--epochs", "3"])
+
+
 def test_a_section_without_a_second_recipe_says_so(capsys):
+    with pytest.raises(SystemExit):
+        Chapter("lenet", ["--recipe", "tuned"])
     with pytest.raises(SystemExit):
         Chapter("resnet", ["--recipe", "stable"])
     assert "--recipe: invalid choice: 'stable'" in capsys.readouterr().err
@@ -121,6 +135,7 @@ OFFERED = {
     "alexnet": {"--edition"},
     "nin": {"--recipe"},
     "googlenet": {"--edition"},
+    "resnet": {"--recipe"},
     "densenet": {"--edition"},
 }
 

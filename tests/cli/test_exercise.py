@@ -27,6 +27,8 @@ def test_defaults_and_what_a_training_takes_of_them():
     }
     whole = Exercise("name", "A question.", ["--limit", "60000", "--seeds", "1"], **DEFAULTS)
     assert whole.training["data"]["limit_test"] == 10_000 and list(whole.seeds) == [1]
+    held_out = Exercise("name", "A question.", ["--hold-out", "9"], hold_out=50, **DEFAULTS)
+    assert held_out.training["data"] == {"root": None, "limit": 4000, "hold_out": 9}
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gluonbook as gb
+from gluonbook.recipes import Tuning
 from gluonbook.training.trial import trial
 import mxnet as mx
 from mxnet import gluon
+import numpy as np
 
 OPTIONS = {"num_epochs": 1, "batch_size": 16, "size": 28, "ctx": mx.cpu(), "lr": 0.1}
 
@@ -30,3 +32,19 @@ def test_a_trial_is_the_training_of_the_book_from_its_seed(tiny):
 def test_a_trial_from_another_seed_is_another(tiny):
     first, second = (trial(gb.lenet, seed, data={"limit": 32}, **OPTIONS) for seed in (1, 2))
     assert figures(first) != figures(second)
+
+
+def test_a_tuning_that_changes_nothing_is_the_training_of_the_book(tiny):
+    options = {**OPTIONS, "data": {"limit": 32}}
+    by_book = figures(trial(gb.lenet, 3, **options))
+    for ours, theirs in zip(figures(trial(gb.lenet, 3, tuning=Tuning(), **options)), by_book):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_moved_images_are_another_training(tiny):
+    options = {**OPTIONS, "data": {"limit": 32}}
+    plain, moved = (
+        figures(trial(gb.lenet, 3, tuning=Tuning(augment=augment), **options))
+        for augment in (False, True)
+    )
+    assert plain != moved
