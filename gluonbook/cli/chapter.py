@@ -28,7 +28,7 @@ from ..predictions.pictures import draw_images
 from ..recipes import recipes_of
 from ..summary import Layer, format_table, layer_table
 from ..system import files, machine
-from ..system.device import devices
+from ..system.device import be_deterministic, devices
 from ..system.errors import Failure, print_sentences
 from ..system.interrupts import Interrupted
 from ..system.output import Forgiving, in_notebook, say, show_picture
@@ -100,6 +100,8 @@ class Chapter:
         self.recipe = recipes_of(section)[self.options.recipe]
         if self.options.seed is None:
             self.options.seed = int.from_bytes(os.urandom(4), "little") // 2
+        if self.options.deterministic:
+            be_deterministic()
         self.ctxs = devices(self.options.device)
         precision.use(self.options.amp, section, self.options.recipe, self.ctxs[0])
         self.folder: Path | None = None

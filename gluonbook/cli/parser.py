@@ -96,6 +96,12 @@ def chapter_parser(section: str) -> ChapterParser:
         "(gpu:0,1) or all; cpu:0,1 tries several without a GPU",
     )
     training(
+        "--deterministic",
+        action="store_true",
+        help="the same numbers in every run on a GPU too, which is slower: no cuDNN autotuning, no "
+        "TensorFloat-32 (untried: no GPU was at hand)",
+    )
+    training(
         "--no-hybridize",
         dest="hybridize",
         action="store_false",

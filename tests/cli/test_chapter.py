@@ -82,6 +82,18 @@ def test_data_under_the_home_folder_is_kept_by_its_full_path(real_files, monkeyp
     assert Chapter("resnet", ["--data=~/data"]).options.data == str(real_files)
 
 
+def test_deterministic_is_set_before_a_gpu_is_tried(monkeypatch):
+    names = ("MXNET_ENFORCE_DETERMINISM", "MXNET_CUDNN_AUTOTUNE_DEFAULT", "NVIDIA_TF32_OVERRIDE")
+    for name in names:
+        monkeypatch.setenv(name, "unset")
+    seen = []
+    monkeypatch.setattr(chapter, "devices", lambda choice: seen.extend(map(os.getenv, names)) or [])
+    for argv in ([], ["--deterministic"]):
+        with pytest.raises(IndexError):  # as no device is found
+            Chapter("lenet", argv)
+    assert seen == ["unset"] * 3 + ["1", "0", "0"]
+
+
 def test_the_stable_recipe_is_chosen_by_name(tiny, tmp_path):
     options = Chapter("nin", ["--recipe", "stable", "--epochs", "2"]).options
     assert (options.lr, options.num_epochs, options.batch_size) == (0.0005, 2, 128)
@@ -152,7 +164,7 @@ def test_help_groups_the_options_and_offers_none_without_a_choice(section, capsy
     assert options == OFFERED.get(section, set()) | {
         *("--epochs", "--lr", "--batch-size", "--size", "--device", "--data", "--limit"),
         *("--limit-test", "--seed", "--no-hybridize", "--out", "--debug"),
-        *("--save-every", "--resume", "--amp"),
+        *("--save-every", "--resume", "--amp", "--deterministic"),
     }
 
 
