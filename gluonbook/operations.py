@@ -117,6 +117,22 @@ def _joined(
     return sources[source] if alike else [source]
 
 
+def trace(net: gluon.Block, input_name: str = "data") -> mx.sym.Symbol:
+    """The graph of what a net computes, of several outputs the first.
+
+    Raises
+    ------
+    TraceError
+        If the net is not made of hybrid blocks, or takes several inputs.
+    """
+    try:
+        return answer_of(net(mx.sym.var(input_name)))
+    except Exception as error:
+        raise TraceError(
+            f"the Gluon net cannot be traced ({error}): build it of HybridBlocks, with one input"
+        ) from error
+
+
 def gluon_ops(net: gluon.Block, input_shape: tuple[int, ...] | None = None) -> list[Op]:
     """The operations of a Gluon net, in order; their weights are Gluon parameters.
 
@@ -125,14 +141,9 @@ def gluon_ops(net: gluon.Block, input_shape: tuple[int, ...] | None = None) -> l
     Raises
     ------
     TraceError
-        If the net is not made of hybrid blocks.
+        As `trace` does.
     """
-    try:
-        symbol = answer_of(net(mx.sym.var("data")))
-    except Exception as error:
-        raise TraceError(
-            f"the Gluon net cannot be traced ({error}): build it of HybridBlocks"
-        ) from error
+    symbol = trace(net)
     graph = json.loads(symbol.tojson())
     parameters = {parameter.name: parameter for parameter in net.collect_params().values()}
     shapes = _gluon_shapes(symbol, input_shape)

@@ -13,7 +13,7 @@ from mxnet.gluon import nn
 import numpy as np
 
 from ..checkpoints.net_state import shape_fits, size_limit
-from ..nets.auxiliary import answer_of
+from ..operations import trace
 from ..system import files, mxnet_private
 from ..system.errors import Failure
 from ..system.machine import available_memory
@@ -197,6 +197,36 @@ def _parse(content: bytes) -> dict[str, np.ndarray]:
     return dict(zip(names, arrays))
 
 
+def traced(
+    net: nn.HybridBlock,
+    input_shape: tuple[int, ...],
+    ctx: mx.Context | None = None,
+    input_name: str = "data",
+) -> tuple[mx.sym.Symbol, dict[str, np.ndarray]]:
+    """The graph of a net's answer, and the values of the parameters that it needs, by their names.
+
+    A net that does not know its input sizes yet is run once on zeros of `input_shape` (N, C, H, W)
+    on `ctx`, the CPU by default.
+
+    Raises
+    ------
+    TraceError
+        If the net is not made of hybrid blocks, or takes several inputs.
+    ParametersError
+        If a parameter has no values.
+    """
+    params = net.collect_params()
+    if not all(map(mxnet_private.is_initialized, params.values())):
+        raise ParametersError(
+            "the net's parameters have no values yet: call net.initialize(), or load them first"
+        )
+    if any(map(mxnet_private.waits_for_its_shape, params.values())):
+        net(nd.zeros(input_shape, ctx=ctx or mx.cpu()))
+    symbol = trace(net, input_name)
+    needed = set(symbol.list_inputs())
+    return symbol, _values({name: param for name, param in params.items() if name in needed})
+
+
 def export_symbol(
     net: nn.HybridBlock,
     prefix: str | os.PathLike[str],
@@ -205,27 +235,21 @@ def export_symbol(
 ) -> None:
     """Write ``<prefix>-symbol.json`` and ``<prefix>-0000.params``, each wholly or not at all.
 
-    `import_symbol` reads them back, as MXNet's own ``SymbolBlock.imports`` does. A net that does
-    not know its input sizes yet is run once on zeros of `input_shape` (N, C, H, W) on `ctx`, the
-    CPU by default. Of a net with auxiliary classifiers only the answer is exported.
+    `import_symbol` reads them back, as MXNet's own ``SymbolBlock.imports`` does. The arguments are
+    those of `traced`. Of a net with auxiliary classifiers only the answer is exported.
 
     Raises
     ------
     FileFailure
         If the files cannot be written.
+    TraceError, ParametersError
+        As `traced` does.
     """
-    params = net.collect_params()
-    if any(map(mxnet_private.waits_for_its_shape, params.values())):
-        net(nd.zeros(input_shape, ctx=ctx or mx.cpu()))
-    symbol = answer_of(net(mx.sym.var("data")))
-    kinds = {
-        **dict.fromkeys(symbol.list_arguments(), "arg"),
-        **dict.fromkeys(symbol.list_auxiliary_states(), "aux"),
-    }
-    values = _values({name: param for name, param in params.items() if name in kinds})
+    symbol, values = traced(net, input_shape, ctx)
+    auxiliary = set(symbol.list_auxiliary_states())
     write_arrays(
         f"{os.fspath(prefix)}-0000.params",
-        {f"{kinds[name]}:{name}": value for name, value in values.items()},
+        {_stored_as(name, auxiliary): value for name, value in values.items()},
     )
     files.write(f"{os.fspath(prefix)}-symbol.json", symbol.tojson(remove_amp_cast=True))
 
@@ -258,6 +282,11 @@ def import_symbol(
         f"{os.fspath(prefix)}-0000.params",
         available_memory() // 4,
         ctx,
-        lambda name: f"{'aux' if name in auxiliary else 'arg'}:{name}",
+        lambda name: _stored_as(name, auxiliary),
     )
     return net
+
+
+def _stored_as(name: str, auxiliary: set[str]) -> str:
+    """The name under which the file of an exported net has a value."""
+    return f"{'aux' if name in auxiliary else 'arg'}:{name}"
