@@ -153,10 +153,14 @@ def randomized(net, size: int, num_channels: int = 3):
     return net
 
 
-needs_gluoncv = pytest.mark.skipif(
-    importlib.util.find_spec("gluoncv") is None,
-    reason="needs GluonCV: pip install -e '.[gluoncv]'",
-)
+def _needs(extra: str, *packages: str):
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    reason = f"needs {' and '.join(missing)}: pip install -e '.[{extra}]'"
+    return pytest.mark.skipif(bool(missing), reason=reason)
+
+
+needs_gluoncv = _needs("gluoncv", "gluoncv")
+needs_onnx = _needs("onnx", "onnx", "onnxruntime")
 
 __all__ = [
     "CHAPTERS",
@@ -165,6 +169,7 @@ __all__ = [
     "gb",
     "initialized",
     "needs_gluoncv",
+    "needs_onnx",
     "python",
     "randomized",
     "run_script",

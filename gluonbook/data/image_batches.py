@@ -7,7 +7,7 @@ flipped and shifted, if asked for → one batch, scaled to [0, 1].
 from __future__ import annotations
 
 import logging
-from typing import Iterator, Sequence
+from typing import Any, Iterator, Sequence
 
 import mxnet as mx
 from mxnet import nd
@@ -162,6 +162,16 @@ class ImageBatches:
 def _scaled(pixels: np.ndarray) -> np.ndarray:
     """uint8 to float32 in [0, 1], as the book's ``ToTensor`` does, in one pass."""
     return np.divide(pixels, np.float32(255), out=np.empty(pixels.shape, np.float32))
+
+
+def transform_of(size: int) -> dict[str, Any]:
+    """How an image of Fashion-MNIST becomes the input of a net, for programs without this package.
+
+    The image is gray and light on dark, of ``from`` pixels (H, W). It is resized to ``to`` with
+    pixels of whole numbers, and divided.
+    """
+    sizes = {"from": [28, 28], "to": [size, size]}
+    return {"image": "gray, light on dark", **sizes, "resize": "bilinear", "divide_by": 255}
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """A net saved as files for other programs, and loaded again."""
 
+from .onnx import fashion_mnist_to_onnx, to_onnx
 from .symbol import (
     ParametersError,
     export_symbol,
@@ -13,9 +14,11 @@ from .symbol import (
 __all__ = [
     "ParametersError",
     "export_symbol",
+    "fashion_mnist_to_onnx",
     "import_symbol",
     "load_parameters",
     "read_parameters",
     "save_parameters",
+    "to_onnx",
     "write_arrays",
 ]

@@ -11,6 +11,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 import mxnet as mx
 from mxnet import base, gluon, nd
 from mxnet.gluon.data import vision
+import numpy as np
 
 # --- the library ------------------------------------------------------------------------------
 
@@ -182,3 +183,49 @@ def read_fashion_mnist_with(read: Callable[[str, bool], tuple[Any, Any]]) -> Non
         self._data, self._label = read(self._root, self._train)
 
     vision.FashionMNIST._get_data = _get_data
+
+
+# --- export -----------------------------------------------------------------------------------
+
+
+def onnx_graph(
+    symbol: Any,
+    values: Mapping[str, nd.NDArray],
+    input_shape: Sequence[int | str],
+    example_shape: Sequence[int],
+    operator_set: int,
+) -> Any:
+    """What MXNet's converters make of a symbol: an ``onnx.GraphProto``.
+
+    `input_shape` has names for sizes that are left open, and `example_shape` numbers for them.
+    The public ``mx.onnx.export_model`` declares the newest operator set of the onnx package, while
+    its newest converters are for set 13, and operators have changed since. It also makes a list of
+    Python's numbers of each weight, which takes gigabytes for a VGG: ``convert_variable`` does not.
+    """
+    from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph  # imports onnx
+    from onnx import TensorProto, checker, helper, numpy_helper
+
+    float32 = TensorProto.FLOAT
+    registry, context = MXNetGraph.registry_[operator_set], checker.DEFAULT_CONTEXT
+
+    def convert_variable(node: Mapping[str, str], **state: Any) -> tuple[list[Any], tuple[Any]]:
+        name, shape = node["name"], state.get("in_shape")
+        if not state["is_input"]:
+            value = state["weights"][name]
+            state["initializer"].append(numpy_helper.from_array(value, name))
+            shape = value.shape
+        return [helper.make_tensor_value_info(name, float32, shape)], (np.dtype("float32"),)
+
+    checked_sets = context.opset_imports
+    context.opset_imports = {"": operator_set}
+    registry["null"] = convert_variable
+    try:
+        return MXNetGraph().create_onnx_graph_proto(
+            *(symbol, dict(values), [tuple(example_shape)], [float32]),
+            opset_version=operator_set,
+            dynamic=True,
+            dynamic_input_shapes=[tuple(input_shape)],
+        )
+    finally:
+        del registry["null"]
+        context.opset_imports = checked_sets
