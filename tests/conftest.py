@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
+import runpy
 import signal
 import subprocess
 import sys
@@ -111,6 +112,18 @@ def tiny(dataset, monkeypatch) -> fm.FashionMNIST:
     )
     monkeypatch.setattr(fm, "fashion_mnist", lambda root=None: few)
     return few
+
+
+@pytest.fixture
+def lenet_run(tiny, tmp_path, monkeypatch) -> Path:
+    """The folder of a LeNet that was trained for an epoch."""
+    options = ["--epochs", "1", "--batch-size", "16", "--seed", "1", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["lenet.py", *options])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    runpy.run_path(str(CHAPTERS / "lenet.py"))
+    [folder] = tmp_path.iterdir()
+    return folder
 
 
 def run_script(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:

@@ -20,11 +20,15 @@ FLOORS = [
     {"export", "measure", "training"},
     {"cli", "doctor", "pytorch"},
     {"chapter", "compare", "history", "predict"},
+    {"__main__"},
 ]
 FLOOR = {room: i for i, floor in enumerate(FLOORS) for room in floor}
 
 
 def room_of(path: Path) -> str:
+    """The folder, or the file beside them. What ``python -m`` runs of a folder is above all."""
+    if path.stem == "__main__":
+        return path.stem
     return path.relative_to(PACKAGE).parts[0].replace(".py", "")
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
-import sys
 
 from gluonbook import predict
 from gluonbook.data.fashion_mnist import CLASSES
@@ -13,19 +11,10 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from .conftest import CHAPTERS
-
 
 @pytest.fixture
-def run(tiny, tmp_path, monkeypatch):
-    """A LeNet that was trained for an epoch."""
-    options = ["--epochs", "1", "--batch-size", "16", "--seed", "1", "--out", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", ["lenet.py", *options])
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(sys, "stdout", sys.stdout)
-    runpy.run_path(str(CHAPTERS / "lenet.py"))
-    [folder] = tmp_path.iterdir()
-    return folder
+def run(lenet_run):
+    return lenet_run
 
 
 def test_the_test_images_are_counted_and_drawn(run, tiny, capsys):

@@ -21,7 +21,7 @@ import numpy as np
 from .._version import __version__
 from ..checkpoints.checkpoint import Checkpoint
 from ..data import fashion_mnist
-from ..export import export_symbol, save_parameters
+from ..export import export_symbol, fashion_mnist_to_onnx, save_parameters
 from ..figures.history import History
 from ..predictions.classifier import Classifier
 from ..predictions.pictures import draw_images
@@ -70,6 +70,10 @@ checkpoint-E-B.safetensors
     The net with its parameters, for programs that do not have its class:
     gluonbook.export.import_symbol("FOLDER/{section}"), mxnet.gluon.SymbolBlock.imports, or MXNet
     from another language.
+
+{section}.onnx
+    With --export onnx, or from python -m gluonbook.export FOLDER: the net for programs without
+    MXNet. chapters/classify_onnx.py classifies with it.
 """
 
 
@@ -244,6 +248,8 @@ class Chapter:
         self._draw_predictions(net, data.test, folder)
         export_symbol(net, folder / section, (1, 1, size, size))
         save_parameters(net, folder / f"{section}.params")
+        if self.options.export == "onnx":
+            fashion_mnist_to_onnx(net, folder / f"{section}.onnx", size, section)
 
     def _draw_predictions(
         self, net: nn.HybridSequential, test: fashion_mnist.Split, folder: Path

@@ -18,7 +18,10 @@ CONFIG = "config.json"
 #: The options that the section's text states, in the order of `Chapter.choose`.
 HYPERPARAMETERS = ("lr", "num_epochs", "batch_size", "size")
 #: Options that a run keeps. When it is resumed the first may be given anew, the others may not.
-_CHANGEABLE = ("num_epochs", "device", "deterministic", "hybridize", "data", "save_every")
+_CHANGEABLE = (
+    *("num_epochs", "device", "deterministic", "hybridize", "data", "save_every"),
+    *("export",),
+)
 _FIXED = ("recipe", "lr", "batch_size", "seed", "size", "limit", "limit_test", "edition", "amp")
 _DEFAULTS: dict[str, Any] = {
     **dict.fromkeys((*_CHANGEABLE, *_FIXED, "resume")),

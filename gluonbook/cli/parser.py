@@ -154,6 +154,11 @@ def chapter_parser(section: str) -> ChapterParser:
         metavar="RUN",
         help="go on with the run in this folder, with its options; --epochs may be greater",
     )
+    saving(
+        "--export",
+        choices=("onnx",),
+        help="also save the trained net as an ONNX file, for programs without MXNet",
+    )
     output = parser.group("output")
     output("--out", metavar="DIR", help="folder that the run's folder is made in (default: runs)")
     output("--debug", action="store_true", help="print the traceback of an error")

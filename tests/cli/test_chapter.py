@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 import mxnet as mx
 import pytest
 
-from ..conftest import CHAPTERS, NO_MIRROR, run_script
+from ..conftest import CHAPTERS, NO_MIRROR, needs_onnx, run_script
 
 pytestmark = pytest.mark.usefixtures("terminal_signals")
 
@@ -164,7 +164,7 @@ def test_help_groups_the_options_and_offers_none_without_a_choice(section, capsy
     assert options == OFFERED.get(section, set()) | {
         *("--epochs", "--lr", "--batch-size", "--size", "--device", "--data", "--limit"),
         *("--limit-test", "--seed", "--no-hybridize", "--out", "--debug"),
-        *("--save-every", "--resume", "--amp", "--deterministic"),
+        *("--save-every", "--resume", "--amp", "--deterministic", "--export"),
     }
 
 
@@ -340,6 +340,31 @@ def test_a_run_from_before_the_option_is_tested_on_all_images(tiny, tmp_path):
     del config["options"]["limit_test"]
     (folder / "config.json").write_text(json.dumps(config))
     assert Chapter("lenet", ["--resume", str(folder)]).options.limit_test == 10_000
+
+
+@needs_onnx
+def test_a_run_that_goes_on_keeps_its_export(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(Chapter, "_draw_predictions", lambda *args: None)  # which takes seconds
+    folder, _ = run(tmp_path, *SMALL, "--epochs", "1", "--export", "onnx")
+    first = (folder / "lenet.onnx").read_bytes()
+    run(tmp_path, "--resume", str(folder), "--epochs", "2")
+    assert (folder / "lenet.onnx").read_bytes() != first
+
+
+@pytest.mark.parametrize(
+    ("options", "package", "told"),
+    [
+        (["--export", "onnx"], "onnxruntime", r"onnx.* cannot be imported .*'gluonbook\[onnx\]'"),
+    ],
+)
+def test_a_missing_extra_is_told_before_training(
+    options, package, told, tiny, tmp_path, monkeypatch
+):
+    for name in (package, *(name for name in sys.modules if name.startswith(f"{package}."))):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(Failure, match=told):
+        run(tmp_path, *SMALL, *options)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_has_its_epochs_says_so(tiny, tmp_path, capsys):

@@ -1,0 +1,36 @@
+"""``python -m gluonbook.export RUN``: the trained net of a run as an ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import sys
+from typing import Sequence
+
+from ..cli.messages import describe
+from ..cli.options import section_of
+from ..cli.parser import Parser, add_shared
+from ..predict import load_run
+from ..system.errors import print_sentences
+from .onnx import fashion_mnist_to_onnx
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the net of the run that `argv` names, by default the command line; the exit code."""
+    print_sentences(describe)
+    parser = Parser(
+        "Write the trained net of a run as an ONNX file, for programs without MXNet.",
+        prog="python -m gluonbook.export",
+    )
+    parser.add_argument("run", metavar="RUN", help="folder of a run that has ended")
+    parser.add_argument("--out", metavar="FILE", help="the file (default: NET.onnx in RUN)")
+    add_shared(parser, "--debug")
+    options = parser.parse_args(argv)
+    run, section = load_run(options.run), section_of(Path(options.run))
+    path = Path(options.out or Path(options.run) / f"{section}.onnx")
+    fashion_mnist_to_onnx(run.net, path, run.size, section)
+    print(f"the net is in {path}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
