@@ -174,6 +174,7 @@ def _needs(extra: str, *packages: str):
 
 needs_gluoncv = _needs("gluoncv", "gluoncv")
 needs_onnx = _needs("onnx", "onnx", "onnxruntime")
+needs_tensorboard = _needs("tensorboard", "tensorboard")
 
 __all__ = [
     "CHAPTERS",
@@ -183,6 +184,7 @@ __all__ = [
     "initialized",
     "needs_gluoncv",
     "needs_onnx",
+    "needs_tensorboard",
     "python",
     "randomized",
     "run_script",

@@ -74,6 +74,9 @@ checkpoint-E-B.safetensors
 {section}.onnx
     With --export onnx, or from python -m gluonbook.export FOLDER: the net for programs without
     MXNet. chapters/classify_onnx.py classifies with it.
+
+events.out.tfevents.N.gluonbook
+    With --tensorboard: the figures for `tensorboard --logdir FOLDER`, or --logdir runs for all.
 """
 
 
@@ -178,7 +181,7 @@ class Chapter:
                 saved = saved_options(self.recipe.section, folder)
                 refuse_changes(saved, vars(options), folder)
             self._try_outputs(net, data, folder)
-            history = History(folder / "history.csv")
+            history = self._history(folder)
             with self._telling_how_to_go_on(folder, history):
                 yield {"progress": True, "history": history, "checkpoint": checkpoint}
                 self._write_outputs(net, history, data, folder)
@@ -224,13 +227,18 @@ class Chapter:
             return Path(self.options.resume)
         return new_folder(Path(self.options.out), self.recipe.section)
 
+    def _history(self, folder: Path) -> History:
+        """An empty history that will be written into `folder`."""
+        events = folder if self.options.tensorboard else None
+        return History(folder / "history.csv", tensorboard=events)
+
     def _try_outputs(
         self, net: nn.HybridSequential, data: fashion_mnist.FashionMNIST, folder: Path
     ) -> None:
         """Write the files that a run ends with, and remove them, so that a failure comes early."""
         try:
             with files.scratch_folder(folder) as trial:
-                self._write_outputs(net, History(), data, trial)
+                self._write_outputs(net, self._history(trial), data, trial)
         except BaseException:
             if self.options.resume is None:  # nothing has begun
                 shutil.rmtree(folder, ignore_errors=True)

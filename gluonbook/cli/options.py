@@ -20,13 +20,14 @@ HYPERPARAMETERS = ("lr", "num_epochs", "batch_size", "size")
 #: Options that a run keeps. When it is resumed the first may be given anew, the others may not.
 _CHANGEABLE = (
     *("num_epochs", "device", "deterministic", "hybridize", "data", "save_every"),
-    *("export",),
+    *("export", "tensorboard"),
 )
 _FIXED = ("recipe", "lr", "batch_size", "seed", "size", "limit", "limit_test", "edition", "amp")
 _DEFAULTS: dict[str, Any] = {
     **dict.fromkeys((*_CHANGEABLE, *_FIXED, "resume")),
     **{"recipe": "book", "edition": EDITIONS[0], "amp": False},
-    **{"device": "auto", "deterministic": False, "hybridize": True, "out": "runs", "debug": False},
+    **{"device": "auto", "deterministic": False, "hybridize": True, "tensorboard": False},
+    **{"out": "runs", "debug": False},
 }
 
 

@@ -159,6 +159,11 @@ def chapter_parser(section: str) -> ChapterParser:
         choices=("onnx",),
         help="also save the trained net as an ONNX file, for programs without MXNet",
     )
+    saving(
+        "--tensorboard",
+        action="store_true",
+        help="also save the figures for TensorBoard, which shows runs with tensorboard --logdir",
+    )
     output = parser.group("output")
     output("--out", metavar="DIR", help="folder that the run's folder is made in (default: runs)")
     output("--debug", action="store_true", help="print the traceback of an error")

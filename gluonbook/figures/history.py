@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Iterable, Iterator, NamedTuple
 
 from ..system import files
 from ..system.errors import Failure
+from .tensorboard import EventFile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,16 +58,26 @@ class History:
     csv_path
         A file that is written anew as each epoch ends, so that a run that is cut short leaves
         the epochs it finished.
+    tensorboard
+        A folder that takes a file of the same figures for TensorBoard.
 
     Raises
     ------
     FileFailure
         If a file cannot be written; it is then as it was.
+    TensorBoardUnavailable
+        If `tensorboard` is given, and TensorBoard is not installed.
     """
 
-    def __init__(self, csv_path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        csv_path: str | os.PathLike[str] | None = None,
+        *,
+        tensorboard: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.epochs: list[Epoch] = []
         self._csv_path = csv_path
+        self._event_file = None if tensorboard is None else EventFile(tensorboard)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> History:
@@ -105,14 +116,16 @@ class History:
         return self.epochs[index]
 
     def append(self, epoch: Epoch) -> None:
-        """Add an epoch, to the CSV file too if there is one."""
+        """Add an epoch, to the files too if there are any."""
         self.extend([epoch])
 
     def extend(self, epochs: Iterable[Epoch]) -> None:
-        """Add several epochs, to the CSV file too if there is one."""
+        """Add several epochs, to the files too if there are any."""
         self.epochs.extend(epochs)
         if self._csv_path is not None:
             self.write_csv(self._csv_path)
+        if self._event_file is not None:
+            self._event_file.update(self.epochs)
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a header and a row per epoch."""

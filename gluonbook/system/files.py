@@ -55,13 +55,32 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, Failure):
             raise
-        raise FileFailure(f"{path} cannot be written: {_why(error, path)}") from error
+        raise _not_written(path, error) from error
 
 
 def write(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Write a whole file, as `replacing` does; text as UTF-8."""
     with replacing(path) as scratch, open(scratch, "wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def append(path: str | os.PathLike[str], content: bytes) -> None:
+    """Add to the end of a file, which is made if it does not exist.
+
+    Raises
+    ------
+    FileFailure
+        If it cannot be written; a part of `content` may be in it then.
+    """
+    try:
+        with open(path, "ab") as file:
+            file.write(content)
+    except OSError as error:
+        raise _not_written(Path(path), error) from error
+
+
+def _not_written(path: Path, error: OSError) -> FileFailure:
+    return FileFailure(f"{path} cannot be written: {_why(error, path)}")
 
 
 def _flush(path: Path) -> None:

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 import mxnet as mx
 import pytest
 
-from ..conftest import CHAPTERS, NO_MIRROR, needs_onnx, run_script
+from ..conftest import CHAPTERS, NO_MIRROR, needs_onnx, needs_tensorboard, run_script
 
 pytestmark = pytest.mark.usefixtures("terminal_signals")
 
@@ -164,7 +164,7 @@ def test_help_groups_the_options_and_offers_none_without_a_choice(section, capsy
     assert options == OFFERED.get(section, set()) | {
         *("--epochs", "--lr", "--batch-size", "--size", "--device", "--data", "--limit"),
         *("--limit-test", "--seed", "--no-hybridize", "--out", "--debug"),
-        *("--save-every", "--resume", "--amp", "--deterministic", "--export"),
+        *("--save-every", "--resume", "--amp", "--deterministic", "--export", "--tensorboard"),
     }
 
 
@@ -343,18 +343,28 @@ def test_a_run_from_before_the_option_is_tested_on_all_images(tiny, tmp_path):
 
 
 @needs_onnx
-def test_a_run_that_goes_on_keeps_its_export(tiny, tmp_path, monkeypatch):
+@needs_tensorboard
+def test_a_run_that_goes_on_keeps_its_export_and_its_figures_for_tensorboard(
+    tiny, tmp_path, monkeypatch
+):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     monkeypatch.setattr(Chapter, "_draw_predictions", lambda *args: None)  # which takes seconds
-    folder, _ = run(tmp_path, *SMALL, "--epochs", "1", "--export", "onnx")
+    folder, _ = run(tmp_path, *SMALL, "--epochs", "1", "--export", "onnx", "--tensorboard")
     first = (folder / "lenet.onnx").read_bytes()
-    run(tmp_path, "--resume", str(folder), "--epochs", "2")
+    _, figures = run(tmp_path, "--resume", str(folder), "--epochs", "2")
     assert (folder / "lenet.onnx").read_bytes() != first
+    shown = EventAccumulator(str(folder)).Reload().Scalars("accuracy/test")
+    assert [(each.step, each.value) for each in shown] == [
+        (epoch, pytest.approx(test_acc)) for epoch, _, _, test_acc in figures
+    ]
 
 
 @pytest.mark.parametrize(
     ("options", "package", "told"),
     [
         (["--export", "onnx"], "onnxruntime", r"onnx.* cannot be imported .*'gluonbook\[onnx\]'"),
+        (["--tensorboard"], "tensorboard", r"TensorBoard cannot .*'gluonbook\[tensorboard\]'"),
     ],
 )
 def test_a_missing_extra_is_told_before_training(
