@@ -175,12 +175,16 @@ def _model(
     _keep(graph.input, [value for value in graph.input if value.name not in weights])
     used = {name for node in graph.node for name in node.input}
     _keep(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in used])
-    names = {**places, graph.output[0].name: OUTPUT}
-    for tensor in graph.initializer:
-        tensor.name = names.get(tensor.name, tensor.name)
-    for node in graph.node:
+    # MXNet numbers its layers through the process, so their names differ from export to export.
+    names = {"": "", **places, graph.output[0].name: OUTPUT}
+    for i, tensor in enumerate(graph.initializer):
+        tensor.name = names.setdefault(tensor.name, f"constant{i}")
+    for i, node in enumerate(graph.node):
+        node.name = f"{node.op_type}{i}"
+        for j, output in enumerate(node.output):
+            names.setdefault(output, f"{node.name}.{j}")
         node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
+        node.output[:] = [names[name] for name in node.output]
     _, [shape], _ = symbol.infer_shape(**{INPUT: input_shape})
     output = onnx.helper.make_tensor_value_info(
         OUTPUT, graph.output[0].type.tensor_type.elem_type, ("N", *shape[1:])

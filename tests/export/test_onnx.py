@@ -8,7 +8,13 @@ import sys
 
 import gluonbook as gb
 from gluonbook.data.fashion_mnist import CLASSES
-from gluonbook.export import ParametersError, fashion_mnist_to_onnx, save_parameters, to_onnx
+from gluonbook.export import (
+    ParametersError,
+    fashion_mnist_to_onnx,
+    load_parameters,
+    save_parameters,
+    to_onnx,
+)
 from gluonbook.export.onnx import NotConvertible, ONNXUnavailable
 from gluonbook.operations import TraceError
 from gluonbook.system.files import FileFailure
@@ -101,6 +107,11 @@ def test_what_the_file_says_of_itself(tmp_path):
     assert stored.keys() == saved.keys()
     for name, value in saved.items():
         np.testing.assert_array_equal(stored[name], value.asnumpy())
+    same = gb.lenet()
+    load_parameters(same, tmp_path / "net.params")
+    fashion_mnist_to_onnx(same, tmp_path / "same.onnx", 28, "lenet")
+    assert (tmp_path / "same.onnx").read_bytes() == (tmp_path / "net.onnx").read_bytes()
+
     to_onnx(net, tmp_path / "bare.onnx", (1, 1, 28, 28))
     metadata = session_of(tmp_path / "bare.onnx").get_modelmeta().custom_metadata_map
     assert metadata == {"name": "HybridSequential"}
