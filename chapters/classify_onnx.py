@@ -26,8 +26,8 @@ parser = argparse.ArgumentParser(description="Classify images with a net in an O
 parser.add_argument("net", metavar="NET.onnx")
 parser.add_argument("images", nargs="*", metavar="IMAGE", help="image file; else the test images")
 parser.add_argument("--data", default="/usr/share/datasets/fashion-mnist", metavar="DIR")
-parser.add_argument("--batch-size", type=int, default=64, metavar="N")
-options = parser.parse_args()
+argv = None  # the command line; in a notebook a list, such as ["resnet.onnx", "shoe.png"]
+options = parser.parse_args(argv)
 folder = Path(options.data)
 archives = [folder / "t10k-images-idx3-ubyte.gz", folder / "t10k-labels-idx1-ubyte.gz"]
 for path in (options.net, *(options.images or archives)):
@@ -60,7 +60,8 @@ print(transform)
 # new pixel lies between two old ones, in each direction, and is their mean, weighted by how near
 # they are. The weights of all new pixels in one direction form a matrix. So the image is multiplied
 # by one matrix from the left, for the rows, and by one from the right, for the columns. The result
-# is rounded to whole gray levels and divided, as in the training.
+# is rounded to whole gray levels and divided, as in the training. MXNet rounds on the way too, so
+# that some of its pixels are one level brighter or darker.
 
 
 # %%
@@ -136,10 +137,8 @@ if not options.images:
         for path, header in zip(archives, (16, 8))
     )
     images = images.reshape(-1, *transform["from"])
-    starts = range(0, len(images), options.batch_size)
-    predicted = np.concatenate(
-        [probabilities(images[i : i + options.batch_size]).argmax(axis=1) for i in starts]
-    )
+    batches = np.array_split(images, 100)
+    predicted = np.concatenate([probabilities(batch).argmax(axis=1) for batch in batches])
     print(f"{len(labels):,} test images, accuracy {(predicted == labels).mean():.4f}")
     for i, name in enumerate(classes):
         print(f"{name:<12}{(predicted[labels == i] == i).mean():.3f}")
