@@ -95,7 +95,7 @@ def to_onnx(
     for parameter, value in values.items():
         if value.dtype != np.float32:
             raise NotConvertible(
-                f"{places[parameter]} is of type {value.dtype}, and an ONNX file is written in "
+                f"{places.get(parameter, parameter)} is of type {value.dtype}, and an ONNX file is written in "
                 "float32: cast the net first"
             )
     arrays = {parameter: nd.array(value) for parameter, value in values.items()}
