@@ -16,8 +16,10 @@
 import argparse
 import gzip
 import json
+import os
 from pathlib import Path
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else onnxruntime reports its use by the web
 import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps

@@ -17,6 +17,9 @@ os.environ.setdefault(
     str(max(1, os.cpu_count() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))),
 )
 
+# onnxruntime reads this as it is imported, and otherwise reports its use by the web.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import gluonbook as gb
 from gluonbook.data import fashion_mnist as fm
 from gluonbook.data import published_files

@@ -84,6 +84,8 @@ def to_onnx(
     FileFailure
         If the file cannot be written; it is then as it was.
     """
+    # Else onnxruntime reports its use to its makers, and keeps an identifier in the home folder.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     onnx, onnxruntime = _package("onnx"), _package("onnxruntime")
     _package("onnx.mapping")  # which MXNet's converters take, and later versions do not have
     told = {"classes": classes and list(classes), "transform": transform and dict(transform)}
@@ -95,8 +97,8 @@ def to_onnx(
     for parameter, value in values.items():
         if value.dtype != np.float32:
             raise NotConvertible(
-                f"{places.get(parameter, parameter)} is of type {value.dtype}, and an ONNX file is written in "
-                "float32: cast the net first"
+                f"{places.get(parameter, parameter)} is of type {value.dtype}, and an ONNX file is "
+                "written in float32: cast the net first"
             )
     arrays = {parameter: nd.array(value) for parameter, value in values.items()}
     arrays.update((scale, nd.ones_like(arrays[scale])) for scale in _ignored_scales(symbol))

@@ -48,13 +48,16 @@ def classify(packages, tmp_path):
 
     def run(*argv):
         script = [str(CHAPTERS / "classify_onnx.py"), *map(str, argv)]
-        return subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-I", "-S", "-c", RUN, str(packages), *script],
             cwd=tmp_path,
+            env={"HOME": str(tmp_path / "home")},
             capture_output=True,
             text=True,
             timeout=120,
         )
+        assert not (tmp_path / "home").exists()  # onnxruntime keeps no identifier of its own there
+        return result
 
     return run
 

@@ -23,7 +23,7 @@ from mxnet.gluon import nn
 import numpy as np
 import pytest
 
-from ..conftest import initialized, needs_onnx, randomized
+from ..conftest import initialized, needs_onnx, python, randomized
 
 pytestmark = needs_onnx
 
@@ -193,6 +193,20 @@ def test_a_net_that_cannot_be_written(build, error, told, tmp_path):
     with pytest.raises(error, match=told) as raised:
         to_onnx(build(), tmp_path / "net.onnx", (1, 1, 28, 28))
     assert "\n" not in str(raised.value) and not list(tmp_path.iterdir())
+
+
+def test_onnxruntime_keeps_nothing_in_the_home_folder(tmp_path):
+    """By default it keeps an identifier there, under which it reports its use."""
+    code = f"""
+import gluonbook as gb
+from gluonbook.export import to_onnx
+net = gb.lenet()
+net.initialize()
+to_onnx(net, {str(tmp_path / "net.onnx")!r}, (1, 1, 28, 28))
+"""
+    result = python(code, HOME=str(tmp_path), ORT_DISABLE_TELEMETRY="")
+    assert result.returncode == 0, result
+    assert [path for path in tmp_path.rglob("*") if "onnx" in path.name] == [tmp_path / "net.onnx"]
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
