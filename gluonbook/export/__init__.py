@@ -1,5 +1,14 @@
 """A net saved as files for other programs, and loaded again."""
 
+from .int8 import (
+    CALIBRATIONS,
+    QuantizationError,
+    Quantized,
+    load_quantized,
+    quantizable_layers,
+    quantize,
+    quantize_within,
+)
 from .onnx import fashion_mnist_to_onnx, to_onnx
 from .symbol import (
     ParametersError,
@@ -12,11 +21,18 @@ from .symbol import (
 )
 
 __all__ = [
+    "CALIBRATIONS",
     "ParametersError",
+    "QuantizationError",
+    "Quantized",
     "export_symbol",
     "fashion_mnist_to_onnx",
     "import_symbol",
     "load_parameters",
+    "load_quantized",
+    "quantizable_layers",
+    "quantize",
+    "quantize_within",
     "read_parameters",
     "save_parameters",
     "to_onnx",

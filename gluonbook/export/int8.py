@@ -1,0 +1,256 @@
+"""A net that computes in 8-bit integers on the CPU, by MXNet's quantization and oneDNN.
+
+The weights and inputs of a convolution or dense layer become x ≈ s · q, where q is from -127 to
+127, or from 0 to 255 for an input that is never negative. The scale s of an input is found by
+calibration: the net is run on a few images, and the range of what reaches each layer is kept.
+
+Sources: Jacob et al., "Quantization and training of neural networks for efficient
+integer-arithmetic-only inference", 2018, section 2.1, which also has a zero point; Migacz, "8-bit
+inference with TensorRT", 2017, for calibration.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+import json
+import os
+from pathlib import Path
+import re
+import tempfile
+from typing import Any, Iterable, NamedTuple
+import warnings
+
+import mxnet as mx
+from mxnet import gluon, nd
+from mxnet.gluon import nn
+import numpy as np
+
+from ..graphs import CALLS, answers, inference_of
+from ..nets.auxiliary import answer_of
+from ..system import mxnet_private
+from ..system.errors import Failure
+from ..system.output import without_log_of_library
+from .symbol import export_symbol, import_symbol
+
+#: How the range of what reaches a layer is chosen; see `quantize`.
+CALIBRATIONS = ("naive", "entropy")
+_BATCH_SIZE = 32
+#: oneDNN's operators, each with what is fused into it.
+_LAYERS = ("_sg_mkldnn_conv", "_sg_mkldnn_fully_connected")
+_BACKEND = "MKLDNN_QUANTIZE"
+
+
+class QuantizationError(Failure, ValueError):
+    """A net cannot be quantized, or would lose too much accuracy by it."""
+
+
+def quantize(
+    net: nn.HybridBlock,
+    images: np.ndarray,
+    *,
+    calibration: str = "naive",
+    excluded: Iterable[str] = (),
+) -> gluon.SymbolBlock:
+    """`net` in int8, on the CPU and hybridized; `net` itself stays as it is.
+
+    Input and output are float32, as those of `net`; of several outputs the first is kept.
+    `export_symbol` saves the result; `load_quantized` loads it, as does `import_symbol`.
+
+    Parameters
+    ----------
+    net
+        Initialized on the CPU, with float32 parameters.
+    images
+        float32 (N, C, H, W), as the net is given them. A few hundred training images will do.
+    calibration
+        What range is kept of the values that reach a layer: ``"naive"`` from the least to the
+        greatest; ``"entropy"`` the one whose 8-bit values have the distribution nearest to that of
+        the float32 values, by the Kullback–Leibler divergence, so that a few large values are cut
+        off.
+    excluded
+        Layers that stay in float32, by the names of `quantizable_layers`.
+
+    Raises
+    ------
+    QuantizationError
+        If the net, the images or a name are not such, no layer can be quantized, this MXNet has no
+        oneDNN, or the entropy is asked for and SciPy is not installed.
+    FileFailure
+        If the folder for temporary files has no room for the net.
+    """
+    _check(net, images, calibration)
+    layers, in_float32 = quantizable_layers(net), set(excluded)
+    for name in sorted(in_float32 - layers.keys()):
+        raise QuantizationError(f"the net has no layer {name}; it has {', '.join(layers)}")
+    if not layers.keys() - in_float32:
+        raise QuantizationError("the net has no convolution or dense layer to quantize")
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = Path(folder, "net")
+        export_symbol(net, prefix, images[:1].shape)
+        copy = import_symbol(prefix)
+        with without_log_of_library(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # types that MXNet finds out later
+            quantized = mx.contrib.quantization.quantize_net_v2(
+                copy,
+                calib_data=mx.io.NDArrayIter(
+                    images, batch_size=min(_BATCH_SIZE, len(images)), data_name="data"
+                ),
+                calib_mode=calibration,
+                exclude_layers=[layers[name] for name in in_float32],
+            )
+        export_symbol(quantized, prefix, images[:1].shape)
+        return load_quantized(prefix, images[:1].shape)
+
+
+def load_quantized(
+    prefix: str | os.PathLike[str], input_shape: tuple[int, ...]
+) -> gluon.SymbolBlock:
+    """The net that `quantize` gave and `export_symbol` wrote, hybridized and tried.
+
+    Raises
+    ------
+    FileFailure, ParametersError
+        As `import_symbol` does.
+    """
+    net = import_symbol(prefix)
+    net.hybridize(static_alloc=True, static_shape=True)  # else weights are rounded in each call
+    try:
+        for _ in range(CALLS):
+            net(nd.zeros(input_shape)).asnumpy()
+    except mx.base.MXNetError:  # as `inference_of` knows it of other graphs
+        net.hybridize(static_alloc=True, static_shape=False)
+    return net
+
+
+def quantizable_layers(net: nn.HybridBlock) -> dict[str, str]:
+    """The layers that `quantize` would put into int8, in the net's order.
+
+    Each has the name that its weight has in a ``.params`` file, without the ending ``.weight``, and
+    maps to MXNet's name of the operator that it is fused into.
+    """
+    symbol = answer_of(net(mx.sym.var("data", dtype="float32")))
+    with without_log_of_library():
+        nodes = json.loads(symbol.get_backend_symbol(_BACKEND).tojson())["nodes"]
+    places = {p.name: place for place, p in mxnet_private.parameters_by_place(net).items()}
+    layers = {}
+    for node in nodes:
+        if node["op"] in _LAYERS:
+            inputs = [nodes[index]["name"] for index, *_ in node["inputs"]]
+            [weight] = [name for name in inputs if name.endswith("weight")]
+            layers[re.sub("[._]weight$", "", places[weight])] = node["name"]
+    return layers
+
+
+class Quantized(NamedTuple):
+    """What `quantize_within` found."""
+
+    net: gluon.SymbolBlock
+    float32_layers: list[str]
+    """Those that stayed in float32 for the sake of the accuracy."""
+    accuracy: dict[str, float]
+    """On the images held out: ``"float32"`` and ``"int8"``."""
+
+
+def quantize_within(
+    net: nn.HybridBlock,
+    images: np.ndarray,
+    held_out: Iterable[tuple[nd.NDArray, nd.NDArray]],
+    *,
+    at_most: float = 0.005,
+    calibration: str = "naive",
+) -> Quantized:
+    """`net` in int8, with as many layers in float32 as keep the accuracy.
+
+    All layers are quantized if the accuracy on `held_out` then falls by `at_most`. If it falls by
+    more, the layers are ranked by how far each, in int8 alone, moves the logits. The worst stay in
+    float32: one, then two, four and so on, as long as they are fewer than half.
+
+    Parameters
+    ----------
+    held_out
+        Batches (X, y) of training images that are not among `images`, iterated several times. Test
+        images would choose the layers by the answers that are to be tested.
+
+    Raises
+    ------
+    QuantizationError
+        As `quantize` does, and if half of the layers in float32 are not enough.
+    """
+    _check(net, images, calibration)
+    expected = _accuracy(inference_of(net, [mx.cpu()]), held_out)
+    ranked: list[str] = []
+    number = 0
+    while True:
+        found = quantize(net, images, calibration=calibration, excluded=ranked[:number])
+        accuracy = _accuracy(found, held_out)
+        if expected - accuracy <= at_most:
+            accuracies = {"float32": expected, "int8": accuracy}
+            return Quantized(found, ranked[:number], accuracies)
+        ranked = ranked or _by_harm(net, images[:_BATCH_SIZE])
+        number = 2 * number or 1
+        if 2 * number >= len(ranked):
+            raise QuantizationError(
+                f"in int8 the net answers {accuracy:.1%} of {_count(held_out):,} training images "
+                f"rightly, and {expected:.1%} in float32: it loses more than {at_most:.1%} with "
+                f"{number // 2} of its {len(ranked)} layers left in float32, so use float32"
+            )
+
+
+def _by_harm(net: nn.HybridBlock, images: np.ndarray) -> list[str]:
+    """The layers, first the one that alone in int8 moves the logits farthest."""
+    X = nd.array(images)
+    expected = answer_of(net(X)).asnumpy()
+    layers = list(quantizable_layers(net))
+
+    def moved(layer: str) -> float:
+        others = [name for name in layers if name != layer]
+        return float(
+            np.square(quantize(net, images, excluded=others)(X).asnumpy() - expected).sum()
+        )
+
+    return sorted(layers, key=moved, reverse=True)
+
+
+def _accuracy(net: Any, batches: Iterable[tuple[nd.NDArray, nd.NDArray]]) -> float:
+    correct = sum(answers(net(X), y).read().correct for X, y in batches)
+    return correct / _count(batches)
+
+
+def _count(batches: Iterable[tuple[nd.NDArray, nd.NDArray]]) -> int:
+    return sum(len(y) for _, y in batches)
+
+
+def _check(net: nn.HybridBlock, images: np.ndarray, calibration: str) -> None:
+    """Raise a `QuantizationError` for what `quantize` does not take."""
+    if not mx.runtime.Features().is_enabled("MKLDNN"):
+        raise QuantizationError(
+            "this MXNet was built without oneDNN, which computes in int8: install mxnet==1.9.1"
+        )
+    if not isinstance(net, nn.HybridBlock):
+        raise QuantizationError(f"{type(net).__name__} is not a HybridBlock, whose graph is known")
+    if calibration not in CALIBRATIONS:
+        choices = " or ".join(CALIBRATIONS)
+        raise QuantizationError(f"calibration must be {choices}, not {calibration!r}")
+    if calibration == "entropy" and find_spec("scipy") is None:
+        raise QuantizationError("calibration by entropy needs SciPy: pip install scipy")
+    if images.ndim != 4 or not len(images) or images.dtype != np.float32:
+        raise QuantizationError(
+            f"calibration needs float32 images (N, C, H, W), not {images.dtype} {images.shape}"
+        )
+    if not np.isfinite(images).all():
+        raise QuantizationError("an image for calibration has a value that is not a finite number")
+    for parameter in net.collect_params().values():
+        _check_parameter(parameter)
+
+
+def _check_parameter(parameter: gluon.Parameter) -> None:
+    name, dtype = parameter.name, np.dtype(parameter.dtype)
+    if not mxnet_private.is_initialized(parameter):
+        raise QuantizationError(f"{name} has no value: initialize or load the net first")
+    if dtype != np.float32:
+        raise QuantizationError(f"{name} is of type {dtype}: cast the net to float32 first")
+    for ctx in parameter.list_ctx():
+        if ctx.device_type != "cpu":
+            raise QuantizationError(
+                f"{name} is on {ctx}, and int8 is computed on the CPU: load the net there"
+            )
