@@ -6,6 +6,7 @@ right and wrong.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -21,6 +22,7 @@ from .cli.parser import Parser, add_shared, out_folder, whole_number
 from .data import fashion_mnist
 from .data.fashion_mnist import CLASSES
 from .export import load_parameters
+from .export.kept_int8 import int8_of_run
 from .predictions import measures, pictures
 from .predictions.classifier import Classifier
 from .predictions.images import GROUNDS, read_image
@@ -55,6 +57,23 @@ def load_run(folder: str | os.PathLike[str], ctx: mx.Context | None = None) -> C
     return Classifier(net, options["size"] or RECIPES[section].size, ctx)
 
 
+def load_run_in_int8(
+    folder: str | os.PathLike[str], data: str | os.PathLike[str] | None = None
+) -> Classifier:
+    """The net of a run as `load_run` gives it, but in int8, on the CPU.
+
+    The first call quantizes it and keeps the result in the folder; see `int8_of_run`, which also
+    explains `data`.
+
+    Raises
+    ------
+    Failure
+        As `load_run` and `int8_of_run` do.
+    """
+    folder = Path(folder)
+    return int8_of_run(load_run(folder), folder, section_of(folder), data)
+
+
 class Answer(NamedTuple):
     """What a classifier says of one image."""
 
@@ -87,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Classify what `argv` names, by default the command line; the exit code."""
     print_sentences(describe)
     options = _parser().parse_args(argv)
-    classifier = load_run(options.run, devices(options.device)[0])
+    classifier = _classifier_of(options)
     folder = out_folder(options.out or Path(options.run) / "predictions")
     if options.images:
         result = _of_files(classifier, options.images, options.ground, folder)
@@ -97,6 +116,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(json.dumps(result, indent=2) if options.json else _text(result))
     print(f"pictures are in {folder}", file=sys.stderr)
     return 0
+
+
+def _classifier_of(options: argparse.Namespace) -> Classifier:
+    if not options.int8:
+        return load_run(options.run, devices(options.device)[0])
+    if not options.device.startswith(("auto", "cpu")):
+        raise Failure(f"--int8 computes on the CPU: leave --device {options.device} out")
+    return load_run_in_int8(options.run, options.data)
 
 
 def _of_files(
@@ -174,6 +201,12 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--limit-test", type=whole_number, metavar="N", help="classify the first N test images"
+    )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="compute in 8-bit integers on the CPU; the first time, the net is quantized with "
+        "training images and kept in RUN",
     )
     add_shared(parser, "--data", "--device")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from gluonbook import predict
 from gluonbook.data.fashion_mnist import CLASSES
+from gluonbook.export import save_parameters
 from gluonbook.system.errors import Failure
 import numpy as np
 from PIL import Image
@@ -50,6 +52,43 @@ def test_a_users_images_are_classified(run, tiny, tmp_path, capsys):
 
     assert predict.main([str(run), paths[0]]) == 0
     assert capsys.readouterr().out.startswith(f"{paths[0]}: {CLASSES[expected[0].argmax()]} ")
+
+
+def test_int8_is_made_once_and_kept_while_it_is_of_the_run(run, tiny, capsys):
+    def predicted():
+        """The probabilities, and whether the net was quantized for them."""
+        capsys.readouterr()
+        found = predict.load_run_in_int8(run).probabilities(tiny.test.images)
+        return found, "calibrated on 24 training images, and" in capsys.readouterr().err
+
+    def check_digests():
+        digests = json.loads((run / "lenet-int8.json").read_text())["sha256"]
+        names = ["lenet-int8-0000.params", "lenet-int8-symbol.json", "lenet.params"]
+        assert digests == {
+            name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in names
+        }
+
+    assert predict.main([str(run), "--int8"]) == 0
+    told = capsys.readouterr()
+    assert "quantizing to int8: calibrated on 24 training images, and compared" in told.err
+    assert told.out.startswith("32 test images, accuracy 0.")
+    check_digests()
+    in_float32 = predict.load_run(run).probabilities(tiny.test.images)
+    first, made = predicted()
+    assert not made and 0 < np.abs(first - in_float32).max() < 0.05
+
+    for name in ("lenet-int8-0000.params", "lenet-int8-symbol.json", "lenet-int8.json"):
+        (run / name).write_bytes((run / name).read_bytes()[:-9])
+        again, made = predicted()
+        assert made and np.array_equal(again, first)
+        check_digests()
+    net = predict.load_run(run).net  # as a training that goes on does
+    net[0].bias.set_data(net[0].bias.data() + 1)
+    save_parameters(net, run / "lenet.params")
+    assert predicted()[1] and not predicted()[1]
+    with pytest.raises(Failure, match="--int8 computes on the CPU: leave --device gpu:1 out"):
+        predict.main([str(run), "--int8", "--device", "gpu:1"])
+    assert not list(run.glob(".partial*"))
 
 
 def test_what_is_no_trained_run_is_refused(run, tmp_path):

@@ -71,6 +71,10 @@ checkpoint-E-B.safetensors
     gluonbook.export.import_symbol("FOLDER/{section}"), mxnet.gluon.SymbolBlock.imports, or MXNet
     from another language.
 
+{section}-int8.json, {section}-int8-symbol.json, {section}-int8-0000.params
+    From python -m gluonbook.predict FOLDER --int8: how the net was quantized, and the net in int8,
+    read as the files above are. It is made anew if it is not that of {section}.params.
+
 {section}.onnx
     With --export onnx, or from python -m gluonbook.export FOLDER: the net for programs without
     MXNet. chapters/classify_onnx.py classifies with it.
