@@ -82,6 +82,8 @@ class GluonForm:
 
 #: A measurement repeats its work until this much time has passed.
 LEAST_SECONDS = 1.0
+#: Single inferences of which the 99th percentile is taken.
+LEAST_CALLS = 300
 #: Images in memory that batches are drawn from when loading is measured.
 LOADED = 5120
 
@@ -90,7 +92,9 @@ class Worker(SubprocessWorker):
     """A form of a section's net that is measured whenever it is told to.
 
     Asked ``"train"``, ``"infer"`` or ``"load"``, it answers with the seconds that one batch takes;
-    asked ``"memory"``, with the bytes by which two training steps raise the peak of the process.
+    asked ``"latency"``, with the median and the 99th percentile of the seconds of single
+    inferences; asked ``"memory"``, with the bytes by which two training steps raise the peak of the
+    process.
 
     Parameters
     ----------
@@ -141,10 +145,12 @@ def serve(make: Callable[[str, str, str, float], Form]) -> None:
             side.train(X, y)
         return peak_resident() - before
 
-    answers: dict[str, Callable[[], float]] = {
-        "train": partial(_seconds, partial(side.train, X, y)),
-        "infer": partial(_seconds, partial(side.infer, X, y)),
-        "load": partial(_seconds, partial(next, stream)),
+    infer = partial(side.infer, X, y)
+    answers: dict[str, Callable[[], float | list[float]]] = {
+        "train": partial(seconds_each, partial(side.train, X, y)),
+        "infer": partial(seconds_each, infer),
+        "latency": partial(_latency, infer),
+        "load": partial(seconds_each, partial(next, stream)),
         "memory": memory,
     }
     for line in sys.stdin:
@@ -163,12 +169,23 @@ def _batches(batch_size: int, size: int) -> Iterator[object]:
             yield X, y
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def seconds_each(work: Callable[[], object]) -> float:
+    """What one call takes, on average over at least `LEAST_SECONDS`."""
     times, start = 0, time.perf_counter()
     while time.perf_counter() - start < LEAST_SECONDS:
         work()
         times += 1
     return (time.perf_counter() - start) / times
+
+
+def _latency(work: Callable[[], object]) -> list[float]:
+    """Median and 99th percentile of the seconds that one call takes."""
+    seconds: list[float] = []
+    while len(seconds) < LEAST_CALLS or sum(seconds) < LEAST_SECONDS:
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return np.percentile(seconds, [50, 99]).tolist()
 
 
 def main() -> None:

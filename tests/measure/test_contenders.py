@@ -11,7 +11,9 @@ def test_a_worker_answers(form):
     worker = Worker("gluonbook.measure.contenders", form, "lenet", "gluon", 64)
     memory = worker.ask("memory")
     train, infer, load = (worker.ask(question) for question in ("train", "infer", "load"))
+    median, slow = worker.ask("latency")
     worker.close()
+    assert 0 < median <= slow < 10
     # Six planes of 24 × 24 numbers for each image, and their gradient, are the least it needs.
     assert 2 * 64 * 6 * 24 * 24 * 4 < memory < 2**28
     assert 0 < infer < train < 10 and 0 < load < train
