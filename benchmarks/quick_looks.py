@@ -21,16 +21,22 @@ import results
 CHAPTERS = Path(__file__).parents[1] / "chapters"
 
 
+def train(section: str, seed: int, out: str | Path) -> Path:
+    """Run the quick look of a section from one seed; the folder of the run, which is in `out`."""
+    script = [sys.executable, str(CHAPTERS / f"{section}.py")]
+    options = [*shlex.split(QUICK_LOOKS[section]), "--seed", str(seed), "--out", str(out)]
+    subprocess.run([*script, *options], check=True, stdout=subprocess.DEVNULL)
+    [folder] = Path(out).glob(f"{section}-*")
+    return folder
+
+
 def look(section: str, seed: int) -> dict:
     """Run a section's quick look from one seed; returns its last epoch's figures and the time."""
     with tempfile.TemporaryDirectory() as folder:
-        script = [sys.executable, str(CHAPTERS / f"{section}.py")]
-        options = [*shlex.split(QUICK_LOOKS[section]), "--seed", str(seed), "--out", folder]
         start = time.perf_counter()
-        subprocess.run([*script, *options], check=True, stdout=subprocess.DEVNULL)
+        run = train(section, seed, folder)
         seconds = time.perf_counter() - start
-        [history] = Path(folder).glob("*/history.csv")
-        with open(history, newline="", encoding="utf-8") as file:
+        with open(run / "history.csv", newline="", encoding="utf-8") as file:
             last = list(csv.DictReader(file))[-1]
     return {
         "section": section,

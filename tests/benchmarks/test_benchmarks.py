@@ -58,6 +58,23 @@ def test_training_with_forms_that_failed(benchmark, missing, expected):
     training.picture_of(rows)
 
 
+def test_int8_with_a_net_that_was_refused(benchmark):
+    int8 = benchmark("int8")
+    judged = {"accuracy": 0.8, "as_float32": 0.99}
+    row = {
+        **{"section": "resnet", "image_size": 96, "layers": 21, "float32": judged},
+        **{"naive": {**judged, "accuracy": 0.79}, "entropy": {**judged, "accuracy": 0.801}},
+        **{"kept": {"float32_layers": ["0", "7"], **judged}, "refused": None},
+        "images_per_second": {"float32": [100.0], "int8": [300.0, 250.0, 200.0]},
+    }
+    rows = [row, {**row, "kept": None, "refused": "it loses more"}]
+    table = int8.table_of(rows)
+    accuracies, speeds = ["0.8000", "0.7900", "0.8010"], ["100", "250", "2.50"]
+    assert cells(table, 2)[2:] == [*accuracies, "0.8000", "2 of 21", *speeds]
+    assert cells(table)[2:] == [*accuracies, "refused", "—", *speeds]
+    int8.picture_of(rows)
+
+
 def soaked(losses, **more):
     row = {"section": "resnet", "recipe": "book", "batch_size": 256, "fault": None, "left": 20}
     row["losses"] = dict(zip(("float32", "bfloat16"), losses))
