@@ -27,6 +27,7 @@ import numpy as np
 
 from ..graphs import CALLS, answers, inference_of
 from ..nets.auxiliary import answer_of
+from ..operations import trace
 from ..system import mxnet_private
 from ..system.errors import Failure
 from ..system.output import without_log_of_library
@@ -37,7 +38,6 @@ CALIBRATIONS = ("naive", "entropy")
 _BATCH_SIZE = 32
 #: oneDNN's operators, each with what is fused into it.
 _LAYERS = ("_sg_mkldnn_conv", "_sg_mkldnn_fully_connected")
-_BACKEND = "MKLDNN_QUANTIZE"
 
 
 class QuantizationError(Failure, ValueError):
@@ -75,8 +75,8 @@ def quantize(
     QuantizationError
         If the net, the images or a name are not such, no layer can be quantized, this MXNet has no
         oneDNN, or the entropy is asked for and SciPy is not installed.
-    FileFailure
-        If the folder for temporary files has no room for the net.
+    TraceError, ParametersError, FileFailure
+        As `export_symbol` does: the net is copied by way of a temporary folder.
     """
     _check(net, images, calibration)
     layers, in_float32 = quantizable_layers(net), set(excluded)
@@ -127,10 +127,15 @@ def quantizable_layers(net: nn.HybridBlock) -> dict[str, str]:
 
     Each has the name that its weight has in a ``.params`` file, without the ending ``.weight``, and
     maps to MXNet's name of the operator that it is fused into.
+
+    Raises
+    ------
+    TraceError
+        If the net is not made of hybrid blocks.
     """
-    symbol = answer_of(net(mx.sym.var("data", dtype="float32")))
+    symbol = trace(net)
     with without_log_of_library():
-        nodes = json.loads(symbol.get_backend_symbol(_BACKEND).tojson())["nodes"]
+        nodes = json.loads(symbol.get_backend_symbol("MKLDNN_QUANTIZE").tojson())["nodes"]
     places = {p.name: place for place, p in mxnet_private.parameters_by_place(net).items()}
     layers = {}
     for node in nodes:
@@ -226,8 +231,6 @@ def _check(net: nn.HybridBlock, images: np.ndarray, calibration: str) -> None:
         raise QuantizationError(
             "this MXNet was built without oneDNN, which computes in int8: install mxnet==1.9.1"
         )
-    if not isinstance(net, nn.HybridBlock):
-        raise QuantizationError(f"{type(net).__name__} is not a HybridBlock, whose graph is known")
     if calibration not in CALIBRATIONS:
         choices = " or ".join(CALIBRATIONS)
         raise QuantizationError(f"calibration must be {choices}, not {calibration!r}")
@@ -240,17 +243,11 @@ def _check(net: nn.HybridBlock, images: np.ndarray, calibration: str) -> None:
     if not np.isfinite(images).all():
         raise QuantizationError("an image for calibration has a value that is not a finite number")
     for parameter in net.collect_params().values():
-        _check_parameter(parameter)
-
-
-def _check_parameter(parameter: gluon.Parameter) -> None:
-    name, dtype = parameter.name, np.dtype(parameter.dtype)
-    if not mxnet_private.is_initialized(parameter):
-        raise QuantizationError(f"{name} has no value: initialize or load the net first")
-    if dtype != np.float32:
-        raise QuantizationError(f"{name} is of type {dtype}: cast the net to float32 first")
-    for ctx in parameter.list_ctx():
-        if ctx.device_type != "cpu":
+        name, dtype = parameter.name, np.dtype(parameter.dtype)
+        if dtype != np.float32:
+            raise QuantizationError(f"{name} is of type {dtype}: cast the net to float32 first")
+        ctxs = parameter.list_ctx() if mxnet_private.is_initialized(parameter) else []
+        if any(ctx.device_type != "cpu" for ctx in ctxs):
             raise QuantizationError(
-                f"{name} is on {ctx}, and int8 is computed on the CPU: load the net there"
+                f"{name} is on {ctxs[0]}, and int8 is computed on the CPU: load the net there"
             )

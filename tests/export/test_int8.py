@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import gluonbook as gb
 from gluonbook.data.image_batches import ImageBatches
 from gluonbook.export import (
+    ParametersError,
     QuantizationError,
     export_symbol,
     import_symbol,
@@ -156,7 +157,7 @@ def test_what_is_not_quantized(images, options, told, trained):
 
 
 def test_a_net_that_is_not_quantized(trained, monkeypatch):
-    with pytest.raises(QuantizationError, match="weight has no value: initialize or load"):
+    with pytest.raises(ParametersError, match="parameters have no values yet"):
         quantize(gb.lenet(), X)
     double = initialized(gb.lenet(), 28)
     double.cast("float64")
@@ -164,6 +165,10 @@ def test_a_net_that_is_not_quantized(trained, monkeypatch):
         quantize(double, X)
     with pytest.raises(QuantizationError, match="no convolution or dense layer"):
         quantize(trained, X, excluded=quantizable_layers(trained))
+    with monkeypatch.context() as patched:
+        patched.setattr(gluon.Parameter, "list_ctx", lambda parameter: [mx.gpu(1)])
+        with pytest.raises(QuantizationError, match=r"weight is on gpu\(1\), and int8 is computed"):
+            quantize(trained, X)
     monkeypatch.setattr(int8, "find_spec", lambda name: None)
     with pytest.raises(QuantizationError, match="needs SciPy: pip install scipy"):
         quantize(trained, X, calibration="entropy")
