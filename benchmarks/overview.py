@@ -6,6 +6,7 @@ The figures are those of the files beside it; run this after a benchmark has wri
 from __future__ import annotations
 
 import argparse
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -175,12 +176,17 @@ those of batches of 32, where the tables above have the recipes' batches.
 ]
 
 
+def _is_row(line: str) -> bool:
+    return line.startswith("|")
+
+
 def page(results: Path = ROOT / "results") -> str:
     """The page, as Markdown."""
     chunks = [INTRODUCTION]
     for part in PARTS:
         lines = (results / f"{part.name}.md").read_text(encoding="utf-8").splitlines()
-        table = "\n".join(line for line in lines if line.startswith("|"))
+        tables = [list(group) for is_row, group in groupby(lines, _is_row) if is_row]
+        table = "\n\n".join("\n".join(rows) for rows in tables)
         how = lines[-1]
         chunks.append(f"## {part.heading}\n\n{part.text}\n\n{table}\n\n{how}\n")
         if part.picture is not None:

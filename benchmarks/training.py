@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 import os
 import sys
+from typing import Callable, Sequence
 
 from gluonbook.compare.speed import AS_WRITTEN, LOADING, TORCH_FORMS, seconds_of, workers_of
 from gluonbook.measure.contenders import AS_THE_BOOK, HYBRIDIZED
-from gluonbook.measure.interleaving import median
+from gluonbook.measure.interleaving import interleaved, median
 from gluonbook.recipes import RECIPES
 from matplotlib.figure import Figure
 
@@ -17,9 +19,14 @@ OURS = "gluonbook"
 
 
 def measure(work: str, forms: list[str], section: str, batch_size: int, rounds: int) -> dict:
-    """Images a second of each form, one figure per round; a form that fails gives its reason."""
+    """Images a second of each form, one figure per round; a form that fails gives its reason.
+
+    For inference of single images also the median and the 99th percentile of their seconds.
+    """
     with workers_of(forms, section, "pytorch", batch_size, [work]) as (workers, faults):
         seconds = seconds_of(workers, work, rounds)
+        sides = {form: partial(worker.ask, "latency") for form, worker in workers.items()}
+        latency = interleaved(sides, rounds) if (work, batch_size) == ("infer", 1) else {}
     loading = seconds.pop(LOADING, None)
     threads = int(os.environ["OMP_NUM_THREADS"])
     return {
@@ -28,12 +35,18 @@ def measure(work: str, forms: list[str], section: str, batch_size: int, rounds: 
         "image_size": RECIPES[section].size,
         "threads": {form: None if form == AS_THE_BOOK else threads for form in forms},
         "images_per_second": {
-            OURS if form == HYBRIDIZED else form: [batch_size / value for value in values]
+            name_of(form): [batch_size / value for value in values]
             for form, values in seconds.items()
         },
+        "latency": {name_of(form): values for form, values in latency.items()},
         "faults": faults,
         "loading_share": loading and median(loading) / median(seconds[HYBRIDIZED]),
     }
+
+
+def name_of(form: str) -> str:
+    """What results call a form."""
+    return OURS if form == HYBRIDIZED else form
 
 
 def rates_of(row: dict) -> dict[str, float]:
@@ -41,21 +54,34 @@ def rates_of(row: dict) -> dict[str, float]:
     return {form: median(values) for form, values in row["images_per_second"].items()}
 
 
-def table_of(rows: list[dict]) -> str:
-    """Medians, and gluonbook's speed as a multiple of PyTorch's and of the book's form.
+def forms_of(rows: list[dict]) -> list[str]:
+    """The forms that ran, in order."""
+    return list(dict.fromkeys(form for row in rows for form in row["images_per_second"]))
 
-    PyTorch's is taken as written, and in its fastest form. For training also the time to load a
-    batch, as a share of the step. A form that failed has a dash.
+
+#: Columns of ratios: the rate of a form by that of the fastest of some others.
+RATIOS = {
+    "÷ PyTorch as written": (OURS, (AS_WRITTEN,)),
+    "÷ fastest PyTorch": (OURS, TORCH_FORMS),
+}
+WITH_BOOK = {**RATIOS, "÷ as the book runs it": (OURS, (AS_THE_BOOK,))}
+
+
+def table_of(rows: list[dict], ratios: dict[str, tuple[str, tuple[str, ...]]] = WITH_BOOK) -> str:
+    """Medians, and gluonbook's speed as a multiple of others', as `ratios` names them.
+
+    For training also the time to load a batch, as a share of the step. A form that failed has a
+    dash.
     """
-    forms = list(dict.fromkeys(form for row in rows for form in row["images_per_second"]))
-    with_book = AS_THE_BOOK in forms
-    header = ["section", "batch", "image", *forms, "÷ PyTorch as written", "÷ fastest PyTorch"]
+    forms = forms_of(rows)
+    with_loading = any(row["loading_share"] is not None for row in rows)
     lines = []
     for row in rows:
         rates = rates_of(row)
-        rivals: list[list[str]] = [[AS_WRITTEN], list(TORCH_FORMS), *[[AS_THE_BOOK]] * with_book]
-        fastest = [max(rates.get(form, 0.0) for form in rival) for rival in rivals]
-        ours = rates.get(OURS, 0.0)
+        pairs = [
+            (rates.get(form, 0.0), max(rates.get(rival, 0.0) for rival in rivals))
+            for form, rivals in ratios.values()
+        ]
         loading = row["loading_share"]
         lines.append(
             [
@@ -63,18 +89,19 @@ def table_of(rows: list[dict]) -> str:
                 str(row["batch_size"]),
                 str(row["image_size"]),
                 *(f"{rates[form]:,.0f}" if form in rates else "—" for form in forms),
-                *(f"{ours / rate:.2f}" if ours and rate else "—" for rate in fastest),
-                *["—" if loading is None else f"{loading:.2%}"] * with_book,
+                *(f"{rate / other:.2f}" if rate and other else "—" for rate, other in pairs),
+                *["—" if loading is None else f"{loading:.2%}"] * with_loading,
             ]
         )
-    return results.markdown(header + ["÷ as the book runs it", LOADING] * with_book, lines)
+    header = ["section", "batch", "image", *forms, *ratios, *[LOADING] * with_loading]
+    return results.markdown(header, lines)
 
 
 def picture_of(rows: list[dict]) -> Figure:
     """Each form's speed as a multiple of PyTorch's as written."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
-    forms = list(dict.fromkeys(form for row in rows for form in row["images_per_second"]))
+    forms = forms_of(rows)
     width = 0.8 / len(forms)
     for i, form in enumerate(forms):
         shares = [
@@ -91,20 +118,31 @@ def picture_of(rows: list[dict]) -> Figure:
     return figure
 
 
-def main(work: str, name: str, title: str, forms: list[str]) -> None:
+def main(
+    work: str,
+    name: str,
+    title: str,
+    forms: list[str],
+    table: Callable[[list[dict]], str] = table_of,
+    batch_sizes: Sequence[int | None] = (None,),
+) -> None:
+    """Measure `forms` at each batch size, where None is the recipe's, and write the result."""
     options = results.parser(title, rounds=5, sections=True)
-    options.add_argument("--batch-size", type=int, help="instead of each recipe's")
+    options.add_argument("--batch-size", type=int, nargs="+", help="instead of each recipe's")
     options.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options = options.parse_args()
     if options.no_compile:
         forms = [form for form in forms if not form.endswith("compiled")]
     rows = []
     for section in options.sections:
-        batch_size = options.batch_size or RECIPES[section].batch_size
-        rows.append(measure(work, forms, section, batch_size, options.rounds))
-        print(section, rates_of(rows[-1]), rows[-1]["faults"], file=sys.stderr, flush=True)
+        for size in options.batch_size or batch_sizes:
+            batch_size = size or RECIPES[section].batch_size
+            rows.append(measure(work, forms, section, batch_size, options.rounds))
+            told = (rates_of(rows[-1]), rows[-1]["faults"])
+            print(section, batch_size, *told, file=sys.stderr, flush=True)
     heading = f"{title}, images a second, median of {options.rounds} interleaved rounds"
-    results.write(name, options.out, heading, table_of(rows), rows, picture_of(rows))
+    largest = list({row["section"]: row for row in rows}.values())
+    results.write(name, options.out, heading, table(rows), rows, picture_of(largest))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ..measure import contenders as gluon_form
 from ..measure.contenders import HYBRIDIZED, Worker, serve
 from ..measure.interleaving import interleaved, median
+from . import inference
 from .numbers import torch_net
 
 AS_WRITTEN = "PyTorch, as written"
@@ -83,7 +84,10 @@ def worker_of(
     form: str, section: str, edition: str, batch_size: int, size: int | None = None
 ) -> Worker:
     """The form of that name; `edition` is the text that a Gluon net follows."""
-    module = __name__ if form in TORCH_FORMS else gluon_form.__name__
+    if form in inference.FORMS:
+        module = inference.__name__
+    else:
+        module = __name__ if form in TORCH_FORMS else gluon_form.__name__
     return Worker(module, form, section, edition, batch_size, size)
 
 

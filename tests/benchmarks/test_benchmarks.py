@@ -58,6 +58,28 @@ def test_training_with_forms_that_failed(benchmark, missing, expected):
     training.picture_of(rows)
 
 
+def test_inference_with_forms_that_failed(benchmark):
+    """PyTorch has no figure in int8 for single images, and a latency was measured once only."""
+    inference = benchmark("inference")
+    rates = {**RATES, "gluonbook, int8": [600.0, 500.0, 700.0], "onnxruntime": [100.0]}
+    rows = [
+        {
+            **{"section": "resnet", "batch_size": batch_size, "image_size": 96, "faults": {}},
+            **{"images_per_second": rates, "latency": latency, "loading_share": None},
+        }
+        for batch_size, latency in (
+            (1, {"gluonbook": [[0.003, 0.009], [0.001, 0.004], [0.002, 0.005]]}),
+            (256, {}),
+        )
+    ]
+    rows[1]["images_per_second"] = {**rates, "PyTorch, int8": [400.0]}
+    throughput, latency = inference.tables_of(rows).split("\n\n")
+    assert cells(throughput, 2)[-5:] == ["1.25", "0.80", "2.00", "3.00", "—"]
+    assert cells(throughput)[-5:] == ["1.25", "0.80", "2.00", "3.00", "1.50"]
+    assert len(latency.splitlines()) == 3
+    assert cells(latency)[:3] == ["ResNet-18", "2.00 / 5.00", "—"]
+
+
 def test_int8_with_a_net_that_was_refused(benchmark):
     int8 = benchmark("int8")
     judged = {"accuracy": 0.8, "as_float32": 0.99}

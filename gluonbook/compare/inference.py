@@ -1,0 +1,108 @@
+"""Forms of a net that only infer: in int8, ours and PyTorch's, and as an ONNX file in onnxruntime.
+
+Their weights are those that the net begins with, and their int8 ranges those of a few of the images
+that are measured. The speed does not depend on either.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+import tempfile
+from typing import Any, Callable, cast
+import warnings
+
+import mxnet as mx
+from mxnet import nd
+import numpy as np
+import torch
+
+from ..export import quantize, to_onnx
+from ..measure.contenders import serve
+from ..zoo.recipes import recipe_of
+from .numbers import torch_net
+
+INT8 = "gluonbook, int8"
+ONNXRUNTIME = "onnxruntime"
+TORCH_INT8 = "PyTorch, int8"
+_CALIBRATING = 32
+
+#: What takes X, float32 (N, 1, H, W), and returns the logits once they are computed.
+Infer = Callable[[np.ndarray], Any]
+
+
+def _gluon_net(section: str, edition: str) -> Any:
+    recipe = recipe_of(section)
+    net = recipe.net(edition)
+    net.initialize(mx.init.create(recipe.initializer))
+    return net
+
+
+def _gluon_int8(section: str, edition: str, X: np.ndarray) -> Infer:
+    quantized = quantize(_gluon_net(section, edition), X[:_CALIBRATING])
+
+    def infer(X: np.ndarray) -> nd.NDArray:
+        logits = quantized(nd.from_numpy(X, zero_copy=False))
+        logits.wait_to_read()
+        return logits
+
+    return infer
+
+
+def _onnxruntime(section: str, edition: str, X: np.ndarray) -> Infer:
+    """In float32, on as many threads as MXNet has."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "net.onnx")
+        to_onnx(_gluon_net(section, edition), path, X.shape)
+        content = path.read_bytes()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ["OMP_NUM_THREADS"])
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return lambda X: session.run(["logits"], {"images": X})
+
+
+def _torch_int8(section: str, edition: str, X: np.ndarray) -> Infer:
+    """PyTorch's net by ``torch.ao`` in its FX mode for x86, calibrated, with channels last."""
+    from torch.ao.quantization import get_default_qconfig_mapping, quantize_fx
+
+    torch.backends.quantized.engine = "x86"
+    images = torch.from_numpy(X[:_CALIBRATING])
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # PyTorch is about to move it to a package of its own
+        net = cast(Any, torch_net(section)).eval().to(memory_format=torch.channels_last)
+        observed = quantize_fx.prepare_fx(net, get_default_qconfig_mapping("x86"), (images,))
+        observed(images)
+        quantized = quantize_fx.convert_fx(observed)
+
+    def infer(X: np.ndarray) -> torch.Tensor:
+        with torch.no_grad():
+            return quantized(torch.from_numpy(X).to(memory_format=torch.channels_last))
+
+    return infer
+
+
+FORMS = {INT8: _gluon_int8, ONNXRUNTIME: _onnxruntime, TORCH_INT8: _torch_int8}
+
+
+class InferenceForm:
+    """One of `FORMS`, measured as `GluonForm` is; it is made when it is first asked."""
+
+    def __init__(self, form: str, section: str, edition: str) -> None:
+        self._arguments = (form, section, edition)
+        self._infer: Infer | None = None
+
+    def train(self, X: np.ndarray, y: np.ndarray) -> None:
+        raise NotImplementedError("this form does not train")
+
+    def infer(self, X: np.ndarray, y: np.ndarray) -> None:
+        if self._infer is None:
+            form, section, edition = self._arguments
+            self._infer = FORMS[form](section, edition, X)
+        self._infer(X)
+
+
+def main() -> None:
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    serve(lambda form, section, edition, lr: InferenceForm(form, section, edition))
