@@ -235,7 +235,10 @@ def _check(net: nn.HybridBlock, images: np.ndarray, calibration: str) -> None:
         choices = " or ".join(CALIBRATIONS)
         raise QuantizationError(f"calibration must be {choices}, not {calibration!r}")
     if calibration == "entropy" and find_spec("scipy") is None:
-        raise QuantizationError("calibration by entropy needs SciPy: pip install scipy")
+        raise QuantizationError(
+            "calibration by entropy needs SciPy: run `pip install 'gluonbook[int8]'`, in a clone "
+            "`pip install -e '.[int8]'`"
+        )
     if images.ndim != 4 or not len(images) or images.dtype != np.float32:
         raise QuantizationError(
             f"calibration needs float32 images (N, C, H, W), not {images.dtype} {images.shape}"

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import gluonbook as gb
 from gluonbook.data.image_batches import ImageBatches
 from gluonbook.export import (
+    CALIBRATIONS,
     ParametersError,
     QuantizationError,
     export_symbol,
@@ -53,16 +54,19 @@ def test_the_answers_are_nearly_those_of_float32(trained, images, dataset, tmp_p
 
     X = nd.array(dataset.test.images[:2000] / np.float32(255))
     expected, found = trained(X).asnumpy(), quantized(X).asnumpy()
-    # Eight bits tell 1/127 of the greatest value apart, in each of four layers.
-    assert np.abs(found - expected).max() < 4 / 127 * np.abs(expected).max()
+    # Eight bits tell 1/127 of the greatest value apart, in each of five layers.
+    assert np.abs(found - expected).max() < 5 / 127 * np.abs(expected).max()
     assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.98
     assert (found != expected).any()
     for number in (7, 64, 1, 64):  # oneDNN plans for each size
         np.testing.assert_array_equal(quantized(X[:number]).asnumpy(), found[:number])
 
 
-def test_a_quantized_net_is_saved_and_loaded(trained, images, tmp_path):
-    quantized = quantize(trained, images, calibration="entropy")
+@pytest.mark.parametrize("calibration", CALIBRATIONS)
+def test_a_quantized_net_is_saved_and_loaded(calibration, trained, images, tmp_path):
+    if calibration == "entropy":
+        pytest.importorskip("scipy", reason="needs SciPy: pip install -e '.[int8]'")
+    quantized = quantize(trained, images, calibration=calibration)
     X = nd.array(images[:32])
     before = quantized(X).asnumpy()
     export_symbol(quantized, tmp_path / "x", X.shape)
@@ -170,7 +174,7 @@ def test_a_net_that_is_not_quantized(trained, monkeypatch):
         with pytest.raises(QuantizationError, match=r"weight is on gpu\(1\), and int8 is computed"):
             quantize(trained, X)
     monkeypatch.setattr(int8, "find_spec", lambda name: None)
-    with pytest.raises(QuantizationError, match="needs SciPy: pip install scipy"):
+    with pytest.raises(QuantizationError, match="needs SciPy: run `pip install"):
         quantize(trained, X, calibration="entropy")
     features = SimpleNamespace(is_enabled=lambda name: name != "MKLDNN")
     monkeypatch.setattr(mx.runtime, "Features", lambda: features)
