@@ -162,6 +162,15 @@ tells what follows.""",
         "Accuracy and memory",
     ),
     Part(
+        "Exercise: better accuracy, by tuning",
+        """\
+ResNet-18 on 5,000 training images, from two seeds. Each training has what the one before it has,
+and one thing more. The machine was at other work, so the seconds tell nothing.
+[`chapters/exercises/tuning.py`](../chapters/exercises/tuning.py) tells what follows.""",
+        "exercises/tuning",
+        "Loss and accuracy of each training",
+    ),
+    Part(
         "Beside the PyTorch edition",
         """\
 Both editions' nets with the same weights and the same batches. Differences are relative and in

@@ -78,13 +78,14 @@ STABLE = {
     "nin": RECIPES["nin"]._replace(lr=0.0005, optimizer="adam", initializer="MSRAPrelu"),
 }
 
-#: A recipe for better accuracy, each part of which exercises/tuning.py measures.
+#: A recipe for better accuracy: what helped in exercises/tuning.py, where the learning rate was
+#: 0.05 for batches of half the size.
 TUNED = {
     "resnet": RECIPES["resnet"]._replace(
         lr=0.1,
         batch_size=128,
         num_epochs=10,
-        tuning=Tuning(momentum=0.9, weight_decay=5e-4, warm_up=0.1, augment=True, smoothing=0.1),
+        tuning=Tuning(momentum=0.9, warm_up=0.1, smoothing=0.1),
     ),
 }
 

@@ -75,3 +75,19 @@ exercise.answer(
     ],
     draw_runs(histories),
 )
+
+# %% [markdown]
+# ## The answer
+#
+# Momentum brings the most: from 0.753, after curves that fall as low as 0.42 between two epochs, to
+# 0.848. The schedule brings 0.030 more and the steadiest curves, to 0.877. Weight decay changes
+# nothing that shows beside the seeds.
+#
+# Moved images cost 0.024 here. They keep a net from learning its images by heart, but after eight
+# epochs of 5,000 images it has not come to that: the loss ends at 0.348 with them, and at 0.115
+# without. Label smoothing on top brings 0.018. Its loss cannot fall to 0, and is not to be compared
+# with the others.
+#
+# `chapters/resnet.py --recipe tuned` has the three that helped. Whether moved images and weight
+# decay pay off in ten epochs of all images, a full training would have to tell (`--limit 55000
+# --size 96 --epochs 10`).

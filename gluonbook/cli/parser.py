@@ -175,7 +175,7 @@ def _described(recipe: Recipe) -> str:
     told = f"{recipe.optimizer}, learning rate {recipe.lr}, {recipe.initializer} weights"
     if recipe.tuning == Tuning():
         return told
-    return f"{told}, {recipe.num_epochs} epochs with momentum, a schedule and moved images"
+    return f"{told}, {recipe.num_epochs} epochs with momentum, a schedule and label smoothing"
 
 
 def whole_number(text: str) -> int:

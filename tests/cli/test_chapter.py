@@ -113,7 +113,7 @@ def test_the_tuned_recipe_keeps_its_epochs(tiny, tmp_path):
     folder, figures = run(tmp_path, *chosen, "--epochs", "2", section="resnet")
     assert len(figures) == 2
     config = json.loads((folder / "config.json").read_text())
-    assert (config["tuning"]["momentum"], config["tuning"]["augment"]) == (0.9, True)
+    assert (config["tuning"]["momentum"], config["tuning"]["smoothing"]) == (0.9, 0.1)
     assert Chapter("resnet", ["--resume", str(folder), "--epochs", "2"]).recipe == TUNED["resnet"]
     with pytest.raises(Failure, match="has --epochs 2, not 3: leave --epochs out"):
         Chapter("resnet", ["--resume", str(folder), "--epochs", "3"])
