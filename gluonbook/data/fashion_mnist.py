@@ -78,6 +78,7 @@ class FashionMNIST(NamedTuple):
         limit_test: int | None = None,
         augment: bool = False,
         hold_out: int | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> tuple[ImageBatches, ImageBatches]:
         """Training batches, shuffled, and test batches; see `load_data_fashion_mnist`."""
         for name, value in (("limit", limit), ("limit_test", limit_test)):
@@ -98,6 +99,7 @@ class FashionMNIST(NamedTuple):
                 augment=augment,
                 seed=seed,
                 release=self.release,
+                part=part,
             ),
             ImageBatches(
                 test.images[:limit_test],
@@ -105,6 +107,7 @@ class FashionMNIST(NamedTuple):
                 batch_size,
                 size=resize,
                 release=self.release,
+                part=part,
             ),
         )
 
@@ -288,6 +291,7 @@ def load_data_fashion_mnist(
     seed: int | None = None,
     augment: bool = False,
     hold_out: int | None = None,
+    part: tuple[int, int] = (0, 1),
 ) -> tuple[ImageBatches, ImageBatches]:
     """Training batches, shuffled anew each epoch, and test batches, as the book's loader gives.
 
@@ -309,13 +313,16 @@ def load_data_fashion_mnist(
     hold_out
         Take so many images from the end of the training set, and test on them in place of the test
         images. So hyperparameters can be chosen without a look at the test images.
+    part
+        For one of several processes that train together: the number of its part of each batch,
+        from 0, and the number of parts.
 
     Raises
     ------
     DatasetError
         If the data set is damaged, or is neither here nor to be downloaded.
     ValueError
-        If a number is not a whole number in its range.
+        If a number is not a whole number in its range, or a batch cannot be divided evenly.
     """
     return fashion_mnist(root).batches(
         batch_size,
@@ -325,4 +332,5 @@ def load_data_fashion_mnist(
         limit_test=limit_test,
         augment=augment,
         hold_out=hold_out,
+        part=part,
     )

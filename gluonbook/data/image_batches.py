@@ -16,7 +16,7 @@ import numpy as np
 from ..system.errors import whole_number
 from ..system.machine import available_memory
 from .augmentation import flip_and_shift
-from .batches import SplitBatch
+from .batches import BatchError, SplitBatch
 
 log = logging.getLogger("gluonbook")
 
@@ -47,6 +47,15 @@ class ImageBatches:
         generator.
     release
         Of the data set, for the record.
+    part
+        Which part of each batch to give, from 0, and of how many: for one of several processes
+        that train together. All of them have to have the same seed.
+
+    Raises
+    ------
+    BatchError
+        If not each part of a batch is as large as the others, or the last batch of a shuffled
+        epoch has none for some part.
     """
 
     def __init__(
@@ -60,8 +69,10 @@ class ImageBatches:
         augment: bool = False,
         seed: int | None = None,
         release: str | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         self.release = release
+        self.part = part
         self.batch_size = whole_number("batch_size", batch_size, least=1)
         height = images.shape[-1]
         self.size = whole_number("resize", size, least=1) if size else height
@@ -70,6 +81,14 @@ class ImageBatches:
         self.epoch = 0
         self._labels = labels
         self._images = images
+        refuse_uneven_parts(part[1], self.batch_size)
+        if shuffle:
+            last = (self.num_examples - 1) % self.batch_size + 1
+            if last < part[1]:
+                raise BatchError(
+                    f"the last batch of an epoch has {last} images for {part[1]} workers: take "
+                    "fewer workers, or another number of images or batch size"
+                )
         self._resize_batches = False
         if self.size != height:
             needed = len(images) * self.size**2
@@ -132,12 +151,15 @@ class ImageBatches:
         self.epoch = epoch + 1
         for batch in range(first, len(self)):
             indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            pixels = self._pixels(indices)
+            own = _part_of(indices, *self.part)
             if self.augment:
                 # From the place alone, so that a run goes on with the same images.
                 random = np.random.RandomState([self.seed, epoch, batch])
-                pixels = flip_and_shift(pixels, random)
-            yield pixels, self._labels[indices]
+                pixels = _part_of(flip_and_shift(self._pixels(indices), random), *self.part)
+            else:
+                pixels = self._pixels(own)
+            if len(own):  # a last batch may be too small to have a part for all
+                yield pixels, self._labels[own]
 
     def _order(self, epoch: int) -> np.ndarray:
         """Indices in the order of an epoch, which follows from the seed alone."""
@@ -157,6 +179,19 @@ class ImageBatches:
         if ctx.device_type == "gpu":
             return nd.array(pixels, dtype=np.uint8, ctx=ctx).astype(np.float32) / 255, y
         return nd.from_numpy(_scaled(pixels)).as_in_context(ctx), y
+
+
+def refuse_uneven_parts(num_parts: int, batch_size: int) -> None:
+    """Raise a `BatchError` unless a batch can be divided into so many parts of one size."""
+    if batch_size % num_parts:
+        raise BatchError(
+            f"{num_parts} workers cannot share a batch of {batch_size:,} evenly: choose a number "
+            "of workers that divides the batch size"
+        )
+
+
+def _part_of(batch: np.ndarray, number: int, num_parts: int) -> np.ndarray:
+    return np.array_split(batch, num_parts)[number]
 
 
 def _scaled(pixels: np.ndarray) -> np.ndarray:
