@@ -86,7 +86,7 @@ with chapter.keep(net) as kept:
     mx.random.seed(chapter.seed)
     net.initialize(init.Xavier(), ctx=ctxs, force_reinit=True)
     net.hybridize(chapter.options.hybridize, static_alloc=True, static_shape=True)
-    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": lr})
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": lr}, chapter.kvstore)
     train_iter, test_iter = gb.load_data_fashion_mnist(batch_size, resize=size, **chapter.data)
     if len(ctxs) == 1:
         gb.train_ch5(net, train_iter, test_iter, batch_size, trainer, ctxs[0], num_epochs, **kept)

@@ -92,9 +92,11 @@ with chapter.keep(net) as kept:
     net.hybridize(chapter.options.hybridize, static_alloc=True, static_shape=True)
     train_iter, test_iter = gb.load_data_fashion_mnist(batch_size, resize=size, **chapter.data)
     if is_tuned:
-        trainer, loss = tuned(net, lr, chapter.recipe.tuning, num_epochs * len(train_iter))
+        steps = num_epochs * len(train_iter)
+        trainer, loss = tuned(net, lr, chapter.recipe.tuning, steps, chapter.kvstore)
     else:
-        trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": lr})
+        settings = {"learning_rate": lr}
+        trainer = gluon.Trainer(net.collect_params(), "sgd", settings, chapter.kvstore)
         loss = gluon.loss.SoftmaxCrossEntropyLoss()
     if is_tuned or len(ctxs) > 1:
         gb.train(train_iter, test_iter, net, loss, trainer, ctxs, num_epochs, **kept)

@@ -13,13 +13,13 @@ PACKAGE = Path(__file__).parents[1] / "gluonbook"
 #: Each floor may import from the floors before it. A room is a folder, or a file beside them.
 FLOORS = [
     {"_version", "system"},
-    {"data", "from_scratch", "nets"},
+    {"data", "distributed", "from_scratch", "nets"},
     {"batches", "graphs", "operations", "plots", "recipes", "summary"},
     {"figures", "predictions", "zoo"},
     {"checkpoints"},
     {"export", "measure", "training"},
     {"cli", "doctor", "pytorch"},
-    {"chapter", "compare", "history", "predict"},
+    {"chapter", "compare", "history", "launch", "predict"},
     {"__main__"},
 ]
 FLOOR = {room: i for i, floor in enumerate(FLOORS) for room in floor}
@@ -65,8 +65,8 @@ def test_only_the_pytorch_rooms_import_torch(path):
         assert room_of(path) in ("pytorch", "compare")
 
 
-#: Not MXNet's: methods of named tuples, which Python documents.
-DOCUMENTED = {"_asdict", "_fields", "_replace"}
+#: Not MXNet's: methods of named tuples, and the end of a process, which Python documents.
+DOCUMENTED = {"_asdict", "_exit", "_fields", "_replace"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

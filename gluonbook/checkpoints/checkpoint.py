@@ -18,6 +18,7 @@ import safetensors
 import safetensors.numpy
 
 from ..data.batches import PositionedLoader
+from ..distributed.workers import workers
 from ..figures.history import Epoch, History
 from ..system import files, mxnet_private
 from ..system.errors import Failure, whole_number
@@ -119,11 +120,7 @@ class Checkpoint:
         FileFailure
             If the folder cannot be written.
         """
-        self._net, self._trainer, self._history = net, trainer, history
-        self._loader = train_iter if isinstance(train_iter, PositionedLoader) else None
-        everything = {**self.facts, **facts, **optimizer_facts(trainer)}
-        self.facts = json.loads(json.dumps(everything))  # as it will be read back
-        self._order = places_of(trainer, net)
+        self._take(net, trainer, train_iter, history, facts)
         self.acquire()
         try:
             state, arrays, damaged = self._newest()
@@ -139,15 +136,34 @@ class Checkpoint:
                 path.replace(f"{path}.damaged")
             for name, text in self.notes.items():
                 files.write(self.folder / name, text)
-            if state is not None:
-                return Progress(**state["progress"])
-            progress = Progress()
-            if all(map(mxnet_private.has_values, net.collect_params().values())):
+            progress = Progress(**state["progress"]) if state is not None else Progress()
+            if state is None and all(map(mxnet_private.has_values, net.collect_params().values())):
                 self.save(progress)
+            self._tell_the_others(progress)
             return progress
         except BaseException:
             self.end()
             raise
+
+    def _take(
+        self,
+        net: gluon.Block,
+        trainer: gluon.Trainer,
+        train_iter: Any,
+        history: History,
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Note what is to be saved or restored."""
+        self._net, self._trainer, self._history = net, trainer, history
+        self._loader = train_iter if isinstance(train_iter, PositionedLoader) else None
+        everything = {**self.facts, **facts, **optimizer_facts(trainer)}
+        self.facts = json.loads(json.dumps(everything))  # as it will be read back
+        self._order = places_of(trainer, net)
+
+    def _tell_the_others(self, progress: Progress) -> None:
+        """Give the other workers, where there are some, the state that the run begins with."""
+        if not workers().alone:
+            workers().from_first(self._content(progress))
 
     def acquire(self) -> None:
         """Make the folder and lock it until `end`.
@@ -197,6 +213,14 @@ class Checkpoint:
         FileFailure
             If it cannot be written; the checkpoints before stand.
         """
+        content = self._content(progress)
+        path = self.folder / f"checkpoint-{progress.epoch}-{progress.batch}.safetensors"
+        files.write(path, content)
+        self.remove_older(KEPT)
+        return path
+
+    def _content(self, progress: Progress) -> bytes:
+        """The bytes of a checkpoint."""
         # oneDNN may still be rearranging weights in place; reading them meanwhile gives a mixture.
         nd.waitall()
         arrays = dict(parameter_arrays(self._net))
@@ -220,11 +244,7 @@ class Checkpoint:
                 f"{self.folder} cannot keep the state of {type(self._trainer.optimizer).__name__} "
                 "or of its schedule: train without a checkpoint"
             ) from error
-        path = self.folder / f"checkpoint-{progress.epoch}-{progress.batch}.safetensors"
-        metadata = {"state": text, "sha256": digest(text, arrays)}
-        files.write(path, safetensors.numpy.save(arrays, metadata))
-        self.remove_older(KEPT)
-        return path
+        return safetensors.numpy.save(arrays, {"state": text, "sha256": digest(text, arrays)})
 
     def remove_older(self, kept: int = 1) -> None:
         """Remove all checkpoints but the newest `kept`: a run that is done needs only one."""

@@ -60,6 +60,16 @@ def read(path: str | os.PathLike[str], limit: int) -> tuple[dict[str, Any], dict
     """
     try:
         content = files.read(path, limit)
+    except files.FileFailure as error:
+        raise CheckpointError(str(error)) from error
+    return parse(content, path)
+
+
+def parse(
+    content: bytes, path: str | os.PathLike[str]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The same from the bytes of a file; `path` is named in errors."""
+    try:
         # The length of the header comes first; what the header says of itself is in it.
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length])["__metadata__"]
@@ -70,8 +80,6 @@ def read(path: str | os.PathLike[str], limit: int) -> tuple[dict[str, Any], dict
         state = json.loads(text)
         if state["version"] == VERSION:
             check_state(state)
-    except files.FileFailure as error:
-        raise CheckpointError(str(error)) from error
     except (
         *(ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError),
         safetensors.SafetensorError,

@@ -20,7 +20,11 @@ import numpy as np
 
 from .._version import __version__
 from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.follower import Follower
 from ..data import fashion_mnist
+from ..data.image_batches import refuse_uneven_parts
+from ..distributed.environment import is_first
+from ..distributed.workers import workers
 from ..export import export_symbol, fashion_mnist_to_onnx, save_parameters
 from ..figures.history import History
 from ..predictions.classifier import Classifier
@@ -107,10 +111,10 @@ class Chapter:
             argv = sys.argv[1:]
             sys.stdout = cast(TextIO, Forgiving(sys.stdout))
         print_sentences(describe)
-        self.options: Options = parse(section, argv)
+        options = parse(section, argv) if is_first() else Options()
+        self.workers = workers()
+        self.options = options.from_first(self.workers)
         self.recipe = recipes_of(section)[self.options.recipe]
-        if self.options.seed is None:
-            self.options.seed = int.from_bytes(os.urandom(4), "little") // 2
         if self.options.deterministic:
             be_deterministic()
         self.ctxs = devices(self.options.device)
@@ -128,6 +132,7 @@ class Chapter:
             if name not in self.options.given:
                 setattr(self.options, name, value)
         options = self.options
+        refuse_uneven_parts(self.workers.count, options.batch_size)
         return options.lr, options.num_epochs, options.batch_size, options.size
 
     @property
@@ -145,7 +150,13 @@ class Chapter:
             "limit_test": options.limit_test,
             "seed": options.seed,
             "augment": self.recipe.tuning.augment,
+            "part": self.workers.part,
         }
+
+    @property
+    def kvstore(self) -> Any:
+        """What adds up the gradients of several devices, or of several workers."""
+        return self.workers.kvstore
 
     @contextmanager
     def keep(self, net: nn.HybridSequential) -> Iterator[dict[str, Any]]:
@@ -162,6 +173,11 @@ class Chapter:
             the run to resume cannot be; nothing is left then.
         """
         options = self.options
+        facts = {"the section": self.recipe.section, "the text": options.edition}
+        if not self.workers.is_first:
+            with self._following(facts) as kept:
+                yield kept
+            return
         data = fashion_mnist.fashion_mnist(options.data)
         if options.resume is not None:
             refuse_other_data(Path(options.resume), data.release)
@@ -172,7 +188,7 @@ class Chapter:
             folder,
             save_every=options.save_every,
             seed=options.seed,
-            facts={"the section": self.recipe.section, "the text": options.edition},
+            facts=facts,
             notes={
                 "README.txt": _FOLDER.format(section=self.recipe.section),
                 "layers.txt": format_table(layers),
@@ -193,6 +209,14 @@ class Chapter:
         finally:
             checkpoint.end()
         say(f"written to {folder}", sys.stderr)
+
+    @contextmanager
+    def _following(self, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The part of a worker that is not the first, which keeps the run."""
+        try:
+            yield {"checkpoint": Follower(self.workers, self.options.save_every, facts)}
+        except Interrupted as stop:
+            raise SystemExit(128 + stop.signum) from None
 
     def show(self) -> None:
         """In a notebook, show the run's pictures; a script leaves them in its folder."""
@@ -218,10 +242,11 @@ class Chapter:
         """Raise a sentence if one batch is sure to need more memory than there is."""
         options = self.options
         values = options.size**2 + sum(math.prod(layer.output_shape) for layer in layers)
-        needed, free = 4 * values * options.batch_size, machine.available_memory()
+        share = options.batch_size // self.workers.count
+        needed, free = 4 * values * share, machine.available_memory()
         if self.ctxs[0].device_type == "cpu" and needed > free:
             raise Failure(
-                f"a batch of {options.batch_size:,} images of {options.size} pixels "
+                f"a batch of {share:,} images of {options.size} pixels "
                 f"needs more than {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are "
                 "free: choose a smaller --batch-size or --size"
             )
@@ -306,6 +331,7 @@ class Chapter:
             "tuning": self.recipe.tuning._asdict(),
             "dataset": {"edition": data.release, "folder": str(data.folder)},
             "device": ", ".join(map(str, self.ctxs)),
+            "workers": self.workers.count,
             "threads": os.environ.get("OMP_NUM_THREADS"),
             "machine": machine.describe(),
             "versions": {

@@ -10,6 +10,7 @@ import sys
 
 import mxnet as mx
 
+from ..distributed.environment import launched_by
 from ..system.errors import Failure, last_line, sentence
 
 
@@ -49,7 +50,8 @@ def is_too_small(error: BaseException) -> bool:
 
 def resume_command(folder: Path) -> str:
     """The shell command that resumes the run, relative to the current folder."""
-    return shlex.join([_shorter(sys.executable), _shorter(sys.argv[0]), "--resume", str(folder)])
+    command = shlex.join([_shorter(sys.argv[0]), "--resume", str(folder)])
+    return f"{launched_by() or shlex.quote(_shorter(sys.executable))} {command}"
 
 
 def _shorter(path: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any, Sequence
 
 from ..data.published_files import folder_with_files
+from ..distributed.workers import Workers
 from ..nets.edition import EDITIONS
 from ..recipes import RECIPES, Tuning, recipes_of
 from ..system import files
@@ -40,7 +42,13 @@ class Options(argparse.Namespace):
         Those of `HYPERPARAMETERS` that the command line, or the run that is resumed, states.
     """
 
-    given: frozenset[str]
+    given: frozenset[str] = frozenset()
+
+    def from_first(self, workers: Workers) -> Options:
+        """The options of the first worker; the others have read no command line."""
+        content = json.dumps({**vars(self), "given": sorted(self.given)}).encode()
+        values = json.loads(workers.from_first(content))
+        return Options(**{**values, "given": frozenset(values["given"])})
 
 
 def parse(section: str, argv: Sequence[str]) -> Options:
@@ -65,6 +73,8 @@ def parse(section: str, argv: Sequence[str]) -> Options:
     recipe = recipes_of(section)[options.recipe]
     for name in set(HYPERPARAMETERS) - options.given:
         setattr(options, name, getattr(recipe, name))
+    if options.seed is None:
+        options.seed = int.from_bytes(os.urandom(4), "little") // 2
     if options.limit is not None and options.limit_test is None:
         options.limit_test = quick_test(options.limit)
     return options

@@ -125,14 +125,56 @@ def updaters_of(trainer: gluon.Trainer) -> list[Any]:
     return list(trainer._updaters)
 
 
+def adds_up_in(trainer: gluon.Trainer, kvstore: Any) -> bool:
+    """Whether it adds up its gradients in this key-value store, and updates its own parameters."""
+    chosen = trainer._kvstore_params
+    return chosen["kvstore"] is kvstore and not chosen["update_on_kvstore"]
+
+
+def close(kvstore: Any) -> None:
+    """Leave a distributed key-value store, once all workers are about to.
+
+    MXNet does so when Python lets go of the object, of which there is no knowing when that is.
+    """
+    handle, kvstore.handle = kvstore.handle, base.KVStoreHandle()
+    base.check_call(base._LIB.MXKVStoreFree(handle))
+
+
 def begin_anew(trainer: gluon.Trainer, parameters: Sequence[gluon.Parameter]) -> None:
-    """Put the parameters into this order, and their present values into a new key-value store."""
+    """Put the parameters into this order, and their present values into a new key-value store.
+
+    A store that several processes share is left to `fill_shared_store`, for which they all meet.
+    """
     trainer._params[:] = parameters
     trainer._param2idx = {parameter.name: i for i, parameter in enumerate(parameters)}
     trainer.optimizer.param_dict = dict(enumerate(parameters))
     trainer._reset_kvstore()  # a store that has been used holds the weights of before
-    trainer._init_kvstore()
-    trainer._init_params()
+    if not _is_shared(trainer):
+        trainer._init_kvstore()
+        trainer._init_params()
+
+
+def fill_shared_store(trainer: gluon.Trainer) -> None:
+    """Put the parameters into a store that several processes share; each of them calls this.
+
+    Left to itself, a trainer does so within its first step. A worker that is slow to read a
+    parameter may then find the sum of the gradients there, and train on with that.
+    """
+    if not trainer._kv_initialized:
+        trainer._init_kvstore()
+    nd.waitall()
+    for number, parameter in enumerate(trainer._params):
+        arrays = parameter.list_data()
+        # A copy: a weight that oneDNN has rearranged for an inference does not arrive.
+        value = nd.array(arrays[0].copy().asnumpy(), dtype=parameter.dtype)
+        trainer._kvstore.broadcast(number, value, arrays)
+    trainer._params_to_init = []
+    nd.waitall()
+
+
+def _is_shared(trainer: gluon.Trainer) -> bool:
+    kvstore = trainer._kvstore_params["kvstore"]
+    return "dist" in getattr(kvstore, "type", str(kvstore))
 
 
 def update_counts(optimizer: Any) -> Mapping[int, Mapping[int, int]]:

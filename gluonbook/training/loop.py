@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..data.batches import PositionedLoader, SplitBatch, split_batches
+from ..distributed.workers import workers
 from ..figures.history import Epoch, History
 from ..figures.tally import PendingBatches, Sums
 from ..from_scratch import sgd
@@ -192,8 +193,9 @@ def _fit(
                 if must_wait:
                     nd.waitall()
                     must_wait = False
-                trainer.step(batch_size or sum(len(X) for X, _ in parts))
+                trainer.step(batch_size or run.num_examples(parts))
                 run.add(parts, outcomes)
+            run.take_statistics()
             row = run.end_epoch(_accuracy(test_iter, net, run.ctxs, testing))
             run.save()
             run.say(line(row))
@@ -239,6 +241,9 @@ def _accuracy(
             sums.add(batch)
     for batch in ahead.done(pending=0):
         sums.add(batch)
+    together = workers()
+    if getattr(data_iter, "part", None) == together.part:
+        sums.correct, sums.labels = map(int, together.sum([sums.correct, sums.labels]))
     return sums.accuracy()
 
 

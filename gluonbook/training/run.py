@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from types import TracebackType
 from typing import Any, Iterable, Iterator, Sequence
 
 import mxnet as mx
-from mxnet import gluon
+from mxnet import gluon, nd
 import numpy as np
 from tqdm import tqdm
 
 from ..checkpoints.checkpoint import Checkpoint, NotFinite
 from ..checkpoints.format import CheckpointError, Progress
+from ..checkpoints.net_state import parameters_of
 from ..data.batches import (
     BatchError,
     PositionedLoader,
@@ -23,9 +25,10 @@ from ..data.batches import (
     from_workers,
     split_batches,
 )
+from ..distributed.workers import workers
 from ..figures.history import Epoch, History
 from ..figures.stuck_loss import StuckLoss
-from ..figures.tally import BATCHES_AHEAD, PendingBatches
+from ..figures.tally import BATCHES_AHEAD, Counted, PendingBatches
 from ..graphs import Outcome
 from ..system import contention, mxnet_private
 from ..system.interrupts import Interrupted, Request, requests
@@ -63,13 +66,16 @@ class Run:
         self.net, self.train_iter, self.trainer = net, train_iter, trainer
         self.ctxs, self._checkpoint = list(ctxs), checkpoint
         self.history = History() if history is None else history
+        self._workers = workers()
+        self._asked = False
         self._saved_at: tuple[int, int] | None = None
         self._one_answer = one_answer
         self._stuck_loss = StuckLoss(one_answer=one_answer)
-        self._disturbed = False
+        self._disturbed = not self._workers.alone  # the others of a run are no disturbance
 
     def __enter__(self) -> Run:
         self._request = Request()
+        self._workers.check(self.trainer, self.train_iter)
         if self._checkpoint is not None:
             facts = {"devices": len(self.ctxs), **facts_of(self.train_iter)}
             self.at = self._checkpoint.begin(
@@ -80,6 +86,11 @@ class Run:
             self._stuck_loss = StuckLoss(early=first, one_answer=self._one_answer)
             self._requests = requests()
             self._request = self._requests.__enter__()
+        elif isinstance(self.train_iter, PositionedLoader):  # the same order on all workers
+            self.train_iter.seed = int(self._workers.from_first(b"%d" % self.train_iter.seed))
+        self._workers.share_parameters(self.trainer)
+        self._stepping = self._workers.stepping()
+        self._stepping.__enter__()
         return self
 
     def __exit__(
@@ -88,6 +99,7 @@ class Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._stepping.__exit__(None, None, None)
         if self._checkpoint is not None:
             self._checkpoint.end()
             self._requests.__exit__(kind, error, trace)
@@ -138,7 +150,29 @@ class Run:
         """`batches`; raises `Interrupted` between two of them if a signal has asked to stop."""
         for parts in batches:
             self._stop_if_asked()
+            self._workers.beat()
             yield parts
+
+    def num_examples(self, parts: SplitBatch) -> int:
+        """Number of examples in a batch, over all workers."""
+        [number] = self._workers.sum([sum(len(X) for X, _ in parts)])
+        return int(number)
+
+    def take_statistics(self) -> None:
+        """Give the running statistics of the first worker to all, which then evaluate one net."""
+        if self._workers.alone:
+            return
+        params = [p for p in parameters_of(self.net).values() if p.grad_req == "null"]
+        own = [param.list_data()[0].asnumpy() for param in params]
+        content = self._workers.from_first(b"".join(value.tobytes() for value in own))
+        if self._workers.is_first:
+            return
+        start = 0
+        for param, value in zip(params, own):
+            end = start + value.nbytes
+            given = np.frombuffer(content[start:end], value.dtype).reshape(value.shape)
+            param.set_data(nd.array(given, dtype=value.dtype))
+            start = end
 
     def end_epoch(self, test_acc: float) -> Epoch:
         """Add the epoch to the history, and go on to the next.
@@ -178,7 +212,12 @@ class Run:
         self._saved_at = position
 
     def say(self, line: object) -> None:
-        """Print a line. With a checkpoint, a closed standard output does not end the run."""
+        """Print a line. With a checkpoint, a closed standard output does not end the run.
+
+        Of several workers, the first prints.
+        """
+        if not self._workers.is_first:
+            return
         if self._checkpoint is None:
             print(line, flush=True)
         else:
@@ -210,10 +249,13 @@ class Run:
             self._checkpoint.seed_batch(self.at.epoch, batch)
 
     def _stop_if_asked(self) -> None:
-        if self._request.signum is not None and self._checkpoint is not None:
+        signum = self._request.signum
+        if not self._workers.alone:  # all of them stop after the same batch
+            signum = (signum or signal.SIGTERM) if self._asked else None
+        if signum is not None and self._checkpoint is not None:
             self.save()
             raise Interrupted(
-                self._request.signum,
+                signum,
                 f"interrupted in epoch {self.at.epoch} after batch {self.at.batch}, which is saved "
                 f"in {self._checkpoint.folder}",
             )
@@ -229,11 +271,22 @@ class Run:
                     self.trainer.learning_rate,
                     None if self._checkpoint is None else self._checkpoint.folder,
                 )
-            self.at.add(batch)
+            self.at.add(self._over_all_workers(batch))
             labels = None
             if self._stuck_loss.needs_labels:
                 labels = np.concatenate([y.asnumpy() for _, y in batch.parts])
             _warn(self._stuck_loss.add(batch.loss / batch.examples, labels))
+
+    def _over_all_workers(self, batch: Counted) -> Counted:
+        """What all workers have counted of a batch; notes whether one is asked to stop."""
+        if self._workers.alone:
+            return batch
+        asked = self._request.signum is not None
+        own = (batch.loss, batch.examples, batch.correct, batch.labels, asked)
+        loss, *counts, all_asked = self._workers.sum(own)
+        self._asked = all_asked > 0
+        examples, correct, labels = map(int, counts)
+        return batch._replace(loss=loss, examples=examples, correct=correct, labels=labels)
 
 
 def _warn(sentence: str | None) -> None:

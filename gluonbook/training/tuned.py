@@ -10,7 +10,9 @@ from mxnet import gluon
 from ..recipes import Tuning
 
 
-def tuned_trainer(net: gluon.Block, lr: float, tuning: Tuning, num_steps: int) -> gluon.Trainer:
+def tuned_trainer(
+    net: gluon.Block, lr: float, tuning: Tuning, num_steps: int, kvstore: Any = "device"
+) -> gluon.Trainer:
     """A trainer of `net` by stochastic gradient descent as `tuning` states it.
 
     Parameters with a single axis are not decayed from now on: the biases, and batch norm's gamma
@@ -22,6 +24,8 @@ def tuned_trainer(net: gluon.Block, lr: float, tuning: Tuning, num_steps: int) -
         The learning rate, or the greatest one if `tuning` has a schedule.
     num_steps
         Batches of the whole training, for the schedule.
+    kvstore
+        What adds up the gradients, as ``gluon.Trainer`` takes it.
     """
     for param in net.collect_params().values():
         if len(param.shape) == 1:
@@ -33,7 +37,7 @@ def tuned_trainer(net: gluon.Block, lr: float, tuning: Tuning, num_steps: int) -
         settings["lr_scheduler"] = mx.lr_scheduler.CosineScheduler(
             max_update=num_steps, base_lr=lr, warmup_steps=round(tuning.warm_up * num_steps)
         )
-    return gluon.Trainer(net.collect_params(), "sgd", settings)
+    return gluon.Trainer(net.collect_params(), "sgd", settings, kvstore)
 
 
 class SmoothedCrossEntropy(gluon.loss.Loss):
@@ -54,7 +58,7 @@ class SmoothedCrossEntropy(gluon.loss.Loss):
 
 
 def tuned(
-    net: gluon.Block, lr: float, tuning: Tuning, num_steps: int
+    net: gluon.Block, lr: float, tuning: Tuning, num_steps: int, kvstore: Any = "device"
 ) -> tuple[gluon.Trainer, gluon.loss.Loss]:
     """The `tuned_trainer` and the loss that `tuning` states.
 
@@ -62,4 +66,4 @@ def tuned(
     """
     loss = SmoothedCrossEntropy(tuning.smoothing)
     loss.hybridize()
-    return tuned_trainer(net, lr, tuning, num_steps), loss
+    return tuned_trainer(net, lr, tuning, num_steps, kvstore), loss
