@@ -58,7 +58,9 @@ def set_threads() -> str:
     By default MXNet on x86 assumes hyper-threads and uses half of the processors, which leaves
     half of the cores idle where there are none. It reads the variable once, when it is loaded.
     """
-    if "OMP_NUM_THREADS" in os.environ:
+    global threads_by_user
+    threads_by_user = "OMP_NUM_THREADS" in os.environ
+    if threads_by_user:
         return "OMP_NUM_THREADS was set already"
     if "mxnet" in sys.modules and physical_cores() > 1:
         log.warning(
@@ -270,6 +272,7 @@ def explain(error: Exception) -> str:
 
 
 threads_reason = "MXNet has not been imported"
+threads_by_user = False
 failure: MXNetUnavailable | None = None
 try:
     import_mxnet()

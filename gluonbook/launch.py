@@ -1,0 +1,210 @@
+"""``python -m gluonbook.launch --workers 2 -- chapters/resnet.py``: train by several processes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+import shlex
+import sys
+from typing import Sequence
+
+from .cli.parser import Parser, add_shared, whole_number
+from .distributed import environment
+from .distributed.environment import Place, Root
+from .distributed.supervisor import CouldNotBind, Supervisor
+from .system import runtime
+from .system.errors import Failure, print_sentences
+from .system.machine import physical_cores
+
+#: How often a run on this machine begins anew because an address was taken.
+_ATTEMPTS = 5
+
+_DESCRIPTION = """\
+Train with several processes, which share each batch: one machine's, or those of many.
+
+    python -m gluonbook.launch --workers 2 -- chapters/resnet.py --epochs 1
+
+On several machines, start the same command once for each worker by a launcher that numbers its
+processes and ends all when one dies: mpirun, srun, or any that sets RANK and WORLD_SIZE.
+
+    mpirun -n 4 --host a,b,c,d python -m gluonbook.launch --root a:9091 -- chapters/resnet.py
+
+Each worker takes its part of every batch, so their number has to divide the batch size. The first
+one prints, draws and saves; only it reads the folder to --resume, with any such number of workers.
+A net with batch normalization sees the means of each part alone, and keeps the first worker's
+running means. With three workers or more, sums differ in their last bits from run to run.
+
+The processes listen at the address from which the root is reached, or where DMLC_INTERFACE or
+DMLC_NODE_HOST say: by default at 127.0.0.1, which no other machine sees. What they send is neither
+encrypted nor authenticated, and who can reach a server can run code there. So use several machines
+in a private network only.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Start the run that `argv` describes, by default the command line; the exit code."""
+    print_sentences()
+    argv = list(sys.argv[1:] if argv is None else argv)
+    own, script = _split(argv)
+    options = _parser().parse_args(own)
+    if not script:
+        raise Failure("no script is named: write -- and the script after the options of the launch")
+    if not script[0].startswith("-") and not Path(script[0]).is_file():
+        raise Failure(f"there is no script {script[0]}: write it, with its options, after --")
+    command = [sys.executable, *script]
+    if {"-h", "--help"} & set(script):
+        os.execv(command[0], command)
+    where = environment.place(os.environ)
+    if where is None:
+        return _on_this_machine(command, options)
+    return _as_one_of(where, command, options)
+
+
+def _on_this_machine(command: list[str], options: argparse.Namespace) -> int:
+    """Run all processes here. If an address is taken, begin anew with others."""
+    count = options.workers or 1
+    for _ in range(_ATTEMPTS):
+        given = options.root is not None
+        root = environment.root(options.root if given else f"127.0.0.1:{environment.free_port()}")
+        run = _Run(command, options, root, count, num_here=count)
+        run.start(workers=range(count), servers=range(options.servers), scheduler=True)
+        try:
+            return run.supervisor.run()
+        except CouldNotBind:
+            if given:
+                break
+    raise _taken(root)
+
+
+def _as_one_of(where: Place, command: list[str], options: argparse.Namespace) -> int:
+    """Run the worker of this number, and the servers and the scheduler beside the first ones."""
+    if options.workers not in (None, where.size):
+        raise Failure(
+            f"--workers {options.workers} under a launcher that has started {where.size} "
+            "processes: leave it out, each process is one worker"
+        )
+    if options.servers > where.size:
+        raise Failure(f"--servers {options.servers}: at most {where.size}, one for each process")
+    root = environment.root(_root_of(where, options))
+    run = _Run(command, options, root, where.size, num_here=max(1, where.on_this_machine))
+    servers = [where.rank] if where.rank < options.servers else []
+    run.start(workers=[where.rank], servers=servers, scheduler=where.rank == 0)
+    try:
+        return run.supervisor.run()
+    except CouldNotBind:
+        raise _taken(root) from None
+
+
+def _root_of(where: Place, options: argparse.Namespace) -> str:
+    if options.root is not None:
+        return str(options.root)
+    if {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+        return f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    if where.on_this_machine == where.size:
+        return environment.DEFAULT_ROOT
+    raise Failure(
+        "the processes are on several machines and need an address to meet: add --root HOST:PORT, "
+        "the host on which process 0 runs and a port that is free there"
+    )
+
+
+def _taken(root: Root) -> Failure:
+    return Failure(
+        f"no process can listen at {root.host}:{root.port}: name the host of the first process and "
+        "a free port with --root HOST:PORT"
+    )
+
+
+class _Run:
+    """The processes of one run that are on this machine."""
+
+    def __init__(
+        self,
+        command: list[str],
+        options: argparse.Namespace,
+        root: Root,
+        num_workers: int,
+        *,
+        num_here: int,
+    ) -> None:
+        self.supervisor = Supervisor(options.timeout)
+        self._command, self._options, self._root = command, options, root
+        self._num_workers = num_workers
+        self._threads = max(1, physical_cores() // num_here)
+
+    def start(self, workers: Sequence[int], servers: Sequence[int], scheduler: bool) -> None:
+        if self._num_workers > 1:  # else there is nobody to talk to
+            if scheduler:
+                self._start_node("scheduler", "the scheduler")
+            for number in servers:
+                self._start_node("server", f"server {number} of {self._options.servers}")
+        for rank in workers:
+            self._start_worker(rank)
+
+    def _start_node(self, role: str, name: str) -> None:
+        # Importing MXNet is all that such a process does.
+        command = [sys.executable, "-c", "import gluonbook"]
+        self.supervisor.start(name, command, {**self._variables(role), "OMP_NUM_THREADS": "1"})
+
+    def _start_worker(self, rank: int) -> None:
+        launch = ["python", "-m", "gluonbook.launch", "--workers", str(self._num_workers)]
+        if self._options.servers > 1:
+            launch += ["--servers", str(self._options.servers)]
+        told = environment.of_worker(rank, self._options.timeout, shlex.join([*launch, "--"]))
+        variables = {**self._variables("worker"), **told}
+        if not runtime.threads_by_user:
+            variables["OMP_NUM_THREADS"] = str(self._threads)
+        name = f"worker {rank} of {self._num_workers}"
+        self.supervisor.start(name, self._command, variables, is_worker=True, shown=rank == 0)
+
+    def _variables(self, role: str) -> dict[str, str]:
+        return environment.of_ps_lite(role, self._root, self._num_workers, self._options.servers)
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """The options of the launch, and the script with its own after ``--``."""
+    if "--" not in argv:
+        return argv, []
+    place = argv.index("--")
+    return argv[:place], argv[place + 1 :]
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        _DESCRIPTION,
+        prog="python -m gluonbook.launch",
+        usage="%(prog)s [options] -- SCRIPT [options of the script]",
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole_number,
+        metavar="N",
+        help="processes that train; under a launcher, as many as it has started",
+    )
+    parser.add_argument(
+        "--servers",
+        type=whole_number,
+        default=1,
+        metavar="N",
+        help="processes that add up gradients; under a launcher, beside the first N workers",
+    )
+    parser.add_argument(
+        "--root",
+        metavar="HOST:PORT",
+        help="where the processes meet: the host of the first and a free port (default: "
+        "MASTER_ADDR and MASTER_PORT if set, else this machine alone)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=whole_number,
+        default=300,
+        metavar="SECONDS",
+        help="a worker whose step takes longer ends the run",
+    )
+    add_shared(parser, "--debug")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""Several workers train as one does, from the command line on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+
+from gluonbook import launch
+from gluonbook.distributed.environment import free_port
+from gluonbook.figures.history import History
+from gluonbook.system.errors import Failure
+import mxnet as mx
+import numpy as np
+import pytest
+
+from ..conftest import CHAPTERS
+
+LAUNCH = (sys.executable, "-m", "gluonbook.launch")
+SMALL = (
+    "--limit",
+    "2560",
+    "--limit-test",
+    "500",
+    "--batch-size",
+    "64",
+    "--lr",
+    "0.1",
+    "--seed",
+    "3",
+)
+
+
+def started(*command, cwd, **variables):
+    return subprocess.Popen(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def trained(*command, cwd, out, **variables):
+    """The lines, the history and the parameters of a run that ends well."""
+    process = started(*command, "--out", out, cwd=cwd, **variables)
+    lines, errors = process.communicate(timeout=1800)
+    assert process.returncode == 0, errors
+    return lines.splitlines(), *left_in(out)
+
+
+def left_in(out):
+    [folder] = Path(out).iterdir()
+    section = folder.name.partition("-")[0]
+    params = mx.nd.load(str(folder / f"{section}.params"))
+    return History.read(folder / "history.csv"), {k: v.asnumpy() for k, v in params.items()}
+
+
+def assert_equal(found, expected, tolerance=1e-6):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=tolerance, err_msg=name)
+
+
+def test_two_workers_of_half_the_batch_are_one_of_the_whole(tmp_path):
+    """In the third epoch, one worker goes on with what the two have begun."""
+    script = (CHAPTERS / "lenet.py", *SMALL)
+    _, history, params = trained(
+        sys.executable, *script, "--epochs", "3", cwd=tmp_path, out=tmp_path / "one"
+    )
+    two = tmp_path / "two"
+    lines, first, _ = trained(
+        *(*LAUNCH, "--workers", "2", "--servers", "2", "--", *script, "--epochs", "2"),
+        cwd=tmp_path,
+        out=two,
+    )
+    assert lines.count("training on cpu(0)") == 1  # the second worker prints nothing
+    for row, expected in zip(first, history):
+        assert row.loss == pytest.approx(expected.loss, abs=1e-6)
+        assert row[2:4] == expected[2:4]
+    [folder] = two.iterdir()
+    resumed = started(sys.executable, script[0], "--resume", folder, "--epochs", "3", cwd=tmp_path)
+    resumed.communicate(timeout=300)
+    assert resumed.returncode == 0
+    second, found = left_in(two)
+    assert second[2].loss == pytest.approx(history[2].loss, abs=1e-6)
+    assert_equal(found, params)
+
+
+@pytest.mark.parametrize(
+    ("argv", "variables", "said"),
+    [
+        ([], {}, "no script is named"),
+        (["--workers", "2", "--", "no.py"], {}, "there is no script no.py"),
+        (["--root", "here", "--", __file__], {}, "the root must be HOST:PORT"),
+        (
+            ["--workers", "3", "--", __file__],
+            {"RANK": "0", "WORLD_SIZE": "2"},
+            "--workers 3 under a launcher that has started 2 processes",
+        ),
+        (["--servers", "3", "--", __file__], {"RANK": "0", "WORLD_SIZE": "2"}, "at most 2"),
+        (["--", __file__], {"RANK": "0", "WORLD_SIZE": "2"}, "need an address to meet: add --root"),
+    ],
+)
+def test_a_launch_that_cannot_be(argv, variables, said, monkeypatch):
+    monkeypatch.setattr("sys.excepthook", lambda *_: None)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Failure, match=said):
+        launch.main(argv)
+
+
+def test_a_bad_option_is_one_sentence(tmp_path):
+    process = started(
+        *(*LAUNCH, "--workers", "2", "--", CHAPTERS / "lenet.py", "--lr", "-1"), cwd=tmp_path
+    )
+    lines, errors = process.communicate(timeout=120)
+    assert (process.returncode, lines) == (2, "")
+    assert errors.startswith("error: argument --lr: must be") and errors.count("\n") == 1
+
+
+def test_under_mpirun_the_same_command_works(tmp_path):
+    if shutil.which("mpirun") is None:
+        pytest.skip("needs mpirun: apt-get install openmpi-bin")
+    as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    script = (CHAPTERS / "lenet.py", *SMALL, "--epochs", "1")
+    launches = (*LAUNCH, "--root", f"127.0.0.1:{free_port()}", "--", *script)
+    mpirun = ("mpirun", "-n", "2", "--oversubscribe", *launches)
+    lines, history, _ = trained(*mpirun, cwd=tmp_path, out=tmp_path / "runs", **as_root)
+    assert lines.count("training on cpu(0)") == 1
+    assert len(history) == 1
+
+
+@pytest.mark.slow
+def test_a_full_epoch_of_lenet(tmp_path):
+    """The same sums in the same parts give the same bits; those of the whole batch are rounded
+    otherwise, which an epoch at a rate of 0.9 enlarges to a few millionths."""
+    script = (CHAPTERS / "lenet.py", "--epochs", "1", "--seed", "1", "--limit", "59904")
+    launches = (*LAUNCH, "--workers", "2", "--", *script, "--device", "cpu")
+    _, history, params = trained(*launches, cwd=tmp_path, out=tmp_path / "workers")
+    for device, tolerance in (("cpu:0,1", 1e-6), ("cpu", 2e-5)):
+        one = (sys.executable, *script, "--device", device)
+        _, found_history, found = trained(*one, cwd=tmp_path, out=tmp_path / device)
+        assert found_history[0].loss == pytest.approx(history[0].loss, abs=1e-6)
+        assert_equal(found, params, tolerance)
+
+
+@pytest.mark.slow
+def test_fifty_steps_of_resnet(tmp_path):
+    """Batch normalization takes its means from a part of a batch, so the worker that has the
+    whole batch computes it on two devices."""
+    script = (CHAPTERS / "resnet.py", "--limit", "1600", "--batch-size", "32", "--seed", "1")
+    script += ("--limit-test", "256", "--epochs", "1")
+    one = (sys.executable, *script, "--device", "cpu:0,1")
+    _, history, params = trained(*one, cwd=tmp_path, out=tmp_path / "one")
+    launches = (*LAUNCH, "--workers", "2", "--", *script, "--device", "cpu")
+    _, found_history, found = trained(*launches, cwd=tmp_path, out=tmp_path / "two")
+    assert found_history[0].loss == pytest.approx(history[0].loss, abs=1e-6)
+    trainable = {name for name in params if "running" not in name}
+    assert_equal({n: found[n] for n in trainable}, {n: params[n] for n in trainable})
