@@ -14,12 +14,12 @@ from typing import Callable, Sequence
 import gluonbook as gb
 from gluonbook.measure.tables import markdown
 from gluonbook.recipes import RECIPES
-from gluonbook.system import machine
+from gluonbook.system import machine, runtime
 from matplotlib.figure import Figure
 import mxnet as mx
 import numpy as np
 
-__all__ = ["RESULTS", "markdown", "parser", "seconds", "write"]
+__all__ = ["RESULTS", "environment", "markdown", "parser", "seconds", "write"]
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -46,6 +46,12 @@ def parser(
         options.add_argument("--rounds", type=int, default=rounds, help="interleaved rounds")
     options.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     return options
+
+
+def environment() -> dict[str, str]:
+    """The variables for a program that chooses its number of threads itself, as this one has."""
+    chosen_here = () if runtime.threads_by_user else ("OMP_NUM_THREADS",)
+    return {name: value for name, value in os.environ.items() if name not in chosen_here}
 
 
 def seconds(work: Callable[[], object]) -> float:
