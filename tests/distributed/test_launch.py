@@ -20,16 +20,8 @@ from ..conftest import CHAPTERS
 
 LAUNCH = (sys.executable, "-m", "gluonbook.launch")
 SMALL = (
-    "--limit",
-    "2560",
-    "--limit-test",
-    "500",
-    "--batch-size",
-    "64",
-    "--lr",
-    "0.1",
-    "--seed",
-    "3",
+    *("--limit", "1280", "--limit-test", "200", "--batch-size", "64"),
+    *("--lr", "0.1", "--seed", "3"),
 )
 
 
@@ -83,7 +75,7 @@ def test_two_workers_of_half_the_batch_are_one_of_the_whole(tmp_path):
         assert row[2:4] == expected[2:4]
     [folder] = two.iterdir()
     resumed = started(sys.executable, script[0], "--resume", folder, "--epochs", "3", cwd=tmp_path)
-    resumed.communicate(timeout=300)
+    resumed.communicate(timeout=600)
     assert resumed.returncode == 0
     second, found = left_in(two)
     assert second[2].loss == pytest.approx(history[2].loss, abs=1e-6)
@@ -113,11 +105,12 @@ def test_a_launch_that_cannot_be(argv, variables, said, monkeypatch):
         launch.main(argv)
 
 
+@pytest.mark.slow
 def test_a_bad_option_is_one_sentence(tmp_path):
     process = started(
         *(*LAUNCH, "--workers", "2", "--", CHAPTERS / "lenet.py", "--lr", "-1"), cwd=tmp_path
     )
-    lines, errors = process.communicate(timeout=120)
+    lines, errors = process.communicate(timeout=600)
     assert (process.returncode, lines) == (2, "")
     assert errors.startswith("error: argument --lr: must be") and errors.count("\n") == 1
 
