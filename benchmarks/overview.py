@@ -134,6 +134,17 @@ it, from start to end.""",
         "quick_looks",
     ),
     Part(
+        "Several machines, by a model",
+        """\
+At how many machines a training by MXNet's parameter server stops scaling: where they wait longer
+than they compute. Before the stroke with one server, behind it with one on each machine. The model
+takes the step of the recipe's batch as measured above. It assumes that no exchange is hidden behind
+the computation, and that a message costs 20 µs of a processor;
+[`benchmarks/scaling_model.py`](../benchmarks/scaling_model.py) states it in full.""",
+        "scaling_model",
+        "Share of the time that computes, by the number of machines",
+    ),
+    Part(
         "Exercise: the sizes of the nets",
         """\
 Parameters by the kind of layer, multiply-adds for one image, and planned memory of a training step.

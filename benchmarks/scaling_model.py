@@ -1,6 +1,6 @@
 """At how many machines a parameter server stops scaling, by a model, for each net and network.
 
-A machine trains on the batch of the recipe, in the time that `training.py` has measured here or in
+A machine trains on the batch of the recipe, in the time that `training.py` has measured or in
 a fiftieth of it, and then exchanges gradients as `exchange_seconds` says. A training has stopped
 scaling where its machines wait longer than they compute.
 """
@@ -39,7 +39,7 @@ MESSAGE = 20e-6
 #: Arrays of more values than this are divided among all servers (MXNET_KVSTORE_BIGARRAY_BOUND).
 BIG = 10**6
 MOST = 1000
-#: How many times as fast as this machine another may be: a GPU.
+#: How many times as fast as the measured machine another may be: a GPU.
 FASTER = (1, 50)
 
 
@@ -144,7 +144,7 @@ def table_of(rows: list[dict]) -> str:
             [
                 RECIPES[row["section"]].title,
                 f"{row['parameters']:,}",
-                "this one" if row["faster"] == 1 else f"{row['faster']}× as fast",
+                "as measured" if row["faster"] == 1 else f"{row['faster']}× as fast",
                 f"{row['step_seconds']:.3g}",
                 *(cell(row, network) for network in NETWORKS),
             ]
