@@ -27,11 +27,12 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(
 
     short = ["--limit", "2000", "--batch-size", "64", "--epochs", "3", "--save-every", "2"]
     monkeypatch.setitem(kills.RUNS, "lenet", short)
-    tally = kills.run_section("lenet", num_kills=3, work=tmp_path, longest=4, seed=2)
+    tally = kills.run_section("lenet", num_kills=2, work=tmp_path, longest=4, seed=2)
     assert tally.faults == []
-    assert tally.kills == 3 and tally.finished >= 1
+    assert tally.kills == 2 and tally.finished >= 1
 
 
+@pytest.mark.slow
 def test_ended_by_two_signals_with_nobody_to_tell_a_run_ends_with_the_same_bits(
     benchmarks, dataset, tmp_path, monkeypatch
 ):

@@ -152,7 +152,14 @@ def test_a_chapter_states_its_recipe_and_builds_its_net(
 SIZES = {"lenet": 28, "alexnet": 96, "vgg": 32, "nin": 96, "googlenet": 32}
 
 
-@pytest.mark.parametrize("section", RECIPES)
+#: Sections whose notebook is quick; that of another runs the same cells as its script.
+QUICK = ("lenet", "resnet")
+
+
+@pytest.mark.parametrize(
+    "section",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES],
+)
 def test_a_chapter_runs_as_a_notebook(section, dataset, tmp_path):
     notebook = jupytext.read(CHAPTERS / f"{section}.py")
     size = str(SIZES.get(section, 32))

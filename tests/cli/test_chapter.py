@@ -570,7 +570,7 @@ def test_the_same_seed_prints_the_same_figures(dataset, tmp_path):
         result = run_script(
             "lenet.py",
             "--limit",
-            "2000",
+            "600",
             "--epochs",
             "2",
             "--seed",
