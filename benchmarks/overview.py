@@ -173,6 +173,15 @@ tells what follows.""",
         "Accuracy and memory",
     ),
     Part(
+        "Exercise: DenseNet's Table 1",
+        """\
+The nets of the paper, with bottlenecks and compression, for 1,000 classes.
+[`chapters/exercises/densenet_table1.py`](../chapters/exercises/densenet_table1.py) tells what
+follows.""",
+        "exercises/densenet_table1",
+        "Loss and accuracy beside the section's net",
+    ),
+    Part(
         "Exercise: better accuracy, by tuning",
         """\
 ResNet-18 on 5,000 training images, from two seeds. Each training has what the one before it has,

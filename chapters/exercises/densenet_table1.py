@@ -83,3 +83,15 @@ exercise.answer(
     rows,
     draw_runs(histories),
 )
+
+# %% [markdown]
+# ## The answer
+#
+# With bottlenecks and compression depth is cheap: DenseNet-264 has 4.2 times the parameters of
+# DenseNet-121 and twice its work. Width is not: DenseNet-161, with a growth rate of 48, has 28.7
+# million parameters where the deeper DenseNet-201 has 20.0, and the most work of all, 7.7 billion
+# multiply-adds. DenseNet-121 has less than a third of the 25.6 million of ResNet-50.
+#
+# On 3,000 images the three nets end close together after four epochs: the section's at 0.800, that
+# of the PyTorch edition, whose transitions do halve the channels, at 0.831, and DenseNet-121 at
+# 0.823. One seed each tells no more than that 121 layers train as readily as the section's net.
