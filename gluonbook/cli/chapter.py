@@ -83,8 +83,8 @@ checkpoint-E-B.safetensors
     With --export onnx, or from python -m gluonbook.export FOLDER: the net for programs without
     MXNet. chapters/classify_onnx.py classifies with it.
 
-predictions, {section}-int8.json, {section}-int8-symbol.json, {section}-int8-0000.params
-    From python -m gluonbook.predict FOLDER: pictures, and with --int8 the net in 8-bit integers.
+predictions
+    From python -m gluonbook.predict FOLDER: pictures of what the net answers.
 
 events.out.tfevents.N.gluonbook
     With --tensorboard: the figures for `tensorboard --logdir FOLDER`, or --logdir runs for all.
