@@ -120,7 +120,15 @@ class Checkpoint:
         FileFailure
             If the folder cannot be written.
         """
-        self._take(net, trainer, train_iter, history, facts)
+        self._net, self._trainer, self._history = net, trainer, history
+        self._loader = train_iter if isinstance(train_iter, PositionedLoader) else None
+        everything = {**self.facts, **facts, **optimizer_facts(trainer)}
+        self.facts = json.loads(json.dumps(everything))  # as it will be read back
+        self._order = places_of(trainer, net)
+        return self._start(train_iter)
+
+    def _start(self, train_iter: Any) -> Progress:
+        """Restore the newest checkpoint, or save the beginning of a run."""
         self.acquire()
         try:
             state, arrays, damaged = self._newest()
@@ -137,28 +145,14 @@ class Checkpoint:
             for name, text in self.notes.items():
                 files.write(self.folder / name, text)
             progress = Progress(**state["progress"]) if state is not None else Progress()
-            if state is None and all(map(mxnet_private.has_values, net.collect_params().values())):
+            values_known = map(mxnet_private.has_values, self._net.collect_params().values())
+            if state is None and all(values_known):
                 self.save(progress)
             self._tell_the_others(progress)
             return progress
         except BaseException:
             self.end()
             raise
-
-    def _take(
-        self,
-        net: gluon.Block,
-        trainer: gluon.Trainer,
-        train_iter: Any,
-        history: History,
-        facts: Mapping[str, Any],
-    ) -> None:
-        """Note what is to be saved or restored."""
-        self._net, self._trainer, self._history = net, trainer, history
-        self._loader = train_iter if isinstance(train_iter, PositionedLoader) else None
-        everything = {**self.facts, **facts, **optimizer_facts(trainer)}
-        self.facts = json.loads(json.dumps(everything))  # as it will be read back
-        self._order = places_of(trainer, net)
 
     def _tell_the_others(self, progress: Progress) -> None:
         """Give the other workers, where there are some, the state that the run begins with."""

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any, Mapping
 
 import mxnet as mx
-from mxnet import gluon
 import numpy as np
 
 from ..distributed.workers import Workers
-from ..figures.history import History
 from .checkpoint import Checkpoint
 from .format import Progress, parse
 
@@ -28,15 +26,7 @@ class Follower(Checkpoint):
         super().__init__(Path("the first worker"), save_every=save_every, seed=0, facts=facts)
         self._workers = workers
 
-    def begin(
-        self,
-        net: gluon.Block,
-        trainer: gluon.Trainer,
-        train_iter: Any,
-        history: History,
-        facts: Mapping[str, Any],
-    ) -> Progress:
-        self._take(net, trainer, train_iter, history, facts)
+    def _start(self, train_iter: Any) -> Progress:
         state, arrays = parse(self._workers.from_first(), self.folder)
         self._restore(state, arrays, train_iter)
         return Progress(**state["progress"])
