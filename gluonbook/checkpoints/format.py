@@ -28,6 +28,8 @@ VERSION = 2
 #: Settings of optimizers and schedules that are whole numbers.
 _COUNTED = {"num_update", "begin_num_update", "aggregate_num", "count", "cur_step_ind"}
 _DEVICE = re.compile(r"[0-9]{1,9}")
+#: Where the trainer's state has the scale of its losses, if it trains in float16.
+LOSS_SCALE = "loss_scale"
 #: Each count that something loops up to is less.
 _MOST = 10**9
 
@@ -114,11 +116,14 @@ def check_state(state: Any) -> None:
     rows = [Epoch(*row) for row in state["history"]]
     numbers = [progress.loss, progress.seconds, *(number for row in rows for number in row)]
     names = trainer["parameters"]
+    scale = trainer.get(LOSS_SCALE, {"now": 1.0, "next": 1.0, "steps": 0})
+    counts.append(scale["steps"])
     good = (
         all(type(value) is int and 0 <= value < 2**63 for value in whole)
         and (shuffle_seed is None or type(shuffle_seed) is int and 0 <= shuffle_seed < 2**32)
         and all(type(value) is int and 0 <= value < _MOST for value in counts)
         and all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
+        and all(type(scale[k]) is float and 0 < scale[k] < math.inf for k in ("now", "next"))
         and state["progress"].keys() == asdict(progress).keys()
         and progress.correct <= progress.labels
         and len(rows) == progress.epoch - 1

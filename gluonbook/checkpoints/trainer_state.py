@@ -11,7 +11,7 @@ from mxnet import gluon, nd
 import numpy as np
 
 from ..system import mxnet_private
-from .format import CheckpointError
+from .format import LOSS_SCALE, CheckpointError
 from .net_state import array_name, parameters_of
 
 #: Attributes of an optimizer that change as it works, or that the loop sets.
@@ -77,7 +77,14 @@ def trainer_state(
             }
             for i, updater in enumerate(mxnet_private.updaters_of(trainer))
         ],
+        **_loss_scale(trainer),
     }
+
+
+def _loss_scale(trainer: gluon.Trainer) -> dict[str, dict[str, float]]:
+    if not mxnet_private.scales_losses(trainer):
+        return {}
+    return {LOSS_SCALE: mxnet_private.loss_scale(trainer)}
 
 
 def _put(state: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -168,3 +175,5 @@ def restore_trainer(
     for updater, states in zip(mxnet_private.updaters_of(trainer), state["states"]):
         updater.states = {index_of[name]: _get(form, arrays) for name, form in states.items()}
         updater.states_synced = {index: False for index in updater.states}  # moved when used
+    if mxnet_private.scales_losses(trainer) and LOSS_SCALE in state:
+        mxnet_private.set_loss_scale(trainer, state[LOSS_SCALE])

@@ -121,7 +121,7 @@ class Chapter:
         if self.options.deterministic:
             be_deterministic()
         self.ctxs = devices(self.options.device)
-        precision.use(self.options.amp, section, self.options.recipe, self.ctxs[0])
+        precision.use(self.options.amp, section, self.options.recipe, self.ctxs)
         self.folder: Path | None = None
         random.seed(self.options.seed)
         np.random.seed(self.options.seed)

@@ -110,7 +110,8 @@ def chapter_parser(section: str) -> ChapterParser:
     training(
         "--amp",
         action="store_true",
-        help="compute in bfloat16; refused where that is not known to be safe and faster",
+        help="compute in 16 bits: on the CPU in bfloat16, refused where it is not known to be safe "
+        "and faster; on a GPU in float16 (untried: no GPU was at hand)",
     )
     data = parser.group("data")
     data(

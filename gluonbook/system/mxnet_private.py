@@ -187,6 +187,30 @@ def set_update_counts(optimizer: Any, counts: dict[int, dict[int, int]]) -> None
     optimizer._index_update_count = counts.setdefault(0, {})
 
 
+def scales_losses(trainer: gluon.Trainer) -> bool:
+    """Whether ``amp.init_trainer`` was called for it. Nothing public tells."""
+    return getattr(trainer, "_amp_loss_scaler", None) is not None
+
+
+def loss_scale(trainer: gluon.Trainer) -> dict[str, float]:
+    """The scale of its losses, what it will be in the next step, and the steps since it changed.
+
+    MXNet's own files of a trainer's state leave them out.
+    """
+    scaler = trainer._amp_loss_scaler
+    return {
+        "now": scaler._loss_scale,
+        "next": scaler._next_loss_scale,
+        "steps": scaler._unskipped,
+    }
+
+
+def set_loss_scale(trainer: gluon.Trainer, state: Mapping[str, float]) -> None:
+    scaler = trainer._amp_loss_scaler
+    scaler._loss_scale, scaler._next_loss_scale = state["now"], state["next"]
+    scaler._unskipped = state["steps"]
+
+
 # --- data -------------------------------------------------------------------------------------
 
 

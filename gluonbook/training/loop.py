@@ -17,6 +17,7 @@ from ..figures.tally import PendingBatches, Sums
 from ..from_scratch import sgd
 from ..graphs import answers, inference_of, step_of
 from ..nets.auxiliary import AuxiliaryLoss
+from .precision import scaled
 from .run import Run
 
 
@@ -189,7 +190,8 @@ def _fit(
             for parts in bar(run.batches(), run.train_iter, "training", run.at.batch):
                 with autograd.record():
                     outcomes = [step(X, y) for X, y in parts]
-                autograd.backward([outcome.losses for outcome in outcomes])
+                    losses = scaled([outcome.losses for outcome in outcomes], trainer)
+                autograd.backward(losses)
                 if must_wait:
                     nd.waitall()
                     must_wait = False

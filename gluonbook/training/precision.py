@@ -1,17 +1,23 @@
-"""bfloat16 through MXNet's AMP: allowed for the nets that were tested, refused for the others.
+"""16-bit numbers through MXNet's AMP: bfloat16 on the CPU, float16 on a GPU.
 
-In bfloat16 a number has float32's range and 8 significant bits instead of 24. AMP casts the inputs
-of convolutions and dense layers to it, and keeps weights, batch norm and loss in float32.
+AMP casts the inputs of convolutions and dense layers to 16 bits, and keeps weights, batch norm and
+loss in float32. In bfloat16 a number has float32's range and 8 significant bits instead of 24: it
+is allowed for the nets that were tested, and refused for the others. In float16 it has 11
+significant bits and nothing below 6e-8, where many gradients lie: the loss is scaled up before the
+gradients are computed, and the trainer scales these down. No GPU was at hand to try that.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from typing import Sequence
 
 import mxnet as mx
+from mxnet import gluon, nd
 from mxnet.contrib import amp
 
+from ..distributed.workers import workers
 from ..system import mxnet_private
 from ..system.errors import Failure
 from ..system.machine import instruction_sets
@@ -34,10 +40,12 @@ _ISA = "DNNL_MAX_CPU_ISA"
 _FIX = "train without --amp"
 
 
-def refusal(section: str, recipe: str, ctx: mx.Context) -> str | None:
-    """Why `section` should not be trained in bfloat16 on `ctx`, or None if it is safe."""
-    if ctx.device_type != "cpu":
-        return f"bfloat16 is for the CPU, and the device is {ctx}: add --device cpu"
+def refusal(section: str, recipe: str, ctxs: Sequence[mx.Context]) -> str | None:
+    """Why `section` should not be trained in 16 bits on `ctxs`, or None if it may be."""
+    if on_gpus(ctxs):
+        if len(ctxs) > 1 or not workers().alone:
+            return "in float16, one GPU trains alone: choose one with --device gpu, or " + _FIX
+        return None
     if "AVX-512 BF16" not in instruction_sets():
         return f"this processor has no instructions for bfloat16 (AVX-512 BF16): {_FIX}"
     if "AMX" in os.environ.get(_ISA, "").upper():
@@ -53,34 +61,59 @@ def refusal(section: str, recipe: str, ctx: mx.Context) -> str | None:
     return None if reason is None else f"where it was tried ({SOAKED_ON}), {reason}: {_FIX}"
 
 
-def use(bfloat16: bool, section: str, recipe: str, ctx: mx.Context) -> None:
-    """Let all nets that are built from now on in this process compute in bfloat16, or in float32.
+def on_gpus(ctxs: Sequence[mx.Context]) -> bool:
+    return ctxs[0].device_type == "gpu"
+
+
+def use(wanted: bool, section: str, recipe: str, ctxs: Sequence[mx.Context]) -> None:
+    """Let all nets that are built from now on in this process compute in 16 bits, or in float32.
 
     Raises
     ------
     Failure
-        If bfloat16 is not known to be safe for `section` on this machine; says why. If float32 is
-        asked for where bfloat16 is on already: MXNet cannot turn AMP off again.
+        If 16 bits are not known to be safe for `section` on this machine; says why. If float32 is
+        asked for where AMP is on already: MXNet cannot turn it off again.
     """
-    if not bfloat16:
+    if not wanted:
         if mxnet_private.amp_is_on():
             raise Failure(
                 "MXNet cannot turn AMP off again: to train in float32, restart Python, or the "
                 "notebook's kernel"
             )
         return
-    reason = refusal(section, recipe, ctx)
+    reason = refusal(section, recipe, ctxs)
     if reason is not None:
         raise Failure(f"--amp: {reason}")
-    init_amp()
+    init_amp("float16" if on_gpus(ctxs) else "bfloat16")
 
 
-def init_amp() -> None:
-    """Switch MXNet's AMP to bfloat16, for the rest of this process."""
+def init_amp(dtype: str = "bfloat16") -> None:
+    """Switch MXNet's AMP to this type, for the rest of this process."""
     # It logs with the root logger, which then gets a handler if it has none.
     silent, root = logging.NullHandler(), logging.getLogger()
     root.addHandler(silent)
     try:
-        amp.init(target_dtype="bfloat16")
+        amp.init(target_dtype=dtype)
     finally:
         root.removeHandler(silent)
+
+
+def scale_losses_of(trainer: gluon.Trainer, ctxs: Sequence[mx.Context]) -> None:
+    """Let MXNet choose the scale of the losses, and adapt it, where AMP computes in float16.
+
+    A step whose gradients are too large for float16 changes nothing but the scale, which is halved.
+    After 2,000 steps without such a one it is doubled.
+    """
+    if on_gpus(ctxs) and mxnet_private.amp_is_on() and not mxnet_private.scales_losses(trainer):
+        amp.init_trainer(trainer)
+
+
+def scaled(losses: list[nd.NDArray], trainer: gluon.Trainer) -> list[nd.NDArray]:
+    """The losses whose gradients `trainer` expects: larger ones, if it scales them down again.
+
+    Called while MXNet records.
+    """
+    if not mxnet_private.scales_losses(trainer):
+        return losses
+    with amp.scale_loss(losses, trainer) as larger:
+        return larger

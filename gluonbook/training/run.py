@@ -33,6 +33,7 @@ from ..graphs import Outcome
 from ..system import contention, mxnet_private
 from ..system.interrupts import Interrupted, Request, requests
 from ..system.output import say
+from .precision import scale_losses_of
 
 log = logging.getLogger("gluonbook")
 
@@ -76,6 +77,7 @@ class Run:
     def __enter__(self) -> Run:
         self._request = Request()
         self._workers.check(self.trainer, self.train_iter)
+        scale_losses_of(self.trainer, self.ctxs)
         if self._checkpoint is not None:
             facts = {"devices": len(self.ctxs), **facts_of(self.train_iter)}
             self.at = self._checkpoint.begin(

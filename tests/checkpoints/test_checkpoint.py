@@ -858,6 +858,8 @@ def test_a_state_that_lies_is_refused_or_harmless(saved, tmp_path_factory, name,
     [
         lambda state: state["progress"].update(epoch=10**9),
         lambda state: state["progress"].update(batch=2**62),
+        lambda state: state["trainer"].update(loss_scale={"now": 1.0, "next": 0.0, "steps": 0}),
+        lambda state: state["trainer"].update(loss_scale={"now": 1.0, "next": 1.0, "steps": 2**62}),
         lambda state: state["progress"].update(examples=2**64),
         lambda state: state["progress"].update(correct=1),
         lambda state: state["progress"].pop("batch"),
