@@ -1,10 +1,9 @@
 # %% [markdown]
 # # Networks with parallel paths (GoogLeNet)
 #
-# Which window is the right one: 1×1, 3×3, 5×5? An Inception block takes all of them side by side,
-# and a pooling beside them, and joins their outputs along the channels. Convolutions of 1×1 before
-# the larger windows keep the cost down. How many channels each path gets was found by trying on
-# ImageNet.
+# Which window is the right one: 1×1, 3×3, 5×5? An Inception block takes all three side by side, and
+# a pooling, and joins their outputs along the channels. Convolutions of 1×1 before the larger
+# windows keep the cost down. The channels of each path were found by trying on ImageNet.
 #
 # Szegedy et al., "Going deeper with convolutions", 2015.
 
@@ -32,11 +31,10 @@ print("Inception(64, (96, 128), (16, 32), 32):", block(X).shape)
 # %% [markdown]
 # ## The net
 #
-# Five modules and a dense layer. A module is some layers and the pooling that follows them, which
-# halves the image, or at the end takes the mean over it. The PyTorch edition of the book has a ReLU
-# after both convolutions of the second module, and this text has none there; without them the two
-# convolutions are one linear map, so the editions' figures differ a little. `gb.googlenet()` builds
-# the same net, `--edition pytorch` takes the other.
+# Five modules and a dense layer. A module is some layers and a pooling, which halves the image, or
+# at the end takes the mean over it. The PyTorch edition (`--edition pytorch`) has a ReLU after both
+# convolutions of the second module. This text has none there, which makes the two one linear map,
+# so the editions' figures differ a little. `gb.googlenet()` builds the same net.
 
 
 # %%
@@ -54,10 +52,7 @@ net.add(
         nn.Conv2D(64, kernel_size=1, activation=relu),
         nn.Conv2D(192, kernel_size=3, padding=1, activation=relu),
     ),
-    module(
-        gb.Inception(64, (96, 128), (16, 32), 32),
-        gb.Inception(128, (128, 192), (32, 96), 64),
-    ),
+    module(gb.Inception(64, (96, 128), (16, 32), 32), gb.Inception(128, (128, 192), (32, 96), 64)),
     module(
         gb.Inception(192, (96, 208), (16, 48), 64),
         gb.Inception(160, (112, 224), (24, 64), 64),

@@ -2,10 +2,9 @@
 # # Residual networks (ResNet)
 #
 # A deeper net can represent all that a shallower one can: its extra layers need only pass their
-# input on. Plain layers find that hard to learn, and beyond some depth even the training error
-# rises. A residual block makes it easy. It adds its input to what its two convolutions compute, so
-# with weights near zero it passes the input on, and gradients flow back around the convolutions
-# unhindered.
+# input on. Plain layers find that hard to learn: beyond some depth even the training error rises. A
+# residual block makes it easy. It adds its input to what its two convolutions compute, so with
+# weights near zero it passes the input on, and gradients flow back around the convolutions.
 #
 # He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016.
 
@@ -40,9 +39,8 @@ print("Residual(6, use_1x1conv=True, strides=2):", block(X).shape)
 # ## The net
 #
 # The stem is GoogLeNet's, with batch normalisation: a 7×7 convolution and a pooling, each of stride
-# 2. Four stages of two residual blocks follow. Each stage but the first halves the image in its
-# first block and doubles the channels. With the stem and the dense layer that makes 18 layers with
-# weights on the longest path, hence ResNet-18. `gb.resnet()` builds the same net.
+# 2. Four stages of two residual blocks follow. Each but the first halves the image and doubles the
+# channels. The stem, 16 convolutions and the dense layer are 18 layers. `gb.resnet()` is this net.
 
 # %%
 net = nn.HybridSequential(prefix="")
