@@ -13,7 +13,7 @@ from .cli.parser import Parser, add_shared, whole_number
 from .distributed import environment
 from .distributed.environment import Place, Root
 from .distributed.supervisor import CouldNotBind, Supervisor
-from .system import runtime
+from .system import nvidia_driver, runtime
 from .system.errors import Failure, print_sentences
 from .system.machine import physical_cores
 
@@ -33,7 +33,8 @@ processes and ends all when one dies: mpirun, srun, or any that sets RANK and WO
 Each worker takes its part of every batch, so their number has to divide the batch size. The first
 one prints, draws and saves; only it reads the folder to --resume, with any such number of workers.
 A net with batch normalization sees the means of each part alone, and keeps the first worker's
-running means. With three workers or more, sums differ in their last bits from run to run.
+running means. With three workers or more, sums differ in their last bits from run to run. Where a
+machine has several GPUs, each worker sees one of them.
 
 The processes listen at the address from which the root is reached, or where DMLC_INTERFACE or
 DMLC_NODE_HOST say: by default at 127.0.0.1, which no other machine sees. What they send is neither
@@ -67,7 +68,7 @@ def _on_this_machine(command: list[str], options: argparse.Namespace) -> int:
     for _ in range(_ATTEMPTS):
         given = options.root is not None
         root = environment.root(options.root if given else f"127.0.0.1:{environment.free_port()}")
-        run = _Run(command, options, root, count, num_here=count)
+        run = _Run(command, options, root, count, count)
         run.start(workers=range(count), servers=range(options.servers), scheduler=True)
         try:
             return run.supervisor.run()
@@ -87,7 +88,7 @@ def _as_one_of(where: Place, command: list[str], options: argparse.Namespace) ->
     if options.servers > where.size:
         raise Failure(f"--servers {options.servers}: at most {where.size}, one for each process")
     root = environment.root(_root_of(where, options))
-    run = _Run(command, options, root, where.size, num_here=max(1, where.on_this_machine))
+    run = _Run(command, options, root, where.size, max(1, where.on_this_machine), where.local_rank)
     servers = [where.rank] if where.rank < options.servers else []
     run.start(workers=[where.rank], servers=servers, scheduler=where.rank == 0)
     try:
@@ -125,12 +126,12 @@ class _Run:
         options: argparse.Namespace,
         root: Root,
         num_workers: int,
-        *,
         num_here: int,
+        first_here: int = 0,
     ) -> None:
         self.supervisor = Supervisor(options.timeout)
         self._command, self._options, self._root = command, options, root
-        self._num_workers = num_workers
+        self._num_workers, self._first_here = num_workers, first_here
         self._threads = max(1, physical_cores() // num_here)
 
     def start(self, workers: Sequence[int], servers: Sequence[int], scheduler: bool) -> None:
@@ -139,20 +140,22 @@ class _Run:
                 self._start_node("scheduler", "the scheduler")
             for number in servers:
                 self._start_node("server", f"server {number} of {self._options.servers}")
-        for rank in workers:
-            self._start_worker(rank)
+        for number, rank in enumerate(workers, self._first_here):
+            self._start_worker(rank, number)
 
     def _start_node(self, role: str, name: str) -> None:
         # Importing MXNet is all that such a process does.
         command = [sys.executable, "-c", "import gluonbook"]
         self.supervisor.start(name, command, {**self._variables(role), "OMP_NUM_THREADS": "1"})
 
-    def _start_worker(self, rank: int) -> None:
+    def _start_worker(self, rank: int, number: int) -> None:
         launch = ["python", "-m", "gluonbook.launch", "--workers", str(self._num_workers)]
         if self._options.servers > 1:
             launch += ["--servers", str(self._options.servers)]
         told = environment.of_worker(rank, self._options.timeout, shlex.join([*launch, "--"]))
         variables = {**self._variables("worker"), **told}
+        if self._num_workers > 1:
+            variables.update(nvidia_driver.share_of(number))
         if not runtime.threads_by_user:
             variables["OMP_NUM_THREADS"] = str(self._threads)
         name = f"worker {rank} of {self._num_workers}"

@@ -31,14 +31,17 @@ class Place(NamedTuple):
     size: int
     on_this_machine: int
     """How many of them are here; 0 if the launcher does not say."""
+    local_rank: int
+    """Its number among those that are here; the rank if the launcher does not say."""
 
 
-#: Variables that state the rank, the size, and how many processes are on the same machine.
+_OPEN_MPI = "OMPI_COMM_WORLD_"
+#: Variables that state the rank and the size, and the size and the rank on the same machine.
 LAUNCHERS = {
-    "Open MPI": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"),
-    "MPICH and Intel MPI": ("PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"),
-    "Slurm's srun": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", ""),
-    "others": ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
+    "Open MPI": tuple(_OPEN_MPI + name for name in ("RANK", "SIZE", "LOCAL_SIZE", "LOCAL_RANK")),
+    "MPICH and Intel MPI": ("PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS", "MPI_LOCALRANKID"),
+    "Slurm's srun": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "", "SLURM_LOCALID"),
+    "others": ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK"),
 }
 
 
@@ -50,21 +53,22 @@ def place(variables: Mapping[str, str]) -> Place | None:
     Failure
         If the variables make no sense; names them.
     """
-    for rank_name, size_name, here_name in LAUNCHERS.values():
+    for rank_name, size_name, here_name, local_name in LAUNCHERS.values():
         if rank_name not in variables or size_name not in variables:
             continue
         try:
             rank, size = int(variables[rank_name]), int(variables[size_name])
             here = int(variables.get(here_name, "0"))
+            local_rank = int(variables.get(local_name, rank))
         except ValueError:
-            rank, size, here = -1, 0, 0
+            rank, size, here, local_rank = -1, 0, 0, 0
         if not 0 <= rank < size:
             raise Failure(
                 f"{rank_name}={variables[rank_name]} and {size_name}={variables[size_name]} "
                 "do not number a process: start it by a launcher, or unset them"
             )
         if size > 1:
-            return Place(rank, size, here)
+            return Place(rank, size, here, local_rank)
     return None
 
 

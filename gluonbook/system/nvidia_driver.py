@@ -6,10 +6,13 @@ MXNet has no function that tells a GPU's architecture, so the driver's own libra
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import NamedTuple
 
 #: First and last major compute capability that MXNet 1.9.1 for CUDA 11.2 has machine code for.
 CAPABILITIES = (5, 8)
+#: Which GPUs CUDA lets a process see, by their numbers or names.
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 #: The driver's numbers of these attributes (``CUdevice_attribute`` in CUDA's headers).
 _MAJOR, _MINOR = 75, 76
 
@@ -51,6 +54,19 @@ def ask() -> Driver | None:
     if code != 0:
         return Driver(cuda, code, [])
     return Driver(cuda, 0, [_gpu(library, i) for i in range(count.value)])
+
+
+def share_of(number: int) -> dict[str, str]:
+    """The variable that lets a process see one GPU only, for process `number` of this machine.
+
+    It is empty where there are not several. More processes than GPUs share them.
+    """
+    driver = ask()
+    if driver is None or len(driver.gpus) < 2:
+        return {}
+    seen = os.environ.get(VISIBLE)
+    names = seen.split(",") if seen else [str(i) for i in range(len(driver.gpus))]
+    return {VISIBLE: names[number % len(driver.gpus)]}
 
 
 def _gpu(library: ctypes.CDLL, i: int) -> Gpu:

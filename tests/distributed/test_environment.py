@@ -17,14 +17,18 @@ import pytest
                 "OMPI_COMM_WORLD_RANK": "3",
                 "OMPI_COMM_WORLD_SIZE": "4",
                 "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
+                "OMPI_COMM_WORLD_LOCAL_RANK": "1",
             },
-            Place(3, 4, 2),
+            Place(3, 4, 2, 1),
         ),
-        ({"PMI_RANK": "0", "PMI_SIZE": "2"}, Place(0, 2, 0)),
-        ({"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "8"}, Place(1, 8, 0)),
+        ({"PMI_RANK": "0", "PMI_SIZE": "2"}, Place(0, 2, 0, 0)),
+        (
+            {"SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "8", "SLURM_LOCALID": "1"},
+            Place(5, 8, 0, 1),
+        ),
         # The script of a batch job that has not called srun.
         ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, None),
-        ({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, Place(1, 2, 2)),
+        ({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, Place(1, 2, 2, 1)),
         ({"RANK": "0", "WORLD_SIZE": "1"}, None),
     ],
 )

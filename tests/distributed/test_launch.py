@@ -11,7 +11,9 @@ import sys
 from gluonbook import launch
 from gluonbook.distributed.environment import free_port
 from gluonbook.figures.history import History
+from gluonbook.system import nvidia_driver
 from gluonbook.system.errors import Failure
+from gluonbook.system.nvidia_driver import Driver, Gpu
 import mxnet as mx
 import numpy as np
 import pytest
@@ -103,6 +105,34 @@ def test_a_launch_that_cannot_be(argv, variables, said, monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(Failure, match=said):
         launch.main(argv)
+
+
+@pytest.mark.parametrize(("seen", "expected"), [(None, "010"), ("5,7", "575")])
+def test_workers_share_the_gpus_of_a_machine(seen, expected, monkeypatch):
+    gpus = [Gpu("GeForce RTX 3090", (8, 6))] * 2
+    monkeypatch.setattr(nvidia_driver, "ask", lambda: Driver("12.4", 0, gpus))
+    if seen is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    monkeypatch.setattr("sys.excepthook", lambda *_: None)
+    started = {}
+
+    class Supervisor:
+        def __init__(self, timeout):
+            pass
+
+        def start(self, name, command, variables, **_):
+            started[name] = variables.get("CUDA_VISIBLE_DEVICES", "none")
+
+        def run(self):
+            return 0
+
+    monkeypatch.setattr(launch, "Supervisor", Supervisor)
+    assert launch.main(["--workers", "3", "--", __file__]) == 0
+    workers = [started.pop(f"worker {rank} of 3") for rank in range(3)]
+    assert "".join(workers) == expected
+    assert started == {"the scheduler": "none", "server 0 of 1": "none"}
 
 
 @pytest.mark.slow
