@@ -15,6 +15,8 @@ from .nets.test_nets import NETS
 
 ROOT = Path(__file__).parents[1]
 READMES = ["README.md", "README.zh.md"]
+#: Of the READMEs: the front page, and how to use the chapters.
+FOLDERS = [ROOT, ROOT / "chapters"]
 PARAMETERS = {case.id: case.values[3] for case in NETS}
 
 
@@ -40,14 +42,18 @@ def test_the_table_of_sections_is_that_of_the_recipes(text):
     }
 
 
-def test_links_lead_somewhere(text):
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("name", READMES)
+def test_links_lead_somewhere(folder, name):
+    text = (folder / name).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-        assert (ROOT / target).exists(), target
+        assert (folder / target).exists(), target
 
 
-def test_both_readmes_give_the_same_commands():
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_both_readmes_give_the_same_commands(folder):
     blocks = [
-        re.findall(r"```bash\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.S)
+        re.findall(r"```bash\n(.*?)```", (folder / name).read_text(encoding="utf-8"), re.S)
         for name in READMES
     ]
     assert blocks[0] == blocks[1] and len(blocks[0]) >= 2
