@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Sequence
 
 from mxnet import gluon, nd
 import numpy as np
@@ -13,9 +13,12 @@ from ..system import files
 from .measures import precision, recall
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _COLUMNS = 9
+#: Inches: a cell of a page is one wide. Its picture has a margin, and two lines of text above it.
+_MARGIN, _TEXT = 0.04, 0.42
 
 
 def draw_images(
@@ -34,19 +37,17 @@ def draw_images(
     FileFailure
         If the file cannot be written; it is then as it was.
     """
-    num_rows = math.ceil(len(images) / _COLUMNS)
-    figure = _figure(_COLUMNS, 1.45 * num_rows)
-    panels = figure.subplots(num_rows, _COLUMNS, squeeze=False).flat
-    for panel in panels:
-        panel.axis("off")
+    figure, axes, corners = _page(len(images), _COLUMNS, _TEXT + 1.0)
     predicted = probabilities.argmax(axis=1)
-    for i, panel in zip(range(len(images)), figure.axes):
-        panel.imshow(images[i].reshape(images.shape[-2:]), cmap="gray_r")
+    for i, (left, top) in enumerate(corners):
+        _put(axes, images[i].reshape(images.shape[-2:]), left, top + _TEXT, cmap="gray_r")
         title = f"{names[predicted[i]]} {probabilities[i].max():.0%}"
         wrong = labels is not None and labels[i] != predicted[i]
         if wrong:
             title += f"\n({names[labels[i]]})"  # type: ignore[index]
-        panel.set_title(title, fontsize=7, color="red" if wrong else "black")
+        color = "red" if wrong else "black"
+        place = (left + 0.5, top + _TEXT)
+        axes.text(*place, title, fontsize=7, color=color, ha="center", va="bottom")
     _save(figure, path)
 
 
@@ -76,7 +77,7 @@ def draw_confusion(path: str | os.PathLike[str], matrix: np.ndarray, names: Sequ
 
 
 def draw_filters(path: str | os.PathLike[str], net: gluon.Block) -> None:
-    """Draw the weights of the first convolution, (filters, channels, h, w), one panel a filter.
+    """Draw the weights of the first convolution, (filters, channels, h, w), one picture a filter.
 
     Of several channels the mean is drawn. White is positive, black negative, gray 0.
 
@@ -92,15 +93,10 @@ def draw_filters(path: str | os.PathLike[str], net: gluon.Block) -> None:
     if not weights:
         raise ValueError("the net has no convolution to draw")
     first = weights[0].data(weights[0].list_ctx()[0]).copy().asnumpy().mean(axis=1)
-    columns = min(12, len(first))
-    num_rows = math.ceil(len(first) / columns)
-    figure = _figure(0.7 * columns, 0.7 * num_rows)
-    figure.subplots(num_rows, columns, squeeze=False)
+    figure, axes, corners = _page(len(first), min(12, len(first)), 1.0)
     limit = np.abs(first).max() or 1.0
-    for panel in figure.axes:
-        panel.axis("off")
-    for panel, weight in zip(figure.axes, first):
-        panel.imshow(weight, cmap="gray", vmin=-limit, vmax=limit)
+    for weight, (left, top) in zip(first, corners):
+        _put(axes, weight, left, top, cmap="gray", vmin=-limit, vmax=limit)
     _save(figure, path)
 
 
@@ -108,10 +104,33 @@ def _percent(share: float) -> str:
     return "–" if np.isnan(share) else f"{share:.0%}"
 
 
-def _figure(width: float, height: float) -> Figure:
+def _page(
+    number: int, columns: int, height: float
+) -> tuple[Figure, Axes, list[tuple[float, float]]]:
+    """A figure with one panel, measured in inches, and the upper left corner of each cell in it.
+
+    A panel for each cell would take matplotlib a second to lay out.
+    """
+    num_rows = math.ceil(number / columns)
+    figure = _figure(columns, height * num_rows, layout=None)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, columns), ylim=(height * num_rows, 0))
+    axes.axis("off")
+    return figure, axes, [(i % columns, height * (i // columns)) for i in range(number)]
+
+
+def _put(axes: Axes, picture: np.ndarray, left: float, top: float, **colors: Any) -> None:
+    sides = (left + _MARGIN, left + 1 - _MARGIN)
+    extent = (*sides, top + 1 - _MARGIN, top + _MARGIN)
+    axes.imshow(picture, extent=extent, aspect="auto", **colors)
+
+
+def _figure(
+    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+) -> Figure:
     from matplotlib.figure import Figure  # slow to import, and not every program draws
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
