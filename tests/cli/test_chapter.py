@@ -566,23 +566,11 @@ def test_damaged_data_is_told_and_debug_shows_where(real_files, tmp_path):
 
 
 def test_the_same_seed_prints_the_same_figures(dataset, tmp_path):
+    short = ("--limit", "600", "--limit-test", "100", "--epochs", "2", "--device", "cpu")
+    files = ("--data", str(dataset.folder), "--out", str(tmp_path / "runs"))
+
     def figures():
-        result = run_script(
-            "lenet.py",
-            "--limit",
-            "600",
-            "--epochs",
-            "2",
-            "--seed",
-            "7",
-            "--device",
-            "cpu",
-            "--data",
-            str(dataset.folder),
-            "--out",
-            str(tmp_path / "runs"),
-            cwd=tmp_path,
-        )
+        result = run_script("lenet.py", *short, "--seed", "7", *files, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         return [line.rsplit(", time", 1)[0] for line in result.stdout.splitlines()]
 

@@ -38,7 +38,7 @@ def test_pixels_and_labels_are_those_of_the_books_transform(dataset, size):
         .transform_first(transforms.Compose([*steps, transforms.ToTensor()])),
         batch_size=64,
     )
-    _, test_iter = gb.load_data_fashion_mnist(64, size, dataset.folder, limit_test=128)
+    _, test_iter = gb.load_data_fashion_mnist(64, size, dataset.folder, limit=64, limit_test=128)
     for (X, y), (their_X, their_y) in zip(test_iter, book):
         n = len(their_y)
         assert X.dtype == their_X.dtype == np.float32 and y.dtype == their_y.dtype == np.int32

@@ -22,7 +22,7 @@ from ..conftest import CHAPTERS
 
 LAUNCH = (sys.executable, "-m", "gluonbook.launch")
 SMALL = (
-    *("--limit", "1280", "--limit-test", "200", "--batch-size", "64"),
+    *("--limit", "640", "--limit-test", "200", "--batch-size", "64"),
     *("--lr", "0.1", "--seed", "3"),
 )
 
