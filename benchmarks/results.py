@@ -63,6 +63,10 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def _without_folders(argument: str) -> str:
+    return os.path.basename(argument) if os.path.isabs(argument) else argument
+
+
 def write(
     name: str,
     folder: Path,
@@ -75,11 +79,11 @@ def write(
     """Print the table; write ``<name>.md``, ``<name>.json`` and, if there is one, the figure.
 
     `commands` are the arguments of each call that made a part of the result; by default there was
-    one call, this one.
+    one call, this one. Of an absolute path the last part is told: the rest is of one machine.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = "; ".join(
-        shlex.join(["python", f"benchmarks/{name}.py", *arguments])
+        shlex.join(["python", f"benchmarks/{name}.py", *map(_without_folders, arguments)])
         for arguments in commands or [sys.argv[1:]]
     )
     where = machine.describe()
