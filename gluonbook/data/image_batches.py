@@ -6,8 +6,9 @@ flipped and shifted, if asked for → one batch, scaled to [0, 1].
 
 from __future__ import annotations
 
+import itertools
 import logging
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterable, Iterator, Sequence
 
 import mxnet as mx
 from mxnet import nd
@@ -17,6 +18,7 @@ from ..system.errors import whole_number
 from ..system.machine import available_memory
 from .augmentation import flip_and_shift
 from .batches import BatchError, SplitBatch
+from .device_images import DeviceImages, kept_on
 
 log = logging.getLogger("gluonbook")
 
@@ -31,7 +33,8 @@ class ImageBatches:
     last batch may be smaller. ``len()`` is the number of batches.
 
     The images are kept as uint8 and resized once. If memory is too small for that, each batch is
-    resized when it is made, with the same pixels.
+    resized when it is made, with the same pixels. A GPU that trains keeps them too, if it has room;
+    then only their numbers and labels go there in an epoch.
 
     Parameters
     ----------
@@ -81,6 +84,7 @@ class ImageBatches:
         self.epoch = 0
         self._labels = labels
         self._images = images
+        self._kept: dict[mx.Context, DeviceImages | None] = {}
         refuse_uneven_parts(part[1], self.batch_size)
         if shuffle:
             last = (self.num_examples - 1) % self.batch_size + 1
@@ -124,8 +128,8 @@ class ImageBatches:
 
     def arrays(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """One epoch as NumPy arrays: X float32 in [0, 1], y int32."""
-        for pixels, labels in self._batches():
-            yield _scaled(pixels), labels
+        for own, changed in self._batches():
+            yield _scaled(self._pixels(own) if changed is None else changed), self._labels[own]
 
     def split_batches(
         self, ctxs: Sequence[mx.Context], *, epoch: int | None = None, first: int = 0
@@ -133,33 +137,36 @@ class ImageBatches:
         """The batches of `epoch` from batch `first` on, each as a list of ``(X, y)``, one for
         each device. Epochs count from 0; by default it is the one after the last.
 
-        The pixels go to a GPU as uint8 and are cast and scaled there. A batch smaller than the
-        number of devices uses only the first devices.
+        A GPU gets uint8, which are cast and scaled there. A batch smaller than the number of
+        devices uses only the first devices.
         """
-        for pixels, labels in self._batches(epoch, first):
-            num_parts = min(len(ctxs), len(labels))
-            parts = (np.array_split(array, num_parts) for array in (pixels, labels))
-            yield [self._load(*part) for part in zip(*parts, ctxs)]
+        for own, changed in self._batches(epoch, first):
+            numbers = np.array_split(own, min(len(ctxs), len(own)))
+            pixels: Iterable[np.ndarray | None] = itertools.repeat(None)
+            if changed is not None:
+                pixels = np.array_split(changed, len(numbers))
+            yield [self._load(*part) for part in zip(numbers, pixels, ctxs)]
 
     def _batches(
         self, epoch: int | None = None, first: int = 0
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The pixels and labels of an epoch's batches, from batch `first` on."""
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """The indices of the images of an epoch's batches, from batch `first` on.
+
+        Beside them stand their pixels, if these are flipped and shifted.
+        """
         if epoch is None:
             epoch = self.epoch
         order = self._order(epoch)
         self.epoch = epoch + 1
         for batch in range(first, len(self)):
             indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            own = _part_of(indices, *self.part)
+            own, changed = _part_of(indices, *self.part), None
             if self.augment:
                 # From the place alone, so that a run goes on with the same images.
                 random = np.random.RandomState([self.seed, epoch, batch])
-                pixels = _part_of(flip_and_shift(self._pixels(indices), random), *self.part)
-            else:
-                pixels = self._pixels(own)
+                changed = _part_of(flip_and_shift(self._pixels(indices), random), *self.part)
             if len(own):  # a last batch may be too small to have a part for all
-                yield pixels, self._labels[own]
+                yield own, changed
 
     def _order(self, epoch: int) -> np.ndarray:
         """Indices in the order of an epoch, which follows from the seed alone."""
@@ -171,14 +178,23 @@ class ImageBatches:
         pixels = self._images[indices]
         return resize(pixels, self.size) if self._resize_batches else pixels
 
-    @staticmethod
     def _load(
-        pixels: np.ndarray, labels: np.ndarray, ctx: mx.Context
+        self, own: np.ndarray, changed: np.ndarray | None, ctx: mx.Context
     ) -> tuple[nd.NDArray, nd.NDArray]:
-        y = nd.from_numpy(labels).as_in_context(ctx)
+        """The images and labels of these indices on a device, with their pixels if changed."""
+        y = nd.from_numpy(self._labels[own]).as_in_context(ctx)
+        kept = self._kept_on(ctx) if changed is None else None
+        if kept is not None:
+            return kept.take(own).astype(np.float32) / 255, y
+        pixels = self._pixels(own) if changed is None else changed
         if ctx.device_type == "gpu":
             return nd.array(pixels, dtype=np.uint8, ctx=ctx).astype(np.float32) / 255, y
         return nd.from_numpy(_scaled(pixels)).as_in_context(ctx), y
+
+    def _kept_on(self, ctx: mx.Context) -> DeviceImages | None:
+        if ctx not in self._kept:
+            self._kept[ctx] = None if self._resize_batches else kept_on(ctx, self._images)
+        return self._kept[ctx]
 
 
 def refuse_uneven_parts(num_parts: int, batch_size: int) -> None:
