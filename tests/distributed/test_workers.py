@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 from gluonbook.cli import Chapter, chapter
 from gluonbook.data.batches import BatchError
 from gluonbook.distributed.workers import Workers
 from gluonbook.system.errors import Failure
-from mxnet import gluon
+from mxnet import gluon, nd
+import numpy as np
 import pytest
 
 
@@ -46,3 +48,38 @@ def test_a_training_that_would_not_be_common_is_refused():
     for whole in (SimpleNamespace(part=(0, 1)), SimpleNamespace(part=(1, 3)), [1]):
         with pytest.raises(Failure, match="its data is not divided among them"):
             workers.check(trainer(kvstore=workers.kvstore), whole)
+
+
+class Store:
+    """Adds up in float32, as a server does for whoever comes first, what threads give it."""
+
+    def __init__(self, count):
+        self._entries, self._all_are_here = {}, threading.Barrier(count)
+        self._one_at_a_time = threading.Lock()
+
+    def init(self, key, value):
+        with self._one_at_a_time:
+            self._entries.setdefault(key, np.zeros(value.shape, np.float32))
+
+    def pushpull(self, key, array):
+        self._all_are_here.wait()
+        with self._one_at_a_time:
+            self._entries[key] += array.asnumpy()
+        self._all_are_here.wait()
+        array[:] = nd.array(self._entries[key], dtype=array.dtype)
+
+
+def test_sums_are_those_of_float64_in_the_order_of_the_workers():
+    values = [[0.1, 1e20, 5], [1e-12, 1.0, 2**40 + 1], [0.7, -1e20, 3]]
+    store, found = Store(3), {}
+
+    def work(rank):
+        found[rank] = Workers(rank, 3, store).sum(values[rank])
+
+    threads = [threading.Thread(target=work, args=[rank]) for rank in (2, 0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected = [(0.1 + 1e-12) + 0.7, (1e20 + 1.0) - 1e20, 2**40 + 9]
+    assert [found[rank] for rank in range(3)] == [expected] * 3
