@@ -140,6 +140,15 @@ damaged file that is taken, or an end without a sentence.""",
         "soak",
     ),
     Part(
+        "What a run by several processes survives",
+        """\
+One process of a run by two workers was killed at a random moment, again and again. Each time the
+others had to end within 20 seconds, with a sentence that names the dead one and no process left
+over. A run that was resumed to its end had to leave the lines, figures and parameters of an
+unbroken one, bit for bit.""",
+        "distributed_kills",
+    ),
+    Part(
         "The quick looks of `--help`",
         """\
 What a section's script reaches with the options that end its `--help`, timed as a user would time

@@ -95,6 +95,9 @@ def test_the_headlines_are_the_measured_ones(text):
     damaged = sum(row["tried"] for row in soak if row["what"].startswith("damaged files"))
     assert f"{killed} " in text and f"{damaged:,} " in text
 
+    [run] = rows("distributed_kills")
+    assert run["faults"] == [] and f"{sum(run['killed'].values())} " in text
+
     compared = json.loads((ROOT / "results" / "compare.json").read_text())
     worst = max(
         row["relative"]
