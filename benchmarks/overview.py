@@ -156,6 +156,16 @@ it, from start to end.""",
         "quick_looks",
     ),
     Part(
+        "Several workers on one machine",
+        """\
+What the exchange of gradients costs. All workers share the machine's two cores, so nothing better
+can be expected than about the rate of one.
+"Waiting" is the share of a step that a worker spends on the exchange, measured by steps with and
+without it in turns. The bytes are those of all processes, sent within the machine.""",
+        "scaling",
+        "Rates and waiting by the number of workers",
+    ),
+    Part(
         "Several machines, by a model",
         """\
 At how many machines a training by MXNet's parameter server stops scaling: where they wait longer
