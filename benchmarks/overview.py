@@ -63,7 +63,12 @@ machine's fastest convolution.""",
         "Inference speed",
         """\
 The same for inference. A hybridized net is evaluated in a graph in which batch norm, ReLU and sum
-are part of the convolution before them, and whose weights are laid out once.""",
+are part of the convolution before them, and whose weights are laid out once. Beside it stand
+onnxruntime with the exported net in float32, and 8-bit integers here and in PyTorch. A call of
+MXNet costs most of a millisecond even for LeNet, where onnxruntime takes a twentieth of one, which
+shows with single images. [`inference_layers.md`](inference_layers.md) has VGG's layers in both: the
+convolutions take the same time, the poolings 1.6 times as long here. That explains a quarter of
+what VGG lacks at the recipe's batch; the rest is not in the layers.""",
         "inference",
     ),
     Part(

@@ -89,6 +89,15 @@ def test_the_headlines_are_the_measured_ones(text):
     ):
         assert f"{factor:.2f}" in text
 
+    gains = {}
+    for row in rows("inference"):  # the recipe's batch comes last
+        of = {form: median(values) for form, values in row["images_per_second"].items()}
+        gains[row["section"]] = of["gluonbook, int8"] / of["gluonbook"]
+    assert gains.pop("lenet") < 1
+    assert min(gains, key=gains.get) == "densenet" and max(gains, key=gains.get) == "resnet"
+    for factor in (gains["densenet"], gains["resnet"]):
+        assert f"{factor:.2f}" in text
+
     soak = rows("soak")
     assert not any(row["faults"] for row in soak)
     killed = sum(row["tried"] for row in soak if row["what"].startswith("kill -9"))

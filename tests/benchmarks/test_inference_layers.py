@@ -1,0 +1,30 @@
+"""oneDNN and onnxruntime tell of the same layers by the same names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def test_both_libraries_tell_of_lenets_layers(monkeypatch):
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx: pip install -e '.[onnx]'")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import inference_layers
+
+    layers = {
+        *("convolution 5×5, 1 to 6, at 28", "convolution 5×5, 6 to 16, at 10"),
+        *("pooling to 14, 6 channels", "pooling to 5, 16 channels"),
+        *("dense, 400 to 120", "dense, 120 to 84", "dense, 84 to 10"),
+    }
+    ours = inference_layers.by_onednn("lenet", 2)
+    assert ours.keys() - {inference_layers.REST} == layers
+    theirs = inference_layers.by_onnxruntime("lenet", 2)
+    # On some processors it pads six channels to sixteen.
+    found = {layer.replace("to 16, at 28", "to 6, at 28") for layer in theirs}
+    found = {layer.replace("5×5, 16 to 16", "5×5, 6 to 16") for layer in found}
+    found = {layer.replace("to 14, 16", "to 14, 6") for layer in found}
+    assert found - {inference_layers.REST} == layers
+    assert all(milliseconds >= 0 for milliseconds in theirs.values())
