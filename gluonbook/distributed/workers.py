@@ -56,7 +56,7 @@ class Workers:
     ) -> None:
         self.rank, self.count, self.kvstore = rank, count, kvstore
         self._watchdog, self._timeout = watchdog, timeout
-        self._keys: dict[tuple[int, str], int] = {}
+        self._keys: dict[int, int] = {}  # by the number of values
 
     @property
     def alone(self) -> bool:
@@ -80,10 +80,9 @@ class Workers:
         """
         if self.alone:
             return list(values)
-        own = np.array(values, np.float64).view(np.uint16)
-        rows = np.zeros((self.count, len(own)), np.float32)
-        rows[self.rank] = own
-        each = self._added_up(rows).astype(np.uint16).view(np.float64)
+        rows = np.zeros((self.count, len(values)), np.float64)
+        rows[self.rank] = values
+        each = self._added_up(rows.view(np.uint16)).view(np.float64)
         return [sum(column) for column in each.T.tolist()]
 
     def from_first(self, content: bytes = b"") -> bytes:
@@ -95,10 +94,8 @@ class Workers:
         [length] = self.sum([len(content)])
         received = []
         for start in range(0, int(length), _CHUNK):
-            # The server adds up nothing but floating-point numbers; these are whole and small.
             piece = content[start : start + _CHUNK].ljust(_CHUNK, b"\0")
-            numbers = np.frombuffer(piece, np.uint16).astype(np.float32)
-            received.append(self._added_up(numbers).astype(np.uint16).tobytes())
+            received.append(self._added_up(np.frombuffer(piece, np.uint16)).tobytes())
         return b"".join(received)[: int(length)]
 
     def check(self, trainer: gluon.Trainer, train_iter: object) -> None:
@@ -149,14 +146,17 @@ class Workers:
             self._watchdog.limit = seconds
             self._watchdog.beat()
 
-    def _added_up(self, values: np.ndarray) -> np.ndarray:
-        array = nd.array(values, dtype=values.dtype)
-        kind = (values.size, values.dtype.str)
-        if kind not in self._keys:
-            self._keys[kind] = _FIRST_KEY + len(self._keys)
-            self.kvstore.init(self._keys[kind], nd.zeros_like(array))
-        self.kvstore.pushpull(self._keys[kind], array)
-        result = array.asnumpy()
+    def _added_up(self, numbers: np.ndarray) -> np.ndarray:
+        """uint16 of all workers, at each place of which all but one have 0.
+
+        The server adds up nothing but floating-point numbers; float32 holds these exactly.
+        """
+        array = nd.array(numbers, dtype=np.float32)
+        if array.size not in self._keys:
+            self._keys[array.size] = _FIRST_KEY + len(self._keys)
+            self.kvstore.init(self._keys[array.size], nd.zeros_like(array))
+        self.kvstore.pushpull(self._keys[array.size], array)
+        result = array.asnumpy().astype(np.uint16)
         self.beat()
         return result
 
