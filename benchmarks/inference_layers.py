@@ -15,11 +15,10 @@ import subprocess
 import sys
 import tempfile
 
-from gluonbook.export import to_onnx
-from gluonbook.measure.contenders import GluonForm
+from gluonbook.export import onnxruntime_session, to_onnx
+from gluonbook.measure.contenders import GluonForm, untrained
 from gluonbook.measure.interleaving import median
 from gluonbook.recipes import RECIPES
-import mxnet as mx
 import numpy as np
 
 import results
@@ -34,6 +33,12 @@ NODES = dict.fromkeys(("Conv", "FusedConv"), "convolution")
 NODES.update(dict.fromkeys(("Gemm", "FusedGemm", "MatMul"), "dense"))
 NODES.update(dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool"), "pooling"))
 REST = "the rest"
+#: Names of layers by their sizes, as oneDNN calls these: channels, height of output and kernel.
+FORMATS = {
+    "convolution": "convolution {kh}×{kh}, {ic} to {oc}, at {oh}",
+    "dense": "dense, {ic} to {oc}",
+    "pooling": "pooling to {oh}, {ic} channels",
+}
 
 
 def infer(section: str, batch_size: int, calls: int) -> None:
@@ -47,16 +52,7 @@ def infer(section: str, batch_size: int, calls: int) -> None:
 
 def layer_of(kind: str, problem: str) -> str:
     """A name for a layer, from how oneDNN writes its sizes."""
-    sizes = dict(re.findall(r"(ic|oc|oh|kh)(\d+)", problem))
-    if kind == "dense":
-        return f"dense, {sizes['ic']} to {sizes['oc']}"
-    if kind == "pooling":
-        return f"pooling to {sizes['oh']}, {sizes['ic']} channels"
-    return named(sizes["kh"], sizes["ic"], sizes["oc"], sizes["oh"])
-
-
-def named(kernel: object, inputs: object, outputs: object, size: object) -> str:
-    return f"convolution {kernel}×{kernel}, {inputs} to {outputs}, at {size}"
+    return FORMATS[kind].format(**dict(re.findall(r"(ic|oc|oh|kh)(\d+)", problem)))
 
 
 def by_onednn(section: str, batch_size: int) -> dict[str, float]:
@@ -80,22 +76,14 @@ def by_onednn(section: str, batch_size: int) -> dict[str, float]:
 
 
 def by_onnxruntime(section: str, batch_size: int) -> dict[str, float]:
-    import onnxruntime
-
+    """The same, by onnxruntime."""
     recipe = RECIPES[section]
     X = np.random.rand(batch_size, 1, recipe.size, recipe.size).astype(np.float32)
-    net = recipe.net("pytorch")
-    net.initialize(mx.init.create(recipe.initializer))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ["OMP_NUM_THREADS"])
-    options.enable_profiling = True
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "net.onnx")
-        to_onnx(net, path, X.shape)
-        options.profile_file_prefix = str(Path(folder, "profile"))
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        to_onnx(untrained(recipe, "pytorch"), path, X.shape)
+        threads, profile = int(os.environ["OMP_NUM_THREADS"]), str(Path(folder, "profile"))
+        session = onnxruntime_session(path.read_bytes(), threads, profile)
         for _ in range(CALLS[1]):
             session.run(["logits"], {"images": X})
         events = json.loads(Path(session.end_profiling()).read_text())
@@ -116,13 +104,14 @@ def node_of(told: dict) -> str:
         [next(iter(shape.values())) for shape in told[f"{side}_type_shape"]]
         for side in ("input", "output")
     )
+    if kind is None:
+        return REST
+    sizes = {"ic": inputs[0][1], "oc": output[1]}
+    if kind != "dense":
+        sizes["oh"] = output[2]
     if kind == "convolution":
-        return named(inputs[1][2], inputs[1][1], output[1], output[2])
-    if kind == "dense":
-        return f"dense, {inputs[0][1]} to {output[1]}"
-    if kind == "pooling":
-        return f"pooling to {output[2]}, {output[1]} channels"
-    return REST
+        _, sizes["ic"], sizes["kh"], _ = inputs[1]
+    return FORMATS[kind].format(**sizes)
 
 
 def main() -> None:

@@ -12,13 +12,12 @@ import tempfile
 from typing import Any, Callable, cast
 import warnings
 
-import mxnet as mx
 from mxnet import nd
 import numpy as np
 import torch
 
-from ..export import quantize, to_onnx
-from ..measure.contenders import serve
+from ..export import onnxruntime_session, quantize, to_onnx
+from ..measure.contenders import serve, untrained
 from ..zoo.recipes import recipe_of
 from .numbers import torch_net
 
@@ -31,15 +30,8 @@ _CALIBRATING = 32
 Infer = Callable[[np.ndarray], Any]
 
 
-def _gluon_net(section: str, edition: str) -> Any:
-    recipe = recipe_of(section)
-    net = recipe.net(edition)
-    net.initialize(mx.init.create(recipe.initializer))
-    return net
-
-
 def _gluon_int8(section: str, edition: str, X: np.ndarray) -> Infer:
-    quantized = quantize(_gluon_net(section, edition), X[:_CALIBRATING])
+    quantized = quantize(untrained(recipe_of(section), edition), X[:_CALIBRATING])
 
     def infer(X: np.ndarray) -> nd.NDArray:
         logits = quantized(nd.from_numpy(X, zero_copy=False))
@@ -53,13 +45,8 @@ def _onnxruntime(section: str, edition: str, X: np.ndarray) -> Infer:
     """In float32, on as many threads as MXNet has."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "net.onnx")
-        to_onnx(_gluon_net(section, edition), path, X.shape)
-        content = path.read_bytes()
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ["OMP_NUM_THREADS"])
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        to_onnx(untrained(recipe_of(section), edition), path, X.shape)
+        session = onnxruntime_session(path.read_bytes(), int(os.environ["OMP_NUM_THREADS"]))
     return lambda X: session.run(["logits"], {"images": X})
 
 

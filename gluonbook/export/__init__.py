@@ -9,7 +9,7 @@ from .int8 import (
     quantize,
     quantize_within,
 )
-from .onnx import fashion_mnist_to_onnx, to_onnx
+from .onnx import fashion_mnist_to_onnx, onnxruntime_session, to_onnx
 from .symbol import (
     ParametersError,
     export_symbol,
@@ -30,6 +30,7 @@ __all__ = [
     "import_symbol",
     "load_parameters",
     "load_quantized",
+    "onnxruntime_session",
     "quantizable_layers",
     "quantize",
     "quantize_within",

@@ -86,7 +86,8 @@ def to_onnx(
     """
     # Else onnxruntime reports its use to its makers, and keeps an identifier in the home folder.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    onnx, onnxruntime = _package("onnx"), _package("onnxruntime")
+    onnx = _package("onnx")
+    _package("onnxruntime")
     _package("onnx.mapping")  # which MXNet's converters take, and later versions do not have
     told = {"classes": classes and list(classes), "transform": transform and dict(transform)}
     metadata = {key: json.dumps(value) for key, value in told.items() if value}
@@ -110,7 +111,7 @@ def to_onnx(
         onnx.helper.set_model_props(model, metadata)
         content = model.SerializeToString()
         onnx.checker.check_model(content, full_check=True)
-        same = _answers_alike(onnxruntime, content, symbol, arrays, input_shape)
+        same = _answers_alike(content, symbol, arrays, input_shape)
     except Exception as error:  # converters, checker and onnxruntime raise errors of many kinds
         raise NotConvertible(
             f"MXNet's exporter cannot write this net as ONNX ({' '.join(last_line(error).split())})"
@@ -137,6 +138,25 @@ def fashion_mnist_to_onnx(
         classes=CLASSES,
         transform=transform_of(size),
     )
+
+
+def onnxruntime_session(content: bytes, threads: int, profile: str | None = None) -> Any:
+    """An ``onnxruntime.InferenceSession`` of an ONNX file's content, on so many threads of the CPU.
+
+    With `profile` it writes the time of each node to a file whose name begins so.
+
+    Raises
+    ------
+    ONNXUnavailable
+        If onnxruntime is not installed.
+    """
+    onnxruntime = _package("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, profile
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def _package(name: str) -> Any:
@@ -208,7 +228,6 @@ def _keep(field: Any, kept: list[Any]) -> None:
 
 
 def _answers_alike(
-    onnxruntime: Any,
     content: bytes,
     symbol: Any,
     values: Mapping[str, nd.NDArray],
@@ -220,10 +239,8 @@ def _answers_alike(
     for name, parameter in net.collect_params().items():
         mxnet_private.give_values(parameter, values[name])
     expected = net(nd.array(images)).asnumpy()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # no team of threads beside MXNet's for two images
-    options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    # One thread: no team beside MXNet's for two images.
+    session = onnxruntime_session(content, threads=1)
     [found] = session.run([OUTPUT], {INPUT: images})
     allowed = _TOLERANCE * np.abs(expected).max()
     return found.shape == expected.shape and np.allclose(found, expected, rtol=0, atol=allowed)

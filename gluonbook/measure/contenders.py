@@ -38,6 +38,13 @@ class Form(Protocol):
     def infer(self, X: np.ndarray, y: np.ndarray) -> object: ...
 
 
+def untrained(recipe: Recipe, edition: str = "gluon") -> Any:
+    """The net of a recipe with its initial weights."""
+    net = recipe.net(edition)
+    net.initialize(mx.init.create(recipe.initializer))
+    return net
+
+
 class GluonForm:
     """A Gluon net that trains by its recipe and infers."""
 
@@ -49,8 +56,7 @@ class GluonForm:
         lr: float | None = None,
         hybridize: bool = True,
     ) -> None:
-        self.net: Any = recipe.net(edition)
-        self.net.initialize(mx.init.create(recipe.initializer))
+        self.net: Any = untrained(recipe, edition)
         if hybridize:
             self.net.hybridize(static_alloc=True, static_shape=True)
         self._step = step_of(self.net, gluon.loss.SoftmaxCrossEntropyLoss())
