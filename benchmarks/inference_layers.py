@@ -1,7 +1,8 @@
 """The layers of a net in inference, each in oneDNN inside MXNet beside onnxruntime.
 
 oneDNN tells the time of each call if DNNL_VERBOSE is set, and onnxruntime's profiler that of each
-node. Layers of one kind and shape are taken together.
+node. The table adds up the layers of each kind; the JSON file has those of one kind and size. What
+the clock says beyond all of them is time outside the layers, such as from one layer to the next.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
+from typing import Callable, Mapping
 
 from gluonbook.export import onnxruntime_session, to_onnx
 from gluonbook.measure.contenders import GluonForm, untrained
@@ -24,30 +27,51 @@ import numpy as np
 import results
 
 ME = "--as-child"
-#: Numbers of inferences. What the second takes more than the first is that of inferences alone.
-CALLS = (3, 13)
-#: What the two call them.
+#: Nets that onnxruntime infers faster.
+SECTIONS = ["vgg", "resnet", "densenet"]
+#: Inferences before those that are measured, and these.
+BEFORE, CALLS = 3, 10
+#: What the two call the kinds of layers.
 KINDS = {"convolution": "convolution", "inner_product": "dense"}
 KINDS.update(dict.fromkeys(("pooling", "pooling_v2"), "pooling"))
 NODES = dict.fromkeys(("Conv", "FusedConv"), "convolution")
 NODES.update(dict.fromkeys(("Gemm", "FusedGemm", "MatMul"), "dense"))
 NODES.update(dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool"), "pooling"))
-REST = "the rest"
+REST, OUTSIDE, CLOCK = "the rest", "outside the layers", "all, by the clock"
 #: Names of layers by their sizes, as oneDNN calls these: channels, height of output and kernel.
 FORMATS = {
     "convolution": "convolution {kh}×{kh}, {ic} to {oc}, at {oh}",
     "dense": "dense, {ic} to {oc}",
     "pooling": "pooling to {oh}, {ic} channels",
 }
+#: A line before and a line after what is measured; the second has the milliseconds.
+MARK = "measured,"
+
+#: Milliseconds of one inference, by layer, with `CLOCK` for the whole.
+Times = Mapping[str, float]
 
 
-def infer(section: str, batch_size: int, calls: int) -> None:
+def by_the_clock(infer: Callable[[], object]) -> float:
+    """Milliseconds of one inference among `CALLS`."""
+    start = time.perf_counter()
+    for _ in range(CALLS):
+        infer()
+    return 1000 * (time.perf_counter() - start) / CALLS
+
+
+def images(section: str, batch_size: int) -> np.ndarray:
+    size = RECIPES[section].size
+    return np.random.rand(batch_size, 1, size, size).astype(np.float32)
+
+
+def infer(section: str, batch_size: int) -> None:
     """What a child process does, while oneDNN prints."""
-    recipe = RECIPES[section]
-    X = np.random.rand(batch_size, 1, recipe.size, recipe.size).astype(np.float32)
-    form = GluonForm(recipe, "pytorch")
-    for _ in range(calls):
-        form.infer(X, np.zeros(batch_size, np.int32))
+    X, labels = images(section, batch_size), np.zeros(batch_size, np.int32)
+    form = GluonForm(RECIPES[section], "pytorch")
+    for _ in range(BEFORE):
+        form.infer(X, labels)
+    print(MARK, flush=True)
+    print(f"{MARK}{by_the_clock(lambda: form.infer(X, labels))}", flush=True)
 
 
 def layer_of(kind: str, problem: str) -> str:
@@ -55,46 +79,47 @@ def layer_of(kind: str, problem: str) -> str:
     return FORMATS[kind].format(**dict(re.findall(r"(ic|oc|oh|kh)(\d+)", problem)))
 
 
-def by_onednn(section: str, batch_size: int) -> dict[str, float]:
-    """Milliseconds of each layer of one inference."""
-    totals = []
-    for calls in CALLS:
-        command = [sys.executable, __file__, ME, section, str(batch_size), str(calls)]
-        environment = {**results.environment(), "DNNL_VERBOSE": "1"}
-        told = subprocess.run(
-            command, env=environment, stdout=subprocess.PIPE, text=True, check=True
-        ).stdout
-        total: dict[str, float] = defaultdict(float)
-        for line in told.splitlines():
-            fields = line.split(",")
-            if fields[:2] == ["dnnl_verbose", "exec"]:
-                kind = KINDS.get(fields[3])
-                total[layer_of(kind, fields[-2]) if kind else REST] += float(fields[-1])
-        totals.append(total)
-    few, many = totals
-    return {layer: (many[layer] - few[layer]) / (CALLS[1] - CALLS[0]) for layer in many}
+def by_onednn(section: str, batch_size: int) -> Times:
+    """The times inside MXNet."""
+    command = [sys.executable, __file__, ME, section, str(batch_size)]
+    environment = {**results.environment(), "DNNL_VERBOSE": "1"}
+    told = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    _, lines, clock = told.split(MARK)
+    times: dict[str, float] = defaultdict(float, {REST: 0.0})
+    for line in lines.splitlines():
+        fields = line.split(",")
+        if fields[:2] == ["dnnl_verbose", "exec"]:
+            kind = KINDS.get(fields[3])
+            times[layer_of(kind, fields[-2]) if kind else REST] += float(fields[-1]) / CALLS
+    return {**times, CLOCK: float(clock)}
 
 
-def by_onnxruntime(section: str, batch_size: int) -> dict[str, float]:
-    """The same, by onnxruntime."""
-    recipe = RECIPES[section]
-    X = np.random.rand(batch_size, 1, recipe.size, recipe.size).astype(np.float32)
+def by_onnxruntime(section: str, batch_size: int) -> Times:
+    """The times in onnxruntime."""
+    recipe, X = RECIPES[section], images(section, batch_size)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "net.onnx")
         to_onnx(untrained(recipe, "pytorch"), path, X.shape)
         threads, profile = int(os.environ["OMP_NUM_THREADS"]), str(Path(folder, "profile"))
         session = onnxruntime_session(path.read_bytes(), threads, profile)
-        for _ in range(CALLS[1]):
+
+        def infer() -> None:
             session.run(["logits"], {"images": X})
+
+        for _ in range(BEFORE):
+            infer()
+        clock = by_the_clock(infer)
         events = json.loads(Path(session.end_profiling()).read_text())
-    times: dict[tuple[str, str], list[float]] = defaultdict(list)
+    of_nodes: dict[tuple[str, str], list[float]] = defaultdict(list)
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            times[event["name"], node_of(event["args"])].append(event["dur"] / 1000)
-    layers: dict[str, float] = defaultdict(float)
-    for (_, layer), values in times.items():
-        layers[layer] += median(values)
-    return layers
+            of_nodes[event["name"], node_of(event["args"])].append(event["dur"] / 1000)
+    times: dict[str, float] = defaultdict(float, {REST: 0.0})
+    for (_, layer), values in of_nodes.items():
+        times[layer] += sum(values[BEFORE:]) / CALLS
+    return {**times, CLOCK: clock}
 
 
 def node_of(told: dict) -> str:
@@ -114,36 +139,56 @@ def node_of(told: dict) -> str:
     return FORMATS[kind].format(**sizes)
 
 
+def by_kind(times: Times) -> dict[str, float]:
+    """The layers of each kind added up, and what is outside all of them."""
+    total: dict[str, float] = defaultdict(float)
+    for layer, milliseconds in times.items():
+        if layer != CLOCK:
+            total[next((kind for kind in FORMATS if layer.startswith(kind)), REST)] += milliseconds
+    return {**total, OUTSIDE: times[CLOCK] - sum(total.values()), CLOCK: times[CLOCK]}
+
+
 def main() -> None:
-    options = results.parser(__doc__)
-    options.add_argument("--section", choices=list(RECIPES), default="vgg", metavar="SECTION")
+    options = results.parser(__doc__, rounds=5, sections=True)
+    options.set_defaults(sections=SECTIONS)
     options.add_argument("--batch-size", type=int, help="instead of the recipe's")
     options = options.parse_args()
-    batch_size = options.batch_size or RECIPES[options.section].batch_size
-    ours = by_onednn(options.section, batch_size)
-    theirs = by_onnxruntime(options.section, batch_size)
-    rows = [
-        {
-            "layer": layer,
-            "onednn_ms": ours.get(layer, 0.0),
-            "onnxruntime_ms": theirs.get(layer, 0.0),
-        }
-        for layer in dict.fromkeys([*ours, *theirs])
-    ]
-    sums = {"layer": "all", "onednn_ms": sum(ours.values()), "onnxruntime_ms": sum(theirs.values())}
-    table = results.markdown(
-        ["layer", "oneDNN, ms", "onnxruntime, ms"],
-        [
-            [row["layer"], f"{row['onednn_ms']:.1f}", f"{row['onnxruntime_ms']:.1f}"]
-            for row in [*rows, sums]
-        ],
-    )
-    title = f"Layers of {RECIPES[options.section].title} in inference, batch of {batch_size}"
+    rows, lines = [], []
+    for section in options.sections:
+        batch_size = options.batch_size or RECIPES[section].batch_size
+        rounds = [
+            (by_onednn(section, batch_size), by_onnxruntime(section, batch_size))
+            for _ in range(options.rounds)
+        ]
+        ours, theirs = map(medians, zip(*rounds))
+        kinds = [medians([by_kind(times) for times in side]) for side in zip(*rounds)]
+        rows += [
+            {
+                "section": section,
+                "batch": batch_size,
+                "layer": layer,
+                "onednn_ms": ours.get(layer, 0.0),
+                "onnxruntime_ms": theirs.get(layer, 0.0),
+            }
+            for layer in dict.fromkeys([*ours, *theirs])
+        ]
+        lines += [
+            [RECIPES[section].title, str(batch_size), kind]
+            + [f"{side[kind]:.1f}" if kind in side else "—" for side in kinds]
+            for kind in [*FORMATS, REST, OUTSIDE, CLOCK]
+        ]
+    table = results.markdown(["net", "batch", "layers", "oneDNN, ms", "onnxruntime, ms"], lines)
+    title = f"Layers in inference, milliseconds of a batch, median of {options.rounds} rounds"
     results.write("inference_layers", options.out, title, table, rows)
+
+
+def medians(rounds: list[Times]) -> Times:
+    """The median of each figure over the rounds."""
+    return {name: median([times[name] for times in rounds]) for name in rounds[0]}
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == [ME]:
-        infer(sys.argv[2], *map(int, sys.argv[3:]))
+        infer(sys.argv[2], int(sys.argv[3]))
     else:
         main()

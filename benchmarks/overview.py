@@ -66,9 +66,12 @@ The same for inference. A hybridized net is evaluated in a graph in which batch 
 are part of the convolution before them, and whose weights are laid out once. Beside it stand
 onnxruntime with the exported net in float32, and 8-bit integers here and in PyTorch. A call of
 MXNet costs most of a millisecond even for LeNet, where onnxruntime takes a twentieth of one, which
-shows with single images. [`inference_layers.md`](inference_layers.md) has VGG's layers in both: the
-convolutions take the same time, the poolings 1.6 times as long here. That explains a quarter of
-what VGG lacks at the recipe's batch; the rest is not in the layers.""",
+shows with single images. [`inference_layers.md`](inference_layers.md) has the layers of three nets
+in both libraries. Of the 98 ms that VGG needs more than onnxruntime, 51 are in convolutions, which
+run at nine tenths of onnxruntime's speed, 24 in poolings and 14 in dense layers. Those are the
+kernels of the oneDNN inside MXNet; 11 ms are outside the layers. ResNet-18's and DenseNet's
+convolutions take less time here than in onnxruntime, where DenseNet's batch norms count as
+convolutions too.""",
         "inference",
     ),
     Part(
