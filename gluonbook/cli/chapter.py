@@ -184,6 +184,8 @@ class Chapter:
         data = fashion_mnist.fashion_mnist(options.data)
         if options.resume is not None:
             refuse_other_data(Path(options.resume), data.release)
+            if Path(options.resume, f"{self.recipe.section}.onnx").exists():
+                options.export = "onnx"  # it would stay that of the net trained so far
         layers = self._layers_of(net)
         self._refuse_too_large(layers)
         folder = self.folder = self._choose_folder()

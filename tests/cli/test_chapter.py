@@ -19,6 +19,7 @@ from gluonbook.checkpoints.format import CheckpointError
 from gluonbook.checkpoints.lock import FolderLock
 from gluonbook.cli import Chapter, chapter, messages
 from gluonbook.data import fashion_mnist as fm
+from gluonbook.export.__main__ import main as export
 from gluonbook.recipes import RECIPES, STABLE, TUNED
 from gluonbook.system import device, machine
 from gluonbook.system.errors import Failure
@@ -362,6 +363,15 @@ def test_a_run_that_goes_on_keeps_its_export_and_its_figures_for_tensorboard(
     assert [(each.step, each.value) for each in shown] == [
         (epoch, pytest.approx(test_acc)) for epoch, _, _, test_acc in figures
     ]
+
+
+@needs_onnx
+def test_a_net_exported_between_two_trainings_is_exported_again(tiny, tmp_path):
+    folder, _ = run(tmp_path, *SMALL, "--epochs", "1")
+    export([str(folder)])
+    run(tmp_path, "--resume", str(folder), "--epochs", "2")
+    export([str(folder), "--out", str(tmp_path / "now.onnx")])
+    assert (folder / "lenet.onnx").read_bytes() == (tmp_path / "now.onnx").read_bytes()
 
 
 @pytest.mark.parametrize(
