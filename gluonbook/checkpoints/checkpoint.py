@@ -81,7 +81,8 @@ class Checkpoint:
     Raises
     ------
     ValueError
-        If `save_every` is less than 1, or `seed` is not a whole number from 0 to 2**63 - 1.
+        If `folder` is empty text, `save_every` is less than 1, or `seed` is not a whole number from
+        0 to 2**63 - 1.
     """
 
     def __init__(
@@ -93,6 +94,8 @@ class Checkpoint:
         facts: Mapping[str, Any] | None = None,
         notes: Mapping[str, str] | None = None,
     ) -> None:
+        if not os.fspath(folder):
+            raise ValueError("the checkpoint's folder has no name: give one such as runs/mine")
         if save_every is not None:
             save_every = whole_number("save_every", save_every, least=1)
         self.folder = Path(folder)

@@ -572,6 +572,14 @@ def test_the_folder_is_free_again_after_an_error(tmp_path):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch):
+    """As an unset variable of the shell gives it."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="folder has no name: give one such as"):
+        Checkpoint("")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_save_every_must_be_positive(tmp_path):
     with pytest.raises(ValueError, match="save_every must be a whole number of at least 1, not 0"):
         Checkpoint(tmp_path, save_every=0)
