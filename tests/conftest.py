@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib.util
 import os
 from pathlib import Path
@@ -27,6 +29,7 @@ from gluonbook.system import contention
 from gluonbook.training import run
 import mxnet as mx
 import numpy as np
+import psutil
 import pytest
 
 CHAPTERS = Path(__file__).parents[1] / "chapters"
@@ -34,6 +37,7 @@ CHAPTERS = Path(__file__).parents[1] / "chapters"
 NO_MIRROR = "http://127.0.0.1:9"
 #: Why a test is skipped.
 NO_TORCH = "needs PyTorch: pip install -e '.[pytorch]'"
+_PROCESS = psutil.Process()
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +60,20 @@ def _threads_of_torch():
     """As many as MXNet's: the two share the cores."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol():
+    """Give the memory of a test's nets back, or a process of tests grows to 8 GB.
+
+    Nets hold themselves in cycles of references, which Python looks for once objects are many, not
+    once they are large. Between small ones that stay, the C library keeps what others have left.
+    """
+    before = _PROCESS.memory_info().rss
+    yield
+    if _PROCESS.memory_info().rss - before > 50e6:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def pytest_collection_modifyitems(items):
