@@ -67,13 +67,15 @@ def pytest_runtest_protocol():
     """Give the memory of a test's nets back, or a process of tests grows to 8 GB.
 
     Nets hold themselves in cycles of references, which Python looks for once objects are many, not
-    once they are large. Between small ones that stay, the C library keeps what others have left.
+    once they are large. Between small ones that stay, the C library keeps what others have left;
+    to take it back costs time, so that is done where it is much.
     """
     before = _PROCESS.memory_info().rss
     yield
-    if _PROCESS.memory_info().rss - before > 50e6:
+    if _PROCESS.memory_info().rss - before > 100e6:
         gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)
+        if _PROCESS.memory_info().rss > 2e9:
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def pytest_collection_modifyitems(items):
