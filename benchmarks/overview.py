@@ -222,6 +222,15 @@ follows.""",
         "Loss and accuracy beside the section's net",
     ),
     Part(
+        "Exercise: ResNet's Table 1",
+        """\
+ResNet-18 to ResNet-152 on 3,000 training images, with the same images in the same order.
+[`chapters/exercises/resnet_table1.py`](../chapters/exercises/resnet_table1.py) tells what
+follows.""",
+        "exercises/resnet_table1",
+        "Loss and accuracy of each depth",
+    ),
+    Part(
         "Exercise: better accuracy, by tuning",
         """\
 ResNet-18 on 5,000 training images, from two seeds. Each training has what the one before it has,

@@ -20,7 +20,7 @@ from mxnet import nd
 exercise = Exercise(
     "resnet_table1",
     "ResNet-18 to ResNet-152: parameters, work, speed and accuracy.",
-    **{"limit": 3000, "epochs": 4, "batch_size": 32, "size": 64, "seeds": 1},
+    **{"limit": 3000, "epochs": 3, "batch_size": 32, "size": 48, "seeds": 1},
 )
 
 # %% [markdown]
@@ -81,3 +81,16 @@ exercise.answer(
     ],
     draw_runs(histories),
 )
+
+# %% [markdown]
+# ## The answer
+#
+# Bottlenecks make depth cheap: from 34 to 50 layers the parameters grow by a sixth and the work by
+# a ninth, and ResNet-152 has 6.3 times the work of ResNet-18 with 8.4 times its layers. An epoch
+# takes 6.9 times as long, 89 seconds instead of 13.
+#
+# For 3,000 images that are seen three times, depth brings nothing. The deeper the net, the lower
+# its test accuracy, from 0.822 to 0.722; only ResNet-50 and ResNet-101 end alike, at 0.759 and
+# 0.760. This is no overfitting: the training loss is higher too, 0.888 to 1.030 with bottlenecks
+# and 0.385 in ResNet-18. The paper trains on 1.28 million images for some 120 epochs, and there
+# each net is better than the one before it. One seed each does not tell neighbours apart.
