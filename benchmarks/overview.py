@@ -231,6 +231,16 @@ follows.""",
         "Loss and accuracy of each depth",
     ),
     Part(
+        "Exercise: the order within a residual block",
+        """\
+Activation after the sum, or before the convolutions, with 18 and with 152 layers, on 3,000 training
+images.
+[`chapters/exercises/resnet_preactivation.py`](../chapters/exercises/resnet_preactivation.py) tells
+what follows.""",
+        "exercises/resnet_preactivation",
+        "Gradients at the start, and accuracy of each depth",
+    ),
+    Part(
         "Exercise: better accuracy, by tuning",
         """\
 ResNet-18 on 5,000 training images, from two seeds. Each training has what the one before it has,
