@@ -8,6 +8,7 @@ the clock says beyond all of them is time outside the layers, such as from one l
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 import json
 import os
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Callable, Mapping
 
 from gluonbook.export import onnxruntime_session, to_onnx
 from gluonbook.measure.contenders import GluonForm, untrained
-from gluonbook.measure.interleaving import median
+from gluonbook.measure.interleaving import interleaved, median
 from gluonbook.recipes import RECIPES
 import numpy as np
 
@@ -60,6 +61,7 @@ def by_the_clock(infer: Callable[[], object]) -> float:
 
 
 def images(section: str, batch_size: int) -> np.ndarray:
+    """A batch of random images, float32 (N, 1, H, W)."""
     size = RECIPES[section].size
     return np.random.rand(batch_size, 1, size, size).astype(np.float32)
 
@@ -148,6 +150,9 @@ def by_kind(times: Times) -> dict[str, float]:
     return {**total, OUTSIDE: times[CLOCK] - sum(total.values()), CLOCK: times[CLOCK]}
 
 
+SIDES = (by_onednn, by_onnxruntime)
+
+
 def main() -> None:
     options = results.parser(__doc__, rounds=5, sections=True)
     options.set_defaults(sections=SECTIONS)
@@ -156,12 +161,10 @@ def main() -> None:
     rows, lines = [], []
     for section in options.sections:
         batch_size = options.batch_size or RECIPES[section].batch_size
-        rounds = [
-            (by_onednn(section, batch_size), by_onnxruntime(section, batch_size))
-            for _ in range(options.rounds)
-        ]
-        ours, theirs = map(medians, zip(*rounds))
-        kinds = [medians([by_kind(times) for times in side]) for side in zip(*rounds)]
+        sides = {side.__name__: partial(side, section, batch_size) for side in SIDES}
+        rounds = interleaved(sides, options.rounds).values()
+        ours, theirs = map(medians, rounds)
+        kinds = [medians(list(map(by_kind, each))) for each in rounds]
         rows += [
             {
                 "section": section,
