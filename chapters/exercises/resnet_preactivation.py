@@ -93,6 +93,7 @@ exercise.answer(
 # to 0.888, but its test accuracy then goes up and down, and ends at 0.695 beside 0.722. One seed
 # and three passes decide nothing about the end.
 #
-# The picture of the gradients tells why the start is easier. With activation after the sum they
-# are about thirty in the first block and thousandths in the last, so that no learning rate fits
-# both. Activation before the convolutions makes the first ones smaller by more than ten times.
+# The picture of the gradients shows how the two differ at the start. With activation after the sum
+# they are about thirty in the first block and thousandths in the last, and one learning rate has to
+# serve both. Activation before the convolutions makes the first ones more than ten times smaller
+# and the last ones about half as large.
