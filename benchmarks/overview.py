@@ -203,6 +203,15 @@ follows.""",
         "Loss and accuracy from each seed",
     ),
     Part(
+        "Exercise: the successors of GoogLeNet",
+        """\
+GoogLeNet, the nets that came after it, and their work, on 2,000 training images in the same order.
+[`chapters/exercises/inception_successors.py`](../chapters/exercises/inception_successors.py) tells
+what follows.""",
+        "exercises/inception_successors",
+        "Loss and accuracy of each net",
+    ),
+    Part(
         "Exercise: DenseNet against ResNet",
         """\
 Parameters, the accuracy after a short training, and memory: planned, measured, and what a form that

@@ -70,3 +70,20 @@ exercise.answer(
     ],
     draw_runs(histories),
 )
+
+# %% [markdown]
+# ## The answer
+#
+# From 2,000 images seen four times, the section's net has learned next to nothing: its loss is
+# 2.153, that of guessing 2.303. Batch normalisation alone takes it to a loss of 0.455 and an
+# accuracy of 0.722, for 7,280 parameters more and 8 % more time. Without it, this net needs more
+# steps to begin.
+#
+# BN-Inception has 1.7 times the parameters and 1.3 times the work, and ends at 0.742. That is no
+# sure gain: its own curve moves by as much from one epoch to the next, and this is one seed.
+#
+# Inception v3 has 3.6 times the parameters of the section's net, but only 1.2 times its work, since
+# 96 pixels leave little for its wide last blocks to compute. At this learning rate it does not
+# train steadily: its loss stays above that of guessing, and rises again after two epochs.
+# Inception-ResNet v1 is about as large and has residual connections too. It trains best of all, to
+# 0.803, and takes 1.6 times the section's time.
