@@ -354,7 +354,6 @@ def test_a_run_that_goes_on_keeps_its_export_and_its_figures_for_tensorboard(
 ):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    monkeypatch.setattr(Chapter, "_draw_predictions", lambda *args: None)  # which takes seconds
     folder, _ = run(tmp_path, *SMALL, "--epochs", "1", "--export", "onnx", "--tensorboard")
     first = (folder / "lenet.onnx").read_bytes()
     _, figures = run(tmp_path, "--resume", str(folder), "--epochs", "2")
