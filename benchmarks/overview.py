@@ -259,6 +259,15 @@ and one thing more. The machine was at other work, so the seconds tell nothing.
         "Loss and accuracy of each training",
     ),
     Part(
+        "Exercise: when moved images pay off",
+        """\
+ResNet-18 by its tuned recipe, on 30,000 training images of 28 pixels as they are, and mirrored and
+shifted at random. [`chapters/exercises/moved_images.py`](../chapters/exercises/moved_images.py)
+tells what follows.""",
+        "exercises/moved_images",
+        "Loss and accuracy of both trainings",
+    ),
+    Part(
         "Beside the PyTorch edition",
         """\
 Both editions' nets with the same weights and the same batches. Differences are relative and in

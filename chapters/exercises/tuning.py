@@ -88,6 +88,6 @@ exercise.answer(
 # without. Label smoothing on top brings 0.018. Its loss cannot fall to 0, and is not to be compared
 # with the others.
 #
-# `chapters/resnet.py --recipe tuned` has the three that helped. Whether moved images and weight
-# decay pay off in ten epochs of all images, a full training would have to tell (`--limit 55000
-# --size 96 --epochs 10`).
+# `chapters/resnet.py --recipe tuned` has the three that helped. `moved_images.py` tries moved
+# images once more, on more of them. Whether weight decay pays off in ten epochs of all images, a
+# full training would have to tell (`--limit 55000 --size 96 --epochs 10`).
