@@ -8,6 +8,7 @@ import json
 from gluonbook import predict
 from gluonbook.data.fashion_mnist import CLASSES
 from gluonbook.export import save_parameters
+from gluonbook.recipes import RECIPES
 from gluonbook.system.errors import Failure
 import numpy as np
 from PIL import Image
@@ -89,6 +90,12 @@ def test_int8_is_made_once_and_kept_while_it_is_of_the_run(run, tiny, capsys):
     with pytest.raises(Failure, match="--int8 computes on the CPU: leave --device gpu:1 out"):
         predict.main([str(run), "--int8", "--device", "gpu:1"])
     assert not list(run.glob(".partial*"))
+
+
+def test_a_net_outlives_the_recipe_that_trained_it(run, tiny, monkeypatch):
+    expected = predict.load_run(run).probabilities(tiny.test.images)
+    monkeypatch.setitem(RECIPES, "lenet", RECIPES["lenet"]._replace(optimizer="adam"))
+    np.testing.assert_array_equal(predict.load_run(run).probabilities(tiny.test.images), expected)
 
 
 def test_what_is_no_trained_run_is_refused(run, tmp_path):

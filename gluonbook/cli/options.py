@@ -84,9 +84,21 @@ def parse(section: str, argv: Sequence[str]) -> Options:
 
 
 def refuse_changes(saved: dict[str, Any], options: dict[str, Any], folder: Path) -> None:
-    """Raise a `Failure` if `options` changes what a resumed run must keep."""
+    """Raise a `Failure` if `options`, or this version, changes what a resumed run must keep."""
+    config = _read_config(folder)
+    recipe = recipes_of(config["section"])[saved["recipe"]]
+    for name, now in (
+        ("optimizer", recipe.optimizer),
+        ("initializer", recipe.initializer),
+        ("tuning", recipe.tuning._asdict()),
+    ):
+        if config[name] != now:
+            raise Failure(
+                f"the run in {folder} has the {name} {config[name]}, and this version {now}: "
+                "start a new run"
+            )
     # A schedule spans the epochs that the run began with.
-    fixed = (*_FIXED, "num_epochs") if saved["recipe"] == "tuned" else _FIXED
+    fixed = _FIXED if recipe.tuning.warm_up is None else (*_FIXED, "num_epochs")
     for name in fixed:
         before, now = saved[name], options.get(name, saved[name])
         if before != now:
@@ -127,7 +139,7 @@ def saved_options(section: str, folder: Path) -> dict[str, Any]:
     Raises
     ------
     Failure
-        If there is no such run, it is damaged, of another section, or of another version's recipe.
+        If there is no such run, it is damaged, or of another section.
     """
     config = _read_config(folder)
     if config["section"] != section:
@@ -147,19 +159,7 @@ def saved_options(section: str, folder: Path) -> dict[str, Any]:
         except (argparse.ArgumentTypeError, ValueError, TypeError) as error:
             option = action.option_strings[0]
             raise Failure(f"{folder / CONFIG} is damaged: argument {option}: {error}") from error
-    options = {name: _DEFAULTS[name] if value is None else value for name, value in options.items()}
-    recipe = recipes_of(section)[options["recipe"]]
-    for name, now in (
-        ("optimizer", recipe.optimizer),
-        ("initializer", recipe.initializer),
-        ("tuning", recipe.tuning._asdict()),
-    ):
-        if config[name] != now:
-            raise Failure(
-                f"the run in {folder} has the {name} {config[name]}, and this version {now}: "
-                "start a new run"
-            )
-    return options
+    return {name: _DEFAULTS[name] if value is None else value for name, value in options.items()}
 
 
 def _checked(action: argparse.Action, value: object) -> object:
