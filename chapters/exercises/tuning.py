@@ -88,6 +88,8 @@ exercise.answer(
 # without. Label smoothing on top brings 0.018. Its loss cannot fall to 0, and is not to be compared
 # with the others.
 #
-# `chapters/resnet.py --recipe tuned` has the three that helped. `moved_images.py` tries moved
-# images once more, on more of them. Whether weight decay pays off in ten epochs of all images, a
-# full training would have to tell (`--limit 55000 --size 96 --epochs 10`).
+# `chapters/resnet.py --recipe tuned` has the three that helped. After ten epochs of all training
+# images it reaches 0.943 on the test images, where the section's training reaches 0.916 after five.
+# `moved_images.py` tries moved images once more, on more of them. Whether weight decay pays off in
+# ten epochs of all images, a full training would have to tell (`--limit 55000 --size 96 --epochs
+# 10`).
