@@ -43,9 +43,8 @@ from .options import (
     HYPERPARAMETERS,
     Options,
     parse,
-    refuse_changes,
     refuse_other_data,
-    saved_options,
+    resumed_options,
 )
 
 #: Pictures that a run leaves.
@@ -203,8 +202,7 @@ class Chapter:
         checkpoint.acquire()
         try:
             if options.resume is not None:  # once more, now that nobody else can change it
-                saved = saved_options(self.recipe.section, folder)
-                refuse_changes(saved, vars(options), folder)
+                resumed_options(self.recipe.section, folder, vars(options))
             self._try_outputs(net, data, folder)
             history = self._history(folder)
             with self._telling_how_to_go_on(folder, history):

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from ..data.published_files import folder_with_files
 from ..distributed.workers import Workers
@@ -65,8 +65,7 @@ def parse(section: str, argv: Sequence[str]) -> Options:
     given = vars(parser.parse_args(argv))
     saved = {}
     if "resume" in given:
-        saved = saved_options(section, Path(given["resume"]))
-        refuse_changes(saved, given, Path(given["resume"]))
+        saved = resumed_options(section, Path(given["resume"]), given)
     values = {**_DEFAULTS, **saved, **given}
     options = Options(**values)
     options.given = frozenset(name for name in HYPERPARAMETERS if values[name] is not None)
@@ -83,10 +82,18 @@ def parse(section: str, argv: Sequence[str]) -> Options:
 # --- the options of a saved run ---------------------------------------------------------------
 
 
-def refuse_changes(saved: dict[str, Any], options: dict[str, Any], folder: Path) -> None:
-    """Raise a `Failure` if `options`, or this version, changes what a resumed run must keep."""
+def resumed_options(section: str, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The `saved_options` of a run that is to go on with `options`.
+
+    Raises
+    ------
+    Failure
+        As `saved_options` does, and if `options`, or this version's recipe, changes what the run
+        must keep.
+    """
     config = _read_config(folder)
-    recipe = recipes_of(config["section"])[saved["recipe"]]
+    saved = _options_in(config, section, folder)
+    recipe = recipes_of(section)[saved["recipe"]]
     for name, now in (
         ("optimizer", recipe.optimizer),
         ("initializer", recipe.initializer),
@@ -107,6 +114,7 @@ def refuse_changes(saved: dict[str, Any], options: dict[str, Any], folder: Path)
                 f"the run in {folder} has {option} {before}, not {now}: leave {option} out, or "
                 "start a new run without --resume"
             )
+    return saved
 
 
 def refuse_other_data(folder: Path, release: str) -> None:
@@ -141,7 +149,10 @@ def saved_options(section: str, folder: Path) -> dict[str, Any]:
     Failure
         If there is no such run, it is damaged, or of another section.
     """
-    config = _read_config(folder)
+    return _options_in(_read_config(folder), section, folder)
+
+
+def _options_in(config: dict[str, Any], section: str, folder: Path) -> dict[str, Any]:
     if config["section"] != section:
         raise Failure(
             f"{folder} holds a run of {config['section']}, not of {section}: use the script "
