@@ -270,6 +270,17 @@ tells what follows.""",
         "Loss and accuracy of both trainings",
     ),
     Part(
+        "Longer trainings of ResNet-18",
+        """\
+The PyTorch edition's net by the recipe `tuned`, as it is and with weight decay, moved images, or
+both, in bfloat16 on an NVIDIA H100. The accuracy is that on the last 5,000 training images, which
+are held out. Of the second seed with thirty epochs of 96 pixels only the last epoch was kept.
+[`chapters/exercises/moved_images.py`](../chapters/exercises/moved_images.py) tells what
+follows.""",
+        "longer_training",
+        "Accuracy by epoch",
+    ),
+    Part(
         "Beside the PyTorch edition",
         """\
 Both editions' nets with the same weights and the same batches. Differences are relative and in

@@ -1,0 +1,117 @@
+"""The training that a GPU takes as a graph is that of the recipe: against NumPy and MXNet."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+from gluonbook.data.augmentation import flip_and_shift
+from gluonbook.training.tuned import tuned
+from mxnet import autograd, nd
+from mxnet.gluon import nn
+import numpy as np
+import pytest
+
+from ..conftest import NO_TORCH
+
+pytestmark = pytest.mark.pytorch
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch", reason=NO_TORCH)
+
+
+@pytest.fixture
+def longer(torch, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("longer_training")
+
+
+def test_images_are_moved_as_in_the_loader(torch, longer):
+    images = np.random.RandomState(0).randint(256, size=(50, 1, 28, 28)).astype(np.uint8)
+    expected = flip_and_shift(images, np.random.RandomState(1))
+    random = np.random.RandomState(1)  # draws in the same order
+    flips, down, right = random.randint(2, size=50), *random.randint(-2, 3, size=(2, 50))
+    found = longer.moved(*map(torch.from_numpy, (images, flips, down, right)))
+    np.testing.assert_array_equal(found.numpy(), expected)
+
+
+def test_the_steps_are_those_of_mxnets_trainer(torch, longer, monkeypatch):
+    """One dense layer, over two epochs of two batches, the second of them smaller."""
+    monkeypatch.setattr(
+        longer.nets,
+        "resnet",
+        lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 10)),
+    )
+    random = np.random.RandomState(0)
+    pixels = torch.from_numpy(random.randint(256, size=(200, 1, 4, 4)).astype(np.uint8))
+    images = longer.Images(pixels, torch.from_numpy(random.randint(10, size=200)))
+    tuning = longer.RECIPE.tuning._replace(weight_decay=0.1)
+    monkeypatch.setitem(longer.CHANGES, "weight decay", tuning)
+    training = longer.Training(longer.Setting("weight decay", 4, 2, seed=1), images, images)
+
+    dense = nn.Dense(10, in_units=16)
+    dense.initialize()
+    before, bias = (param.detach().numpy().copy() for param in training.params)
+    dense.weight.set_data(nd.array(before))
+    dense.bias.set_data(nd.array(bias))
+    trainer, loss = tuned(dense, longer.RECIPE.lr, tuning, num_steps=4)
+    orders = []
+    begin_epoch = training.begin_epoch
+
+    def remember():
+        begin_epoch()
+        orders.append(training.order[0].numpy().copy())
+
+    monkeypatch.setattr(training, "begin_epoch", remember)
+    *_, epochs = training.run()
+    assert [epoch.epoch for epoch in epochs] == [1, 2]
+    for order in orders:
+        assert sorted(order) == list(range(200))
+        losses = []
+        for numbers in (order[:128], order[128:]):
+            X = nd.array(pixels.numpy()[numbers].reshape(-1, 16) / 255)
+            y = nd.array(images.labels.numpy()[numbers])
+            with autograd.record():
+                value = loss(dense(X), y)
+            value.backward()
+            trainer.step(len(numbers))
+            losses.append(value.asnumpy())
+    assert epochs[-1].loss == pytest.approx(np.concatenate(losses).mean(), rel=0.01)
+    weight = training.params[0].detach().numpy()
+    expected = dense.weight.data().asnumpy()
+    # The products are in bfloat16, whose numbers are 0.4 % apart.
+    assert np.abs(weight - expected).max() < 0.02 * np.abs(expected - before).max()
+
+
+def test_a_second_call_adds_to_the_table(longer, dataset, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(longer, "HELD_OUT", 20)
+    chosen = ["x", "--device", "cpu", "--size", "28", "--limit", "40", "--out", str(tmp_path)]
+    for change, seeds in (("both", ["1"]), ("tuned", ["1", "2"])):
+        options = ["--changes", change, "--epochs", "1", "--seeds", *seeds]
+        monkeypatch.setattr("sys.argv", [*chosen, *options])
+        longer.main()
+    rows = json.loads((tmp_path / "longer_training.json").read_text())["rows"]
+    assert [(row["change"], row["seed"]) for row in rows] == [
+        ("tuned", 1),
+        ("tuned", 2),
+        ("both", 1),
+    ]
+    for row in rows:
+        [epoch] = row["epochs"]
+        assert 1.5 < epoch["loss"] < 10 and 0 <= epoch["test_acc"] <= 1
+    last = capsys.readouterr().out
+    accuracy = [f"{row['epochs'][0]['test_acc']:.4f}" for row in rows]
+    assert f"| {accuracy[0]}, {accuracy[1]} |" in last
+    assert "--size 28 --epochs 1 --changes tuned both --seeds 1 2" in last
+    assert (tmp_path / "longer_training.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_a_gpu_one_sentence_says_what_to_do(torch, longer, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("sys.argv", ["x"])
+    with pytest.raises(SystemExit, match="PyTorch finds no GPU here: --device cpu"):
+        longer.main()
