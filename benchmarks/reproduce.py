@@ -206,7 +206,7 @@ def picture_of(runs: list[dict]) -> Figure:
 def main() -> None:
     options = results.parser(__doc__)
     options.add_argument("sections", nargs="*", choices=[*RECIPES, []], metavar="SECTION")
-    options.add_argument("--recipe", default="book", choices=("book", "stable", "tuned"))
+    options.add_argument("--recipe", default="book", choices=("book", "stable", "tuned", "long"))
     options.add_argument("--amp", action="store_true", help="in bfloat16")
     options.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N")
     options.add_argument("--minutes", type=float, help="for each training, then save and stop")

@@ -74,14 +74,17 @@ def chapter_parser(section: str) -> ChapterParser:
         if len(recipes) > 1
         else argparse.SUPPRESS,
     )
+
+    def default(name: str) -> str:
+        values = {getattr(each, name) for each in recipes.values()}
+        return f"(default: {values.pop() if len(values) == 1 else 'that of the recipe'})"
+
     for name, option, kind, metavar, told in (
         ("num_epochs", "--epochs", whole_number, "N", "passes over the training images"),
         ("lr", "--lr", positive_number, "RATE", "learning rate"),
         ("batch_size", "--batch-size", whole_number, "N", "images in a batch"),
     ):
-        values = {getattr(each, name) for each in recipes.values()}
-        default = values.pop() if len(values) == 1 else "that of the recipe"
-        training(option, dest=name, type=kind, metavar=metavar, help=f"{told} (default: {default})")
+        training(option, dest=name, type=kind, metavar=metavar, help=f"{told} {default(name)}")
     training(
         "--seed",
         type=seed_number,
@@ -118,7 +121,7 @@ def chapter_parser(section: str) -> ChapterParser:
         "--size",
         type=whole_number,
         metavar="PIXELS",
-        help=f"height and width of the images (default: {recipe.size})",
+        help=f"height and width of the images {default('size')}",
     )
     data(
         "--limit", type=whole_number, metavar="N", help="train on the first N images: a quick look"
@@ -174,9 +177,21 @@ def chapter_parser(section: str) -> ChapterParser:
 def _described(recipe: Recipe) -> str:
     """What a recipe's training begins and goes on with."""
     told = f"{recipe.optimizer}, learning rate {recipe.lr}, {recipe.initializer} weights"
-    if recipe.tuning == Tuning():
+    tuning = recipe.tuning
+    if tuning == Tuning():
         return told
-    return f"{told}, {recipe.num_epochs} epochs with momentum, a schedule and label smoothing"
+    *parts, last = (
+        name
+        for name, is_there in (
+            ("momentum", tuning.momentum),
+            ("weight decay", tuning.weight_decay),
+            ("a schedule", tuning.warm_up is not None),
+            ("moved images", tuning.augment),
+            ("label smoothing", tuning.smoothing),
+        )
+        if is_there
+    )
+    return f"{told}, {recipe.num_epochs} epochs with {', '.join(parts)} and {last}"
 
 
 def whole_number(text: str) -> int:
