@@ -37,11 +37,10 @@ PARTS = [
         """\
 Trainings on all 60,000 images, with the book's recipe where none is named, beside the figures that
 the book prints. The machine was not always quiet, and sections that are missing have not been
-trained in full. The tuned ResNet-18 was trained on the machine that is named below, the others on
-an AMD EPYC with two cores; its loss is that of smoothed labels, which is at least 0.50. NiN's first
-two epochs were suspended while other measurements ran, so the seconds are medians over the epochs.
-Since then each chapter seeds its initial weights on its own, so the same seed gives other weights
-today.""",
+trained in full. The losses of `tuned` and `long` are those of smoothed labels, which are at least
+0.50. NiN's first two epochs were suspended while other measurements ran, so the seconds are medians
+over the epochs. Since the trainings on an AMD EPYC each chapter seeds its initial weights on its
+own, so the same seed gives other weights today.""",
         "reproduce",
         "Test accuracy by epoch",
     ),

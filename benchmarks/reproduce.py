@@ -15,7 +15,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from gluonbook.recipes import RECIPES
+from gluonbook.recipes import NAMED, RECIPES
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -154,13 +154,18 @@ def table_of(runs: list[dict]) -> str:
                     )
                 ),
                 f"{median(row['seconds'] for run in chosen for row in run['epochs']):,.0f}",
+                ", ".join(dict.fromkeys(map(_processor, chosen))),
             ]
         )
     return results.markdown(
         ["section", "epochs", "seeds", "loss", "book", "train acc", "book", "test acc", "book"]
-        + ["s per epoch, median"],
+        + ["s per epoch, median", "processor"],
         lines,
     )
+
+
+def _processor(run: dict) -> str:
+    return run["config"]["machine"]["processor"]
 
 
 def _spread(values: list[float], digits: int) -> str:
@@ -206,7 +211,7 @@ def picture_of(runs: list[dict]) -> Figure:
 def main() -> None:
     options = results.parser(__doc__)
     options.add_argument("sections", nargs="*", choices=[*RECIPES, []], metavar="SECTION")
-    options.add_argument("--recipe", default="book", choices=("book", "stable", "tuned", "long"))
+    options.add_argument("--recipe", default="book", choices=list(NAMED))
     options.add_argument("--amp", action="store_true", help="in bfloat16")
     options.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N")
     options.add_argument("--minutes", type=float, help="for each training, then save and stop")

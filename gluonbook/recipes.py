@@ -111,7 +111,10 @@ QUICK_LOOKS = {
 }
 
 
+#: All of them, by the name that ``--recipe`` takes.
+NAMED = {"book": RECIPES, "stable": STABLE, "tuned": TUNED, "long": LONG}
+
+
 def recipes_of(section: str) -> dict[str, Recipe]:
-    """The recipes of a section: ``"book"`` and those of the others that there are."""
-    named = {"book": RECIPES, "stable": STABLE, "tuned": TUNED, "long": LONG}
-    return {name: recipes[section] for name, recipes in named.items() if section in recipes}
+    """The recipes of a section by their names: ``"book"`` and, where there are others, these."""
+    return {name: recipes[section] for name, recipes in NAMED.items() if section in recipes}

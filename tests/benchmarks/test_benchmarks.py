@@ -142,10 +142,14 @@ def test_reproduce_names_what_departs_from_the_book(benchmark):
     assert names == ["nin-seed3", "nin-stable-seed3", "nin-stable-amp-seed3"]
     row = {"epoch": 5.0, "loss": 0.5, "train_acc": 0.8, "test_acc": 0.8, "seconds": 100.0}
     runs = [
-        {"section": "nin", "recipe": "stable", "amp": True, "seed": seed, "epochs": [row]}
-        for seed in (1, 2)
+        {
+            **{"section": "nin", "recipe": "stable", "amp": True, "seed": seed, "epochs": [row]},
+            "config": {"machine": {"processor": processor}},
+        }
+        for seed, processor in ((1, "AMD EPYC"), (2, "Intel Xeon"), (3, "AMD EPYC"))
     ]
-    assert cells(reproduce.table_of(runs))[0] == "NiN, `--recipe stable --amp`"
+    title, *_, processors = cells(reproduce.table_of(runs))
+    assert title == "NiN, `--recipe stable --amp`" and processors == "AMD EPYC, Intel Xeon"
     [command] = reproduce.commands_of(runs)
-    assert " ".join(command) == "nin --recipe stable --amp --seeds 1 2"
+    assert " ".join(command) == "nin --recipe stable --amp --seeds 1 2 3"
     reproduce.picture_of(runs)
