@@ -23,6 +23,8 @@ import results
 
 CHAPTERS = Path(__file__).parents[1] / "chapters"
 HOW_TO_STOP_S = 120
+#: Of the curves of a section with other options than the book's.
+OTHER_FORMS = ("s--", "^:", "v-.", "D--")
 
 
 class Published(NamedTuple):
@@ -46,17 +48,33 @@ PUBLISHED = {
 
 
 class Training(NamedTuple):
-    """A section and how it is trained: the seed, and the options that its script gets."""
+    """A section and how it is trained."""
 
     section: str
     recipe: str
     amp: bool
+    num_epochs: int | None = None
+    size: int | None = None
+    """These where they differ from the recipe's."""
+
+    @classmethod
+    def of(cls, section: str, options: dict) -> Training:
+        """That of a run with these options, of which the oldest runs lack some."""
+        recipe = options.get("recipe", "book")
+        num_epochs, size = (
+            None if options[name] == getattr(NAMED[recipe][section], name) else options[name]
+            for name in ("num_epochs", "size")
+        )
+        return cls(section, recipe, options.get("amp", False), num_epochs, size)
 
     @property
     def options(self) -> list[str]:
         """The options that differ from the book."""
         recipe = [] if self.recipe == "book" else ["--recipe", self.recipe]
-        return recipe + ["--amp"] * self.amp
+        numbers = []
+        for option, value in (("--epochs", self.num_epochs), ("--size", self.size)):
+            numbers += [] if value is None else [option, str(value)]
+        return recipe + ["--amp"] * self.amp + numbers
 
     def name(self, seed: int) -> str:
         words = [option.lstrip("-") for option in self.options if option != "--recipe"]
@@ -110,23 +128,21 @@ def read(kept: Path) -> list[dict]:
                 {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
             ]
         config = json.loads(Path(str(path).replace("history.csv", "config.json")).read_text())
-        options = config["options"]
         runs.append(
             {
                 "section": config["section"],
-                "recipe": options.get("recipe", "book"),
-                "amp": options.get("amp", False),
-                "seed": options["seed"],
+                "options": Training.of(config["section"], config["options"]).options,
+                "seed": config["options"]["seed"],
                 "epochs": epochs,
                 "config": config,
             }
         )
     order = list(RECIPES)
-    return sorted(runs, key=lambda run: (order.index(run["section"]), _how(run), run["seed"]))
+    return sorted(runs, key=lambda run: (order.index(run["section"]), run["options"], run["seed"]))
 
 
 def _how(run: dict) -> Training:
-    return Training(run["section"], run["recipe"], run["amp"])
+    return Training.of(run["section"], run["config"]["options"])
 
 
 def table_of(runs: list[dict]) -> str:
@@ -187,15 +203,17 @@ def picture_of(runs: list[dict]) -> Figure:
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.subplots()
     colors = {section: f"C{i}" for i, section in enumerate(RECIPES)}
+    ways = list(dict.fromkeys(map(_how, runs)))
     for run in runs:
         x = [row["epoch"] for row in run["epochs"]]
         y = [row["test_acc"] for row in run["epochs"]]
+        others = [way for way in ways if way.section == run["section"] and way.options]
         axes.plot(
             x,
             y,
-            "s--" if _how(run).options else "o-",
+            OTHER_FORMS[others.index(_how(run))] if run["options"] else "o-",
             color=colors[run["section"]],
-            label=" ".join([run["section"], *_how(run).options]),
+            label=" ".join([run["section"], *run["options"]]),
         )
     for section in {run["section"] for run in runs}:
         axes.axhline(PUBLISHED[section].test_acc, color=colors[section], linestyle=":", linewidth=1)
@@ -213,12 +231,19 @@ def main() -> None:
     options.add_argument("sections", nargs="*", choices=[*RECIPES, []], metavar="SECTION")
     options.add_argument("--recipe", default="book", choices=list(NAMED))
     options.add_argument("--amp", action="store_true", help="in bfloat16")
+    options.add_argument("--epochs", dest="num_epochs", type=int, help="if not the recipe's")
+    options.add_argument("--size", type=int, help="of the images, if not the recipe's")
     options.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N")
     options.add_argument("--minutes", type=float, help="for each training, then save and stop")
     options.add_argument("--runs", type=Path, default=Path("runs/reproduce"))
     options = options.parse_args()
     for section in options.sections:
-        training = Training(section, options.recipe, options.amp)
+        if section not in NAMED[options.recipe]:
+            sys.exit(f"{section} has no recipe {options.recipe!r}: leave it out, or --recipe")
+        recipe = NAMED[options.recipe][section]
+        numbers = {"num_epochs": options.num_epochs or recipe.num_epochs}
+        numbers["size"] = options.size or recipe.size
+        training = Training.of(section, {**vars(options), **numbers})
         for seed in options.seeds:
             folder = train(training, seed, options.runs, options.minutes)
             if folder is not None:

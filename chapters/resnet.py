@@ -66,7 +66,7 @@ net.add(
 # `exercises/moved_images.py` tell what is in them.
 
 # %%
-numbers = {"book": (0.05, 5, 256, 96), "tuned": (0.1, 10, 128, 96), "long": (0.1, 30, 128, 48)}
+numbers = {"book": (0.05, 5, 256, 96), "tuned": (0.1, 10, 128, 96), "long": (0.1, 20, 128, 96)}
 lr, num_epochs, batch_size, size = chapter.choose(*numbers[chapter.options.recipe])
 
 X = nd.random.uniform(shape=(1, 1, size, size))

@@ -89,12 +89,10 @@ TUNED = {
     ),
 }
 
-#: A recipe for more epochs: what helped in benchmarks/longer_training.py. On two cores three times
-#: the epochs take no longer than `TUNED`, as the images have half the side.
+#: A recipe for more epochs: what helped in benchmarks/longer_training.py.
 LONG = {
     "resnet": TUNED["resnet"]._replace(
-        size=48,
-        num_epochs=30,
+        num_epochs=20,
         tuning=TUNED["resnet"].tuning._replace(weight_decay=5e-4, augment=True),
     ),
 }

@@ -136,20 +136,29 @@ def test_bfloat16_is_judged(benchmark, row, verdict):
 def test_reproduce_names_what_departs_from_the_book(benchmark):
     reproduce = benchmark("reproduce")
     names = [
-        reproduce.Training("nin", recipe, amp).name(3)
-        for recipe, amp in (("book", False), ("stable", False), ("stable", True))
+        reproduce.Training("nin", recipe, amp, num_epochs).name(3)
+        for recipe, amp, num_epochs in (
+            *(("book", False, None), ("stable", False, None)),
+            *(("stable", True, None), ("stable", False, 9)),
+        )
     ]
-    assert names == ["nin-seed3", "nin-stable-seed3", "nin-stable-amp-seed3"]
+    assert names == [
+        *("nin-seed3", "nin-stable-seed3"),
+        *("nin-stable-amp-seed3", "nin-stable-epochs-9-seed3"),
+    ]
     row = {"epoch": 5.0, "loss": 0.5, "train_acc": 0.8, "test_acc": 0.8, "seconds": 100.0}
+    options = {"recipe": "stable", "amp": True, "num_epochs": 5, "size": 96}
     runs = [
         {
-            **{"section": "nin", "recipe": "stable", "amp": True, "seed": seed, "epochs": [row]},
-            "config": {"machine": {"processor": processor}},
+            **{"section": "nin", "options": ["--amp"], "seed": seed, "epochs": [row]},
+            "config": {"machine": {"processor": processor}, "options": options},
         }
         for seed, processor in ((1, "AMD EPYC"), (2, "Intel Xeon"), (3, "AMD EPYC"))
     ]
     title, *_, processors = cells(reproduce.table_of(runs))
-    assert title == "NiN, `--recipe stable --amp`" and processors == "AMD EPYC, Intel Xeon"
+    assert (
+        title == "NiN, `--recipe stable --amp --size 96`" and processors == "AMD EPYC, Intel Xeon"
+    )
     [command] = reproduce.commands_of(runs)
-    assert " ".join(command) == "nin --recipe stable --amp --seeds 1 2 3"
+    assert " ".join(command) == "nin --recipe stable --amp --size 96 --seeds 1 2 3"
     reproduce.picture_of(runs)

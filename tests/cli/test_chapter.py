@@ -125,10 +125,9 @@ def test_the_tuned_recipe_keeps_its_epochs(tiny, tmp_path):
 
 
 def test_the_long_recipe_moves_its_images(tiny, tmp_path):
-    chosen = ("--recipe", "long", "--limit", "16", "--batch-size", "8", "--epochs", "1")
-    folder, _ = run(tmp_path, *chosen, section="resnet")
+    chosen = ("--recipe", "long", "--size", "32", "--limit", "16", "--batch-size", "8")
+    folder, _ = run(tmp_path, *chosen, "--epochs", "1", section="resnet")
     config = json.loads((folder / "config.json").read_text())
-    assert config["options"]["size"] == 48
     assert (config["tuning"]["augment"], config["tuning"]["weight_decay"]) == (True, 5e-4)
     assert Chapter("resnet", ["--resume", str(folder)]).data["augment"]
 
@@ -139,10 +138,11 @@ def test_the_help_tells_what_each_recipe_has(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "10 epochs with momentum, a schedule and label smoothing; long:" in text
     assert (
-        "30 epochs with momentum, weight decay, a schedule, moved images and label smoothing "
+        "20 epochs with momentum, weight decay, a schedule, moved images and label smoothing "
         "(default: book)" in text
     )
-    assert "height and width of the images (default: that of the recipe)" in text
+    assert "learning rate (default: that of the recipe)" in text
+    assert "height and width of the images (default: 96)" in text
 
 
 def test_a_section_without_a_second_recipe_says_so(capsys):
