@@ -12,21 +12,22 @@ import argparse
 from collections import deque
 import itertools
 import json
+import operator
 from pathlib import Path
 from statistics import mean
 import sys
 import time
 from typing import Dict, Iterator, List, NamedTuple
 
-from gluonbook.data.augmentation import GREATEST_SHIFT
+from gluonbook.data.augmentation import draw_moves
 from gluonbook.data.fashion_mnist import Split, fashion_mnist
 from gluonbook.data.image_batches import resize
 from gluonbook.figures.history import Epoch
 from gluonbook.pytorch import nets
 from gluonbook.pytorch.training import init_weights
 from gluonbook.recipes import TUNED
+from gluonbook.training.tuned import schedule
 from matplotlib.figure import Figure
-import mxnet as mx
 import numpy as np
 import torch
 from torch import Tensor
@@ -108,9 +109,8 @@ class Training:
         self.velocities = [torch.zeros_like(param) for param in self.params]
 
         num_steps = setting.num_epochs * len(self.batch_sizes)
-        warm_up = round(self.tuning.warm_up * num_steps)
-        schedule = mx.lr_scheduler.CosineScheduler(num_steps, RECIPE.lr, warmup_steps=warm_up)
-        rates = [schedule(step) for step in range(1, num_steps + 1)]
+        rate_of = schedule(RECIPE.lr, self.tuning.warm_up, num_steps)
+        rates = [rate_of(step) for step in range(1, num_steps + 1)]
         self.rates = torch.tensor(rates, dtype=torch.float32, device=device)
         self.step_number = torch.zeros(1, dtype=torch.int64, device=device)
         self.place = torch.zeros(1, dtype=torch.int64, device=device)
@@ -164,10 +164,8 @@ class Training:
             self.graphs[batch_size].replay() if as_graph else self.step(batch_size)
 
     def begin_epoch(self) -> None:
-        n, most = self.num_images, int(GREATEST_SHIFT * self.setting.size)
-        flips = self.random.randint(2, size=n)
-        down, right = self.random.randint(-most, most + 1, size=(2, n))
-        order = np.stack([self.random.permutation(n), flips, down, right])
+        moves = draw_moves(self.train.pixels.shape, self.random)
+        order = np.stack([self.random.permutation(self.num_images), *moves])
         self.order.copy_(torch.from_numpy(order))
         for tensor in (self.place, self.loss_sum, self.correct):
             tensor.zero_()
@@ -244,10 +242,16 @@ def ordered(rows: Rows) -> list[Setting]:
     return sorted(rows, key=lambda row: (*row[1:3], changes.index(row.change), row.seed))
 
 
+def together(rows: Rows, *names: str) -> dict[tuple, list[Setting]]:
+    """The trainings that are alike in these."""
+    groups = itertools.groupby(ordered(rows), key=operator.attrgetter(*names))
+    return {values: list(settings) for values, settings in groups}
+
+
 def table_of(rows: Rows) -> str:
     lines = []
-    for change, size, num_epochs in dict.fromkeys(setting[:3] for setting in ordered(rows)):
-        settings = [each for each in ordered(rows) if each[:3] == (change, size, num_epochs)]
+    for how, settings in together(rows, "change", "size", "num_epochs").items():
+        change, size, num_epochs = how
         last = [rows[setting][-1] for setting in settings]
         accuracies = [epoch.test_acc for epoch in last]
         lines.append(
@@ -262,24 +266,18 @@ def table_of(rows: Rows) -> str:
     )
 
 
-def trained_alike(rows: Rows) -> dict[tuple[int, int], list[Setting]]:
-    """The trainings on images of one size for one number of epochs, together."""
-    groups = itertools.groupby(ordered(rows), key=lambda setting: setting[1:3])
-    return {how: list(settings) for how, settings in groups}
-
-
 def commands_of(rows: Rows) -> list[list[str]]:
     """The commands that made the table."""
     return [
         ["--size", str(size), "--epochs", str(num_epochs)]
         + ["--changes", *dict.fromkeys(setting.change for setting in settings)]
         + ["--seeds", *map(str, sorted({setting.seed for setting in settings}))]
-        for (size, num_epochs), settings in trained_alike(rows).items()
+        for (size, num_epochs), settings in together(rows, "size", "num_epochs").items()
     ]
 
 
 def picture_of(rows: Rows) -> Figure:
-    alike = trained_alike(rows)
+    alike = together(rows, "size", "num_epochs")
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     panels = figure.subplots(1, len(alike), sharey=True, squeeze=False)[0]
     for axes, ((size, num_epochs), settings) in zip(panels, alike.items()):
@@ -337,10 +335,9 @@ def main() -> None:
     if device.type == "cuda" and not torch.cuda.is_available():
         sys.exit("PyTorch finds no GPU here: --device cpu tries the script, with --limit 500")
     torch.backends.cudnn.benchmark = True
-    images, labels = fashion_mnist().train
-    train = Split(images[:-HELD_OUT][: options.limit], labels[:-HELD_OUT][: options.limit])
-    held_out = Split(images[-HELD_OUT:], labels[-HELD_OUT:])
-    data = Images.of(train, options.size, device), Images.of(held_out, options.size, device)
+    whole = fashion_mnist().holding_out(HELD_OUT)
+    train = Split(*(part[: options.limit] for part in whole.train))
+    data = Images.of(train, options.size, device), Images.of(whole.test, options.size, device)
     settings = [
         Setting(change, options.size, options.epochs, seed)
         for change, seed in itertools.product(options.changes, options.seeds)

@@ -141,8 +141,9 @@ def read(kept: Path) -> list[dict]:
     return sorted(runs, key=lambda run: (order.index(run["section"]), run["options"], run["seed"]))
 
 
-def _how(run: dict) -> Training:
-    return Training.of(run["section"], run["config"]["options"])
+def _how(run: dict) -> tuple[str, ...]:
+    """The section and the options that its script gets."""
+    return run["section"], *run["options"]
 
 
 def table_of(runs: list[dict]) -> str:
@@ -151,11 +152,12 @@ def table_of(runs: list[dict]) -> str:
     The seconds are the median over all epochs, since a training of hours is disturbed now and then.
     """
     lines = []
-    for training in dict.fromkeys(map(_how, runs)):
-        chosen = [run for run in runs if _how(run) == training]
+    for way in dict.fromkeys(map(_how, runs)):
+        chosen = [run for run in runs if _how(run) == way]
         last = [run["epochs"][-1] for run in chosen]
-        published = PUBLISHED[training.section]
-        title, how = RECIPES[training.section].title, " ".join(training.options)
+        section, *options = way
+        published = PUBLISHED[section]
+        title, how = RECIPES[section].title, " ".join(options)
         lines.append(
             [
                 f"{title}, `{how}`" if how else title,
@@ -193,9 +195,8 @@ def _spread(values: list[float], digits: int) -> str:
 def commands_of(runs: list[dict]) -> list[list[str]]:
     """The commands that made the table."""
     return [
-        [training.section, *training.options, "--seeds"]
-        + [str(run["seed"]) for run in runs if _how(run) == training]
-        for training in dict.fromkeys(map(_how, runs))
+        [*way, "--seeds", *(str(run["seed"]) for run in runs if _how(run) == way)]
+        for way in dict.fromkeys(map(_how, runs))
     ]
 
 
@@ -207,13 +208,13 @@ def picture_of(runs: list[dict]) -> Figure:
     for run in runs:
         x = [row["epoch"] for row in run["epochs"]]
         y = [row["test_acc"] for row in run["epochs"]]
-        others = [way for way in ways if way.section == run["section"] and way.options]
+        others = [way for way in ways if way[0] == run["section"] and len(way) > 1]
         axes.plot(
             x,
             y,
             OTHER_FORMS[others.index(_how(run))] if run["options"] else "o-",
             color=colors[run["section"]],
-            label=" ".join([run["section"], *run["options"]]),
+            label=" ".join(_how(run)),
         )
     for section in {run["section"] for run in runs}:
         axes.axhline(PUBLISHED[section].test_acc, color=colors[section], linestyle=":", linewidth=1)

@@ -109,7 +109,7 @@ QUICK_LOOKS = {
 }
 
 
-#: All of them, by the name that ``--recipe`` takes.
+#: All recipes, by the name that ``--recipe`` takes.
 NAMED = {"book": RECIPES, "stable": STABLE, "tuned": TUNED, "long": LONG}
 
 

@@ -68,6 +68,13 @@ class FashionMNIST(NamedTuple):
     folder: Path
     release: str
 
+    def holding_out(self, count: int) -> FashionMNIST:
+        """The same, with so many of the last training images in place of the test images."""
+        images, labels = self.train
+        at = len(labels) - whole_number("hold_out", count, len(labels), least=1)
+        test = Split(images[at:], labels[at:])
+        return self._replace(train=Split(images[:at], labels[:at]), test=test)
+
     def batches(
         self,
         batch_size: int,
@@ -84,11 +91,8 @@ class FashionMNIST(NamedTuple):
         for name, value in (("limit", limit), ("limit_test", limit_test)):
             if value is not None:
                 whole_number(name, value, least=1)
-        train, test = self.train, self.test
-        if hold_out is not None:
-            at = len(train.labels) - whole_number("hold_out", hold_out, len(train.labels), least=1)
-            test = Split(train.images[at:], train.labels[at:])
-            train = Split(train.images[:at], train.labels[:at])
+        data = self if hold_out is None else self.holding_out(hold_out)
+        train, test = data.train, data.test
         return (
             ImageBatches(
                 train.images[:limit],

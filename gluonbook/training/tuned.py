@@ -10,6 +10,13 @@ from mxnet import gluon
 from ..recipes import Tuning
 
 
+def schedule(lr: float, warm_up: float, num_steps: int) -> mx.lr_scheduler.LRScheduler:
+    """The learning rate of each of `num_steps`, counted from 1, as `Tuning.warm_up` states it."""
+    return mx.lr_scheduler.CosineScheduler(
+        max_update=num_steps, base_lr=lr, warmup_steps=round(warm_up * num_steps)
+    )
+
+
 def tuned_trainer(
     net: gluon.Block, lr: float, tuning: Tuning, num_steps: int, kvstore: Any = "device"
 ) -> gluon.Trainer:
@@ -34,9 +41,7 @@ def tuned_trainer(
     if tuning.warm_up is None:
         settings["learning_rate"] = lr
     else:
-        settings["lr_scheduler"] = mx.lr_scheduler.CosineScheduler(
-            max_update=num_steps, base_lr=lr, warmup_steps=round(tuning.warm_up * num_steps)
-        )
+        settings["lr_scheduler"] = schedule(lr, tuning.warm_up, num_steps)
     return gluon.Trainer(net.collect_params(), "sgd", settings, kvstore)
 
 

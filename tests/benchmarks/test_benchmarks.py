@@ -147,11 +147,12 @@ def test_reproduce_names_what_departs_from_the_book(benchmark):
         *("nin-stable-amp-seed3", "nin-stable-epochs-9-seed3"),
     ]
     row = {"epoch": 5.0, "loss": 0.5, "train_acc": 0.8, "test_acc": 0.8, "seconds": 100.0}
-    options = {"recipe": "stable", "amp": True, "num_epochs": 5, "size": 96}
+    saved = {"recipe": "stable", "amp": True, "num_epochs": 5, "size": 96}
+    options = reproduce.Training.of("nin", saved).options
     runs = [
         {
-            **{"section": "nin", "options": ["--amp"], "seed": seed, "epochs": [row]},
-            "config": {"machine": {"processor": processor}, "options": options},
+            **{"section": "nin", "options": options, "seed": seed, "epochs": [row]},
+            "config": {"machine": {"processor": processor}},
         }
         for seed, processor in ((1, "AMD EPYC"), (2, "Intel Xeon"), (3, "AMD EPYC"))
     ]
