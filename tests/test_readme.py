@@ -50,6 +50,17 @@ def test_links_lead_somewhere(folder, name):
         assert (folder / target).exists(), target
 
 
+@pytest.mark.parametrize("name", READMES)
+def test_each_exercise_is_listed_with_its_table(name):
+    text = (ROOT / "chapters" / name).read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| \[(\w+)\]\(exercises/(\w+)\.py\) .*\.\./results/exercises/(\w+)\.md", text, re.M
+    )
+    assert all(len(set(row)) == 1 for row in rows)
+    scripts = (ROOT / "chapters" / "exercises").glob("*.py")
+    assert sorted(row[0] for row in rows) == sorted(path.stem for path in scripts)
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_both_readmes_give_the_same_commands(folder):
     blocks = [
