@@ -8,6 +8,7 @@ The way of the data: IDX file → verified bytes → one uint8 array (N, 1, 28, 
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from pathlib import Path
@@ -31,6 +32,7 @@ from .published_files import (
     find_file,
     folder_with_files,
     read_file,
+    stamps,
 )
 
 log = logging.getLogger("gluonbook")
@@ -54,7 +56,10 @@ CLASSES = (
 
 
 class Split(NamedTuple):
-    """Images (N, 1, 28, 28) uint8 and labels (N,) int32 of the training or the test set."""
+    """Images (N, 1, 28, 28) uint8 and labels (N,) int32 of the training or the test set.
+
+    Both are read-only, since all who read the same files share them.
+    """
 
     images: np.ndarray
     labels: np.ndarray
@@ -135,10 +140,10 @@ def read_folder(folder: Path) -> FashionMNIST:
         )
 
     def split(images: str, labels: str) -> Split:
-        return Split(
-            np.frombuffer(contents[images], np.uint8, offset=16).reshape(-1, 1, 28, 28),
-            np.frombuffer(contents[labels], np.uint8, offset=8).astype(np.int32),
-        )
+        numbers = np.frombuffer(contents[labels], np.uint8, offset=8).astype(np.int32)
+        numbers.flags.writeable = False
+        pixels = np.frombuffer(contents[images], np.uint8, offset=16)
+        return Split(pixels.reshape(-1, 1, 28, 28), numbers)
 
     return FashionMNIST(
         split(TRAIN_IMAGES, TRAIN_LABELS),
@@ -146,6 +151,12 @@ def read_folder(folder: Path) -> FashionMNIST:
         folder,
         releases[TRAIN_IMAGES],
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _read_once(folder: Path, stamps: tuple[object, ...]) -> FashionMNIST:
+    """As `read_folder`, but files that are still the same are not read again."""
+    return read_folder(folder)
 
 
 def data_folder() -> Path:
@@ -181,7 +192,8 @@ def fashion_mnist(root: str | os.PathLike[str] | None = None) -> FashionMNIST:
     """The data set, from the first folder that holds it, downloaded where none does.
 
     Looks in `root`, in MXNet's data folder and in the system's, and downloads into `root`, or
-    into MXNet's data folder.
+    into MXNet's data folder. What was read last is kept, 55 MB, and given again as long as its
+    files do not change.
 
     Raises
     ------
@@ -195,9 +207,9 @@ def fashion_mnist(root: str | os.PathLike[str] | None = None) -> FashionMNIST:
     for place in (target, data_folder(), SYSTEM_FOLDER):
         folder = folder_with_files(place)
         if folder is not None:
-            return read_folder(folder)
+            return _read_once(folder, stamps(folder))
     download(target)
-    return read_folder(target)
+    return _read_once(target, stamps(target))
 
 
 # --- downloading ----------------------------------------------------------------------------

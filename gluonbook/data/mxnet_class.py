@@ -23,7 +23,7 @@ def _read(root: str, train: bool) -> tuple[Any, Any]:
     images = split.images.reshape(-1, 28, 28, 1)
     if mx.util.is_np_array():
         return mx.np.array(images, dtype=np.uint8), mx.np.array(split.labels, dtype=np.int32)
-    return nd.array(images, dtype=np.uint8), split.labels
+    return nd.array(images, dtype=np.uint8), split.labels.copy()
 
 
 mxnet_private.read_fashion_mnist_with(_read)

@@ -93,6 +93,13 @@ def find_file(folder: Path, name: str) -> Path | None:
     return next((path for path in paths if os.path.exists(path)), None)
 
 
+def stamps(folder: Path) -> tuple[object, ...]:
+    """Of each file that is there, what differs once it has been changed or replaced."""
+    paths = filter(None, (find_file(folder, name) for name in SIZES))
+    statuses = ((path, os.stat(path)) for path in paths)
+    return tuple((path, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in statuses)
+
+
 def folder_with_files(place: Path) -> Path | None:
     """`place`, or torchvision's ``FashionMNIST/raw`` in it, if all four files are there."""
     for folder in (place, place / "FashionMNIST" / "raw"):

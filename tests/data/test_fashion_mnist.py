@@ -279,6 +279,24 @@ def test_content_equals_an_independent_reading(dataset):
     assert dataset.release == "2017-08-31"
 
 
+def test_files_that_have_not_changed_are_read_once(real_files):
+    images, labels = fm.fashion_mnist(real_files).train
+    again = fm.fashion_mnist(real_files)
+    assert again.train.images is images and again.train.labels is labels
+    for array in (*again.train, *again.test):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    rewrite(path := real_files / f"{fm.TRAIN_IMAGES}.gz", flip_a_bit)
+    with pytest.raises(fm.DatasetError, match=path.name):
+        fm.fashion_mnist(real_files)
+
+
+def test_what_was_read_is_not_changed_through_mxnets_class(real_files, dataset):
+    theirs = gdata.vision.FashionMNIST(root=str(real_files), train=False)
+    theirs._label[:] = 0
+    assert fm.fashion_mnist(real_files).test.labels[:3].tolist() == dataset.test.labels[:3].tolist()
+
+
 def test_uncompressed_files_and_torchvisions_folder(real_files, nowhere):
     raw = real_files / "root" / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
