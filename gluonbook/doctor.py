@@ -132,8 +132,11 @@ def _fault_of_gpu(i: int) -> tuple[str | None, str | None]:
 
 
 def _cuda_libraries() -> Iterator[Finding]:
-    """Each library that ``mxnet-cu112`` links to; a problem only if that build is here."""
-    needed = runtime.installed("mxnet-cu112")
+    """Each library that ``mxnet-cu112`` links to.
+
+    One that is missing is a problem if that build is here. Else all that are missing are one line.
+    """
+    needed, missing = runtime.installed("mxnet-cu112"), []
     for library, wheel in runtime.CUDA_WHEELS.items():
         path = runtime.in_a_wheel(library)
         if path is not None:
@@ -149,7 +152,10 @@ def _cuda_libraries() -> Iterator[Finding]:
                 True,
             )
         else:
-            yield Finding(library, "missing; only mxnet-cu112 needs it")
+            missing.append(library)
+    if missing:
+        count = f"{len(missing)} of {len(runtime.CUDA_WHEELS)}"
+        yield Finding("CUDA libraries", f"{count} are missing; only mxnet-cu112 needs them")
 
 
 def _links(library: str) -> bool:
