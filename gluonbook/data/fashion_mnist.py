@@ -154,8 +154,8 @@ def read_folder(folder: Path) -> FashionMNIST:
 
 
 @functools.lru_cache(maxsize=1)
-def _read_once(folder: Path, stamps: tuple[object, ...]) -> FashionMNIST:
-    """As `read_folder`, but files that are still the same are not read again."""
+def _read_once(folder: Path, state: tuple[object, ...]) -> FashionMNIST:
+    """As `read_folder`, but run again only if `state`, the `stamps` of the files, has changed."""
     return read_folder(folder)
 
 
@@ -204,12 +204,12 @@ def fashion_mnist(root: str | os.PathLike[str] | None = None) -> FashionMNIST:
     target = data_folder() if root is None else expanded(root)
     if os.path.exists(target) and not os.path.isdir(target):
         raise DatasetError(f"root must be a folder, and {target} is a file")
-    for place in (target, data_folder(), SYSTEM_FOLDER):
-        folder = folder_with_files(place)
-        if folder is not None:
-            return _read_once(folder, stamps(folder))
-    download(target)
-    return _read_once(target, stamps(target))
+    found = map(folder_with_files, (target, data_folder(), SYSTEM_FOLDER))
+    folder = next(filter(None, found), None)
+    if folder is None:
+        download(target)
+        folder = target
+    return _read_once(folder, stamps(folder))
 
 
 # --- downloading ----------------------------------------------------------------------------
