@@ -119,14 +119,15 @@ def stages(
     expansion: int,
     block: Callable[[int, int, bool], nn.HybridBlock],
     small_images: bool,
+    widths: tuple[int, ...] = NUM_CHANNELS,
 ) -> list[nn.HybridSequential]:
     """The rows conv2_x to conv5_x of table 1; the first begins with the max pooling.
 
     `block` makes one block from its output channels, its strides, and whether it changes the shape
-    of its input.
+    of its input. `widths` are the channels of each row, before the expansion.
     """
     rows = []
-    for i, (n, width) in enumerate(zip(num_blocks, NUM_CHANNELS)):
+    for i, (n, width) in enumerate(zip(num_blocks, widths)):
         row = nn.HybridSequential(prefix=f"conv{i + 2}_x_")
         num_channels = expansion * width
         with row.name_scope():
@@ -138,6 +139,18 @@ def stages(
     return rows
 
 
+def block_of(
+    body: Callable[[int, int], nn.HybridSequential],
+) -> Callable[[int, int, bool], ResidualBlock]:
+    """What makes the blocks of `stages` from `body`, with a projection where the shape changes."""
+
+    def block(num_channels: int, strides: int, changes_shape: bool) -> ResidualBlock:
+        shortcut = projection(num_channels, strides) if changes_shape else None
+        return ResidualBlock(body(num_channels, strides), shortcut)
+
+    return block
+
+
 def _resnet(
     depth: int,
     num_classes: int,
@@ -147,15 +160,10 @@ def _resnet(
     """The net of `depth` layers; `of_three` is the bottleneck that deep nets are made of."""
     num_blocks = row_of(TABLE_1, depth)
     body, expansion = (basic, 1) if depth in BASIC else (of_three, EXPANSION)
-
-    def block(num_channels: int, strides: int, changes_shape: bool) -> ResidualBlock:
-        shortcut = projection(num_channels, strides) if changes_shape else None
-        return ResidualBlock(body(num_channels, strides), shortcut)
-
     net = nn.HybridSequential()
     with net.name_scope():
         # (N, C, 224, 224) → (N, 64, 112, 112) → 56, 28, 14 and 7 pixels
-        net.add(stem(small_images), *stages(num_blocks, expansion, block, small_images))
+        net.add(stem(small_images), *stages(num_blocks, expansion, block_of(body), small_images))
         net.add(nn.GlobalAvgPool2D(), nn.Dense(num_classes))
     return net
 

@@ -1,7 +1,7 @@
 """GluonCV's models as ours: the same nets with its parameters, so that its weights run here.
 
-GluonCV (https://cv.gluon.ai) publishes weights that were trained on ImageNet. Its nets and ours are
-matched operation by operation, in the order of computation.
+GluonCV (https://cv.gluon.ai) publishes weights that were trained on ImageNet or on CIFAR-10. Its
+nets and ours are matched operation by operation, in the order of computation.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from mxnet import gluon, nd
 from mxnet.gluon import nn
 
 from ..data.download import reason
+from ..nets import cifar_resnet
 from ..operations import Op, gluon_ops
 from ..system.errors import Failure, last_line
 from ..system.mxnet_private import give_values
 from .models import get_model
 
 #: Height and width of the images of a model, where they are not 224.
-SIZES = {"inceptionv3": 299}
+SIZES = {"inceptionv3": 299, **dict.fromkeys(cifar_resnet.MODELS, 32)}
+#: Classes that the weights of a model are for, where they are not 1000.
+NUM_CLASSES = dict.fromkeys(cifar_resnet.MODELS, 10)
 
 
 class GluonCVUnavailable(Failure, ImportError):
@@ -70,7 +73,7 @@ def from_gluoncv(
     name: str,
     pretrained: bool = False,
     *,
-    num_classes: int = 1000,
+    num_classes: int | None = None,
     ctx: mx.Context | None = None,
 ) -> nn.HybridSequential:
     """Our net of that name with the parameters of GluonCV's.
@@ -80,11 +83,12 @@ def from_gluoncv(
     name
         A name that both have, such as ``"resnet50_v1b"``, ``"densenet121"`` or ``"vgg16_bn"``.
     pretrained
-        Take GluonCV's weights trained on ImageNet, which it downloads to ``~/.mxnet/models``. They
-        expect images in RGB, from 0 to 1, less the mean (0.485, 0.456, 0.406) and divided by
-        (0.229, 0.224, 0.225). Otherwise the weights are random.
+        Take GluonCV's trained weights, which it downloads to ``~/.mxnet/models``. They expect
+        images in RGB, from 0 to 1, less a mean and divided by a deviation: for ImageNet (0.485,
+        0.456, 0.406) and (0.229, 0.224, 0.225), for CIFAR-10 (``cifar_resnet*``) (0.4914, 0.4822,
+        0.4465) and (0.2023, 0.1994, 0.2010). Otherwise the weights are random.
     num_classes
-        Number of outputs; trained weights have 1000.
+        Number of outputs; by default as many as the trained weights have: 1000, or 10 for CIFAR-10.
     ctx
         Where the parameters are, by default on the CPU.
 
@@ -99,12 +103,20 @@ def from_gluoncv(
     UnknownModel
         If we have none.
     """
+    published = NUM_CLASSES.get(name, 1000)
+    if num_classes is None:
+        num_classes = published
     ours = get_model(name, num_classes)
     zoo = model_zoo()
     if name not in zoo.get_model_list():
         raise ModelMismatch(f"GluonCV has no model {name!r}: gluonbook.get_model makes it")
+    if pretrained and num_classes != published:
+        raise WeightsUnavailable(
+            f"GluonCV's weights of {name} are for {published} classes, not {num_classes!r}: leave "
+            "num_classes out, or pretrained"
+        )
     if pretrained:
-        theirs = _trained(zoo, name, num_classes, ctx)
+        theirs = _trained(zoo, name, ctx)
     else:
         theirs = zoo.get_model(name, classes=num_classes)
         size = SIZES.get(name, 224)
@@ -114,12 +126,7 @@ def from_gluoncv(
     return ours
 
 
-def _trained(zoo: Any, name: str, num_classes: int, ctx: mx.Context | None) -> gluon.Block:
-    if num_classes != 1000:
-        raise WeightsUnavailable(
-            f"GluonCV's weights of {name} are for 1000 classes, not {num_classes!r}: leave "
-            "num_classes out, or pretrained"
-        )
+def _trained(zoo: Any, name: str, ctx: mx.Context | None) -> gluon.Block:
     try:
         return zoo.get_model(name, pretrained=True, ctx=ctx or mx.cpu())
     except Exception as error:  # its download, lock and archive raise errors of many kinds

@@ -8,7 +8,7 @@ from typing import Any, Callable
 from mxnet.gluon import nn
 
 from .. import nets
-from ..nets import densenet_family, preresnet, resnet_family, vgg_family
+from ..nets import cifar_resnet, densenet_family, preresnet, resnet_family, vgg_family
 from ..nets.nin import nin_cifar10
 from ..system.errors import Failure
 
@@ -32,6 +32,7 @@ MODELS: dict[str, Callable[..., nn.HybridSequential]] = {
     "inceptionv3": nets.inceptionv3,
     "inceptionv4": nets.inceptionv4,
     "nin_cifar10": nin_cifar10,
+    **cifar_resnet.MODELS,
     **densenet_family.MODELS,
     **preresnet.MODELS,
     **resnet_family.MODELS,

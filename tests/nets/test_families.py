@@ -82,6 +82,23 @@ def test_nin_for_cifar10_by_arithmetic():
     assert counted(gb.get_model("nin_cifar10", 10), 32) == weights + biases == 966_986
 
 
+@pytest.mark.parametrize(
+    ("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)]
+)
+def test_resnets_for_cifar10_by_arithmetic_and_table_6(depth, millions):
+    """The 1×1 convolutions of the two shortcuts, with batch norm, are not the paper's."""
+    num_blocks = (depth - 2) // 6
+    total, channels = 3 * 16 * 9 + 2 * 16, 16
+    for width in (16, 32, 64):
+        for _ in range(num_blocks):
+            total += (channels + width) * width * 9 + 2 * 2 * width
+            channels = width
+    total += 64 * 10 + 10
+    shortcuts = (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64)
+    assert counted(gb.get_model(f"cifar_resnet{depth}_v1", 10), 32) == total + shortcuts
+    assert round(total / 1e6, 1 if depth == 110 else 2) == millions
+
+
 @pytest.mark.parametrize("name", ["resnet18_v1b", "preresnet50", "densenet161"])
 def test_a_stem_for_small_images_is_3_by_3(name):
     channels = 96 if name == "densenet161" else 64
@@ -131,6 +148,15 @@ def test_densenets_rows_have_table_1s_shapes():
     assert [rows[f"transition{i}"] for i in (1, 2, 3)] == [(128, 28), (256, 14), (512, 7)]
 
 
+@pytest.mark.parametrize(("size", "sizes"), [(32, (32, 32, 16, 8)), (28, (28, 28, 14, 7))])
+def test_resnets_for_cifar10_halve_the_image_twice(size, sizes):
+    net = gb.get_model("cifar_resnet20_v1", 10)
+    net.initialize()
+    rows = [row.output_shape for row in layer_table(net, (1, 3, size, size))]
+    channels = (16, 16, 32, 64)
+    assert rows[1:5] == [(1, *shape, shape[1]) for shape in zip(channels, sizes)]
+
+
 def test_nin_for_cifar10_pools_to_16_and_8():
     net = gb.get_model("nin_cifar10", 10)
     net.initialize()
@@ -146,6 +172,7 @@ RUN = {
     "densenet121": 64,
     "vgg13_bn": 32,
     "nin_cifar10": 32,
+    "cifar_resnet20_v1": 32,
 }
 
 
@@ -188,6 +215,7 @@ def waves(n, size):
         ("densenet121", {}, 64),
         ("vgg11_bn", {"small_images": True}, 28),
         ("nin_cifar10", {}, 28),
+        ("cifar_resnet20_v1", {}, 28),
     ],
 )
 def test_the_step_of_training_overfits_one_batch(name, options, size):
@@ -221,6 +249,10 @@ def test_the_step_of_training_overfits_one_batch(name, options, size):
         (
             lambda: gb.nets.preresnet.preresnet(20),
             "depth must be one of 18, 34, 50, 101, 152, 200, not 20",
+        ),
+        (
+            lambda: gb.nets.cifar_resnet.cifar_resnet(18),
+            "depth must be one of 20, 32, 44, 56, 110, not 18",
         ),
         (
             lambda: gb.nets.densenet_family.densenet_bc(100),

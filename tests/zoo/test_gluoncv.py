@@ -26,7 +26,7 @@ from ..conftest import NO_MIRROR, needs_gluoncv, python, randomized
 pytestmark = needs_gluoncv
 
 #: Models that both have, with the image size at which their outputs are compared. Those without one
-#: are compared by their operations. The outputs of all but ``resnet*_v1`` are torchvision's too.
+#: are compared by their operations. The outputs of all but ``*_v1`` are torchvision's too.
 SHARED = {
     "resnet18_v1": 32,
     "resnet34_v1": 32,
@@ -38,6 +38,9 @@ SHARED = {
     "resnet50_v1b": 32,
     "resnet101_v1b": None,
     "resnet152_v1b": None,
+    "cifar_resnet20_v1": 32,
+    "cifar_resnet56_v1": None,
+    "cifar_resnet110_v1": None,
     "densenet121": 224,
     "densenet161": None,
     "densenet169": None,
@@ -81,7 +84,7 @@ def test_preactivation_is_gluoncvs_after_it_has_normalized_the_images(name, thei
 
 @pytest.mark.parametrize("name", [name for name, size in SHARED.items() if not size])
 def test_operations_are_gluoncvs_and_no_parameter_is_left_over(name):
-    theirs, ours = model_zoo().get_model(name), gb.get_model(name)
+    theirs, ours = model_zoo().get_model(name, classes=10), gb.get_model(name, 10)
     for net, parameters in zip((theirs, ours), zip(*pairs(theirs, ours))):
         matched = [id(parameter) for parameter in parameters]
         assert sorted(matched) == sorted(map(id, net.collect_params().values()))
@@ -136,6 +139,11 @@ def test_a_net_is_built_with_the_parameters_of_gluoncvs():
             WeightsUnavailable,
             "GluonCV's weights of vgg11 are for 1000 classes, not 10",
         ),
+        (
+            lambda: from_gluoncv("cifar_resnet20_v1", True, num_classes=1000),
+            WeightsUnavailable,
+            "GluonCV's weights of cifar_resnet20_v1 are for 10 classes, not 1000",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told_in_one_sentence(call, kind, told):
@@ -151,13 +159,14 @@ def test_without_a_network_trained_weights_end_in_one_sentence(monkeypatch, tmp_
         from_gluoncv("resnet18_v1b", pretrained=True)
 
 
-def test_trained_weights_are_taken_from_the_folder_that_gluoncv_keeps(monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["resnet18_v1b", "cifar_resnet20_v1"])
+def test_trained_weights_are_taken_from_the_folder_that_gluoncv_keeps(name, monkeypatch, tmp_path):
     """Random ones, in a file that GluonCV is made to take for its own."""
-    theirs = randomized(model_zoo().get_model("resnet18_v1b"), 32)
+    theirs = randomized(model_zoo().get_model(name), 32)
     theirs.save_parameters(str(tmp_path / "weights.params"))
     store = sys.modules["gluoncv.model_zoo.model_store"]
     monkeypatch.setattr(store, "get_model_file", lambda *_, **__: str(tmp_path / "weights.params"))
-    assert_equal_outputs(theirs, from_gluoncv("resnet18_v1b", pretrained=True), 32)
+    assert_equal_outputs(theirs, from_gluoncv(name, pretrained=True), 32)
 
 
 def test_without_gluoncv_the_command_is_told(monkeypatch):

@@ -20,6 +20,7 @@ def test_the_list_has_the_sections_and_all_families_in_order():
     assert names == sorted(names) and len(set(names)) == len(names)
     families = [f"resnet{depth}_{v}" for depth in (18, 34, 50, 101, 152) for v in ("v1", "v1b")]
     families += [f"preresnet{depth}" for depth in (18, 34, 50, 101, 152, 200)]
+    families += [f"cifar_resnet{depth}_v1" for depth in (20, 32, 44, 56, 110)]
     families += [f"densenet{depth}" for depth in (121, 161, 169, 201, 264)]
     families += [f"vgg{depth}{bn}" for depth in (11, 13, 16, 19) for bn in ("", "_bn")]
     families += [f"inception{name}" for name in ("v3", "v4", "resnetv1", "resnetv2")]
