@@ -131,6 +131,7 @@ def read(kept: Path) -> list[dict]:
         runs.append(
             {
                 "section": config["section"],
+                "title": NAMED[config["options"].get("recipe", "book")][config["section"]].title,
                 "options": Training.of(config["section"], config["options"]).options,
                 "seed": config["options"]["seed"],
                 "epochs": epochs,
@@ -157,7 +158,7 @@ def table_of(runs: list[dict]) -> str:
         last = [run["epochs"][-1] for run in chosen]
         section, *options = way
         published = PUBLISHED[section]
-        title, how = RECIPES[section].title, " ".join(options)
+        title, how = chosen[0]["title"], " ".join(options)
         lines.append(
             [
                 f"{title}, `{how}`" if how else title,

@@ -26,7 +26,7 @@ from .export.kept_int8 import int8_of_run
 from .predictions import measures, pictures
 from .predictions.classifier import Classifier
 from .predictions.images import GROUNDS, read_image
-from .recipes import RECIPES
+from .recipes import recipes_of
 from .system.device import devices
 from .system.errors import Failure, print_sentences
 
@@ -51,10 +51,11 @@ def load_run(folder: str | os.PathLike[str], ctx: mx.Context | None = None) -> C
             f"{folder} has no {path.name}: the run has not ended; resume it with "
             f"chapters/{section}.py --resume {folder}"
         )
-    net = RECIPES[section].net(options["edition"])
+    recipe = recipes_of(section)[options["recipe"]]
+    net = recipe.net(options["edition"])
     load_parameters(net, path, ctx)
     net.hybridize(static_alloc=True, static_shape=True)
-    return Classifier(net, options["size"] or RECIPES[section].size, ctx)
+    return Classifier(net, options["size"] or recipe.size, ctx)
 
 
 def load_run_in_int8(

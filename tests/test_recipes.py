@@ -35,7 +35,8 @@ def test_the_books_optimizer_and_weights():
         first, *others = recipes_of(section).values()
         assert first == recipe
         for other in others:
-            assert other.size == recipe.size
+            if other.title == recipe.title:  # the section's net, not one beside it
+                assert other.size == recipe.size
 
 
 @pytest.mark.parametrize(

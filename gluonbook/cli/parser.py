@@ -69,7 +69,10 @@ def chapter_parser(section: str) -> ChapterParser:
     training(
         "--recipe",
         choices=tuple(recipes),
-        help="; ".join(f"{name}: {_described(each)}" for name, each in recipes.items())
+        help="; ".join(
+            f"{name}: {'' if each.title == recipe.title else f'{each.title}, '}{_described(each)}"
+            for name, each in recipes.items()
+        )
         + " (default: book)"
         if len(recipes) > 1
         else argparse.SUPPRESS,

@@ -151,7 +151,7 @@ def test_reproduce_names_what_departs_from_the_book(benchmark):
     options = reproduce.Training.of("nin", saved).options
     runs = [
         {
-            **{"section": "nin", "options": options, "seed": seed, "epochs": [row]},
+            **{"section": "nin", "title": "NiN", "options": options, "seed": seed, "epochs": [row]},
             "config": {"machine": {"processor": processor}},
         }
         for seed, processor in ((1, "AMD EPYC"), (2, "Intel Xeon"), (3, "AMD EPYC"))

@@ -14,12 +14,15 @@ import time
 from unittest import mock
 
 import gluonbook as gb
+from gluonbook import recipes
 from gluonbook.checkpoints.checkpoint import NotFinite
 from gluonbook.checkpoints.format import CheckpointError
 from gluonbook.checkpoints.lock import FolderLock
 from gluonbook.cli import Chapter, chapter, messages
 from gluonbook.data import fashion_mnist as fm
+from gluonbook.export import import_symbol
 from gluonbook.export.__main__ import main as export
+from gluonbook.predict import load_run
 from gluonbook.recipes import RECIPES, STABLE, TUNED
 from gluonbook.system import device, machine
 from gluonbook.system.errors import Failure
@@ -27,6 +30,8 @@ from gluonbook.system.files import FileFailure
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import mxnet as mx
+from mxnet import nd
+import numpy as np
 import pytest
 
 from ..conftest import CHAPTERS, NO_MIRROR, needs_onnx, needs_tensorboard, run_script
@@ -132,17 +137,30 @@ def test_the_long_recipe_moves_its_images(tiny, tmp_path):
     assert Chapter("resnet", ["--resume", str(folder)]).data["augment"]
 
 
+def test_the_small_recipe_trains_another_net_which_predict_finds_again(tiny, tmp_path):
+    chosen = ("--recipe", "small", "--limit", "16", "--batch-size", "8", "--epochs", "1")
+    folder, _ = run(tmp_path, *chosen, section="resnet")
+    assert Chapter("resnet", ["--resume", str(folder)]).recipe == recipes.SMALL["resnet"]
+    images = tiny.test.images[:2]
+    net = import_symbol(folder / "resnet")
+    expected = net(nd.array(images / 255.0)).softmax().asnumpy()
+    found = load_run(folder).probabilities(images)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    assert "272,186" in (folder / "layers.txt").read_text().splitlines()[-1]
+
+
 def test_the_help_tells_what_each_recipe_has(capsys):
     with pytest.raises(SystemExit):
         Chapter("resnet", ["--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "10 epochs with momentum, a schedule and label smoothing; long:" in text
     assert (
-        "20 epochs with momentum, weight decay, a schedule, moved images and label smoothing "
-        "(default: book)" in text
+        "20 epochs with momentum, weight decay, a schedule, moved images and label smoothing; "
+        "small: ResNet-20, sgd, learning rate 0.1, Xavier weights, 50 epochs with " in text
     )
+    assert "label smoothing (default: book)" in text
     assert "learning rate (default: that of the recipe)" in text
-    assert "height and width of the images (default: 96)" in text
+    assert "height and width of the images (default: that of the recipe)" in text
 
 
 def test_a_section_without_a_second_recipe_says_so(capsys):
