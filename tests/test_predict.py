@@ -7,7 +7,7 @@ import json
 
 from gluonbook import predict
 from gluonbook.data.fashion_mnist import CLASSES
-from gluonbook.export import save_parameters
+from gluonbook.export import kept_int8, save_parameters
 from gluonbook.recipes import RECIPES
 from gluonbook.system.errors import Failure
 import numpy as np
@@ -90,6 +90,16 @@ def test_int8_is_made_once_and_kept_while_it_is_of_the_run(run, tiny, capsys):
     with pytest.raises(Failure, match="--int8 computes on the CPU: leave --device gpu:1 out"):
         predict.main([str(run), "--int8", "--device", "gpu:1"])
     assert not list(run.glob(".partial*"))
+
+
+def test_int8_of_another_processor_is_made_anew_where_it_would_overflow(run, tiny, monkeypatch):
+    made = []
+    quantized = kept_int8._quantized
+    monkeypatch.setattr(kept_int8, "_quantized", lambda *each: made.append(1) or quantized(*each))
+    for needs, times in ((False, 1), (True, 2), (False, 2), (True, 2)):
+        monkeypatch.setattr(kept_int8, "needs_seven_bits", lambda needs=needs: needs)
+        predict.load_run_in_int8(run)
+        assert len(made) == times
 
 
 def test_a_net_outlives_the_recipe_that_trained_it(run, tiny, monkeypatch):

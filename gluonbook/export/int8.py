@@ -4,6 +4,10 @@ The weights and inputs of a convolution or dense layer become x ≈ s · q, wher
 127, or from 0 to 255 for an input that is never negative. The scale s of an input is found by
 calibration: the net is run on a few images, and the range of what reaches each layer is kept.
 
+A processor without AVX-512 VNNI adds two products at a time in 16 bits, and 2 · 255 · 127 does not
+fit: the sum would be cut off without a word. There an input that is never negative is from 0 to 127
+(oneDNN, "Nuances of int8 computations").
+
 Sources: Jacob et al., "Quantization and training of neural networks for efficient
 integer-arithmetic-only inference", 2018, section 2.1, which also has a zero point; Migacz, "8-bit
 inference with TensorRT", 2017, for calibration.
@@ -28,8 +32,9 @@ import numpy as np
 from ..graphs import CALLS, answers, inference_of
 from ..nets.auxiliary import answer_of
 from ..operations import trace
-from ..system import mxnet_private
+from ..system import files, mxnet_private
 from ..system.errors import Failure
+from ..system.machine import instruction_sets
 from ..system.output import without_log_of_library
 from .symbol import export_symbol, import_symbol
 
@@ -99,7 +104,24 @@ def quantize(
                 exclude_layers=[layers[name] for name in in_float32],
             )
         export_symbol(quantized, prefix, images[:1].shape)
+        if needs_seven_bits():
+            _halve_unsigned(Path(f"{prefix}-symbol.json"))
         return load_quantized(prefix, images[:1].shape)
+
+
+def needs_seven_bits() -> bool:
+    """Whether this processor's sums of 8-bit products may overflow; see the top of this file."""
+    return "AVX-512 VNNI" not in instruction_sets()
+
+
+def _halve_unsigned(symbol: Path) -> None:
+    """Let the values that are never negative use half of their 8 bits, by twice the range."""
+    graph = json.loads(symbol.read_text())
+    for node in graph["nodes"]:
+        attrs = node.get("attrs", {})
+        if float(attrs.get("min_calib_range", -1)) >= 0:
+            attrs["max_calib_range"] = repr(2 * float(attrs["max_calib_range"]))
+    files.write(symbol, json.dumps(graph))
 
 
 def load_quantized(

@@ -18,7 +18,7 @@ from ..predictions.classifier import Classifier
 from ..system import files
 from ..system.machine import available_memory
 from ..system.output import say
-from .int8 import Quantized, load_quantized, quantize_within
+from .int8 import Quantized, load_quantized, needs_seven_bits, quantize_within
 from .symbol import export_symbol
 
 #: The first training images calibrate the net, and the last tell what it loses.
@@ -107,6 +107,7 @@ def _keep(
             **facts,
             "float32_layers": quantized.float32_layers,
             "accuracy": quantized.accuracy,
+            "seven_bits": needs_seven_bits(),
             "sha256": {path.name: _digest(path) for path in paths},
         }
         facts_file = scratch / _facts_of(section)
@@ -118,11 +119,15 @@ def _keep(
 def _kept(folder: Path, section: str, size: int) -> gluon.SymbolBlock | None:
     """The net that `_keep` wrote, every byte checked; None if it is not there, or not whole.
 
-    None too if the run has been trained on, and its parameters are no longer those quantized.
+    None too if the run has been trained on, and its parameters are no longer those quantized, or if
+    this processor needs seven bits and the one that made it did not.
     """
     names = [f"{section}.params", f"{section}-int8-0000.params", f"{section}-int8-symbol.json"]
     try:
-        digests = json.loads(files.read(folder / _facts_of(section), 2**20))["sha256"]
+        facts = json.loads(files.read(folder / _facts_of(section), 2**20))
+        digests = facts["sha256"]
+        if needs_seven_bits() and not facts.get("seven_bits"):
+            return None
         if any(_digest(folder / name) != digests[name] for name in names):
             return None
     except (files.FileFailure, ValueError, LookupError, TypeError, RecursionError):

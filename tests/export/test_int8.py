@@ -46,6 +46,30 @@ def trained(dataset):
     return net
 
 
+def test_inputs_that_are_never_negative_get_seven_bits_without_vnni(
+    trained, images, monkeypatch, tmp_path
+):
+    """Two products of 255 · 127 do not fit into 16 bits, and two of 127 · 127 do."""
+    ranges = []
+    for has in (["AVX2", "AVX-512 VNNI"], ["AVX2"]):
+        monkeypatch.setattr(int8, "instruction_sets", lambda has=has: has)
+        export_symbol(quantize(trained, images), tmp_path / "net", images[:1].shape)
+        nodes = json.loads((tmp_path / "net-symbol.json").read_text())["nodes"]
+        ends = ("min_calib_range", "max_calib_range")
+        ranges.append(
+            {
+                node["name"]: [float(node["attrs"][end]) for end in ends]
+                for node in nodes
+                if ends[0] in node.get("attrs", {})
+            }
+        )
+    assert ranges[0].keys() == ranges[1].keys()
+    unsigned = {name for name, (least, _) in ranges[0].items() if least >= 0}
+    assert unsigned and ranges[0].keys() - unsigned  # sigmoids' outputs, and their inputs
+    for name, (least, greatest) in ranges[0].items():
+        assert ranges[1][name] == [least, (2 if name in unsigned else 1) * greatest]
+
+
 def test_the_answers_are_nearly_those_of_float32(trained, images, dataset, tmp_path):
     save_parameters(trained, tmp_path / "before")
     quantized = quantize(trained, images)
