@@ -27,6 +27,7 @@ import psutil
 
 from .contention import watch
 from .errors import Failure, print_sentences, told
+from .later import imported_later
 from .machine import physical_cores
 
 log = logging.getLogger("gluonbook")
@@ -203,7 +204,9 @@ def import_mxnet() -> types.ModuleType:
     restore_removed_names()
     try:
         load_cuda()
-        mxnet = importlib.import_module("mxnet")
+        # Few programs use what MXNet takes from SciPy, and importing it takes half a second.
+        with imported_later("scipy", "sparse", "stats"):
+            mxnet = importlib.import_module("mxnet")
     except (ImportError, OSError, AttributeError) as error:
         raise MXNetUnavailable(explain(error)) from error
     one_thread_in_forked_processes(mxnet)
