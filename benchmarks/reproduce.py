@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from gluonbook.recipes import NAMED, RECIPES
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 import results
 
@@ -214,12 +214,16 @@ def picture_of(runs: list[dict]) -> Figure:
             x,
             y,
             OTHER_FORMS[others.index(_how(run))] if run["options"] else "o-",
+            markersize=4,
             color=colors[run["section"]],
             label=" ".join(_how(run)),
         )
     for section in {run["section"] for run in runs}:
         axes.axhline(PUBLISHED[section].test_acc, color=colors[section], linestyle=":", linewidth=1)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xscale("log")  # from 5 epochs to 50
+    axes.xaxis.set_major_locator(LogLocator(10, (1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("epoch")
     axes.set_ylabel("test accuracy (dotted: the book's)")
     axes.grid(alpha=0.3)

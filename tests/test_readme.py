@@ -133,7 +133,7 @@ def test_the_headlines_are_the_measured_ones(text):
     assert f"{median(faster):.2f}" in text
 
     full = {(run["section"], *run["options"]): run["epochs"][-1] for run in rows("reproduce")}
-    for options in ((), ("--recipe", "tuned")):
+    for options in ((), ("--recipe", "tuned"), ("--recipe", "small")):
         assert f"{full[('resnet', *options)]['test_acc']:.3f}" in text
 
 
