@@ -38,14 +38,18 @@ def two_images(dataset, recipe):
     return next(dataset.batches(2, recipe.size, 2, seed=1)[0].arrays())
 
 
-#: Steps of a training that is compared, in float64. Of the two largest nets they take seconds each.
-STEPS = {**dict.fromkeys(RECIPES, 10), "alexnet": 3, "vgg": 3}
+#: The largest nets, whose steps in float64 take seconds each: ten of them are a slow test.
+LARGE = ("alexnet", "vgg")
 
 
-@pytest.mark.parametrize("section", RECIPES)
-def test_the_nets_are_the_same(section, dataset):
+@pytest.mark.parametrize(
+    ("section", "steps"),
+    [(section, 3 if section in LARGE else 10) for section in RECIPES]
+    + [pytest.param(section, 10, marks=pytest.mark.slow) for section in LARGE],
+)
+def test_the_nets_are_the_same(section, steps, dataset):
     """One step ≤ 1e-8, the losses of more ≤ 1e-3 in float64, all relative; forward in float32."""
-    steps, recipe = STEPS[section], RECIPES[section]
+    recipe = RECIPES[section]
     both = compare.build(section, "pytorch", seed=1)
     layers, found = differences(both.gluon, both.torch, recipe.size)
     assert found == [] and both.mismatch is None
