@@ -68,6 +68,11 @@ class Training(NamedTuple):
         return cls(section, recipe, options.get("amp", False), num_epochs, size)
 
     @property
+    def title(self) -> str:
+        """The name of the net."""
+        return NAMED[self.recipe][self.section].title
+
+    @property
     def options(self) -> list[str]:
         """The options that differ from the book."""
         recipe = [] if self.recipe == "book" else ["--recipe", self.recipe]
@@ -128,11 +133,12 @@ def read(kept: Path) -> list[dict]:
                 {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
             ]
         config = json.loads(Path(str(path).replace("history.csv", "config.json")).read_text())
+        training = Training.of(config["section"], config["options"])
         runs.append(
             {
-                "section": config["section"],
-                "title": NAMED[config["options"].get("recipe", "book")][config["section"]].title,
-                "options": Training.of(config["section"], config["options"]).options,
+                "section": training.section,
+                "title": training.title,
+                "options": training.options,
                 "seed": config["options"]["seed"],
                 "epochs": epochs,
                 "config": config,

@@ -69,10 +69,7 @@ def chapter_parser(section: str) -> ChapterParser:
     training(
         "--recipe",
         choices=tuple(recipes),
-        help="; ".join(
-            f"{name}: {'' if each.title == recipe.title else f'{each.title}, '}{_described(each)}"
-            for name, each in recipes.items()
-        )
+        help="; ".join(f"{name}: {_described(each, section)}" for name, each in recipes.items())
         + " (default: book)"
         if len(recipes) > 1
         else argparse.SUPPRESS,
@@ -177,9 +174,10 @@ def chapter_parser(section: str) -> ChapterParser:
     return parser
 
 
-def _described(recipe: Recipe) -> str:
-    """What a recipe's training begins and goes on with."""
-    told = f"{recipe.optimizer}, learning rate {recipe.lr}, {recipe.initializer} weights"
+def _described(recipe: Recipe, section: str) -> str:
+    """What a recipe's training begins and goes on with, and the net if it is not the section's."""
+    net = "" if recipe.title == RECIPES[section].title else f"{recipe.title}, "
+    told = f"{net}{recipe.optimizer}, learning rate {recipe.lr}, {recipe.initializer} weights"
     tuning = recipe.tuning
     if tuning == Tuning():
         return told

@@ -45,7 +45,15 @@ def cifar_resnet(depth: int, num_classes: int = 10) -> nn.HybridSequential:
     with net.name_scope():
         # (N, C, 32, 32) → (N, 16, 32, 32) → 32, 16 and 8 pixels
         net.add(convolution(NUM_CHANNELS[0], 3), nn.BatchNorm())
-        net.add(*stages((num_blocks,) * 3, 1, block_of(basic), True, NUM_CHANNELS))
+        net.add(
+            *stages(
+                (num_blocks,) * len(NUM_CHANNELS),
+                expansion=1,
+                block=block_of(basic),
+                small_images=True,
+                widths=NUM_CHANNELS,
+            )
+        )
         net.add(nn.GlobalAvgPool2D(), nn.Dense(num_classes))
     return net
 
