@@ -68,7 +68,7 @@ def compare_section(section: str, options: argparse.Namespace, data: FashionMNIS
         return numbers.build(section, options.edition, options.seed, options.start_from)
 
     def batches(batch_size: int, limit: int = options.limit) -> ImageBatches:
-        return data.batches(batch_size, recipe.size, limit, options.seed)[0]
+        return data.batches(batch_size, recipe.size, limit, options.seed, limit_test=1)[0]
 
     def train(num_steps: int | None, dtype: str) -> tuple[numbers.Nets, curves.Curves]:
         both = nets()
@@ -99,8 +99,7 @@ def compare_section(section: str, options: argparse.Namespace, data: FashionMNIS
         result.numbers = numbers.numbers(both, *next(batches(2, limit=2).arrays()))
         note(f"{recipe.title}: training, float32")
         both, result.curves = train(None if options.epochs else options.steps, "float32")
-        few = data.test._replace(images=data.test.images[:400], labels=data.test.labels[:400])
-        test_iter = data._replace(test=few).batches(100, recipe.size, limit=1)[1]
+        test_iter = data.batches(100, recipe.size, limit=1, limit_test=400)[1]
         result.test_accuracies = curves.test_accuracies(both, test_iter.arrays())
         note(f"{recipe.title}: training, float64")
         _, result.exact = train(options.exact_steps, "float64")

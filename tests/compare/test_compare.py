@@ -35,7 +35,7 @@ def differences(ours, theirs, size):
 
 
 def two_images(dataset, recipe):
-    return next(dataset.batches(2, recipe.size, 2, seed=1)[0].arrays())
+    return next(dataset.batches(2, recipe.size, 2, seed=1, limit_test=1)[0].arrays())
 
 
 #: The largest nets, whose steps in float64 take seconds each: ten of them are a slow test.
@@ -64,7 +64,7 @@ def test_the_nets_are_the_same(section, steps, dataset):
     limit = 1e-3 if normalized else 1e-5
     assert all(row.gluon_error <= limit for row in rows.values() if row.quantity != "gradients")
 
-    batches = dataset.batches(2, recipe.size, 2 * steps, seed=1)[0].arrays()
+    batches = dataset.batches(2, recipe.size, 2 * steps, seed=1, limit_test=1)[0].arrays()
     curves = training(both, batches, recipe.lr, 2, dtype="float64")
     assert len(curves.gluon_loss) == steps and max(curves.differences()) <= 1e-3
 
