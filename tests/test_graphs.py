@@ -237,7 +237,7 @@ def test_a_fused_net_takes_batches_of_several_sizes(size):
 THREE_INFERENCES = """
 import gluonbook as gb, mxnet as mx
 from gluonbook.graphs import inference_of
-net, X = gb.resnet18(10), mx.nd.ones((20, 1, 48, 48))
+net, X = gb.resnet18(10), mx.nd.ones((4, 1, 48, 48))
 net.initialize()
 net(X)
 net.hybridize()

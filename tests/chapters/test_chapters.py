@@ -51,11 +51,15 @@ def test_every_section_has_its_script_and_every_script_a_section():
 
 #: Smaller than the book's 224, at which these nets' files take hundreds of MB.
 SMALLER = {"alexnet": 96, "vgg": 64}
+OTHER_FORM = ["--no-hybridize", "--edition", "pytorch"]
 #: Every section, and the small ones once more in the other form.
-RUNS = [(section, []) for section in RECIPES] + [
-    (section, ["--no-hybridize", "--edition", "pytorch"])
-    for section in RECIPES
-    if section not in ("alexnet", "vgg")
+RUNS = [
+    *((section, []) for section in RECIPES),
+    ("lenet", OTHER_FORM),
+    *(
+        pytest.param(section, OTHER_FORM, marks=pytest.mark.slow)
+        for section in ("nin", "googlenet", "resnet", "densenet")
+    ),
 ]
 
 
