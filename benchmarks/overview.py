@@ -270,6 +270,16 @@ tells what follows.""",
         "Loss and accuracy of both trainings",
     ),
     Part(
+        "Exercise: whether small images have to be enlarged",
+        """\
+ResNet-18 on images of 96 and of 28 pixels, and ResNet-20, the paper's net for small images, which
+is also trained for ten times the epochs: about the work of ResNet-18 on 96 pixels.
+[`chapters/exercises/small_images.py`](../chapters/exercises/small_images.py) tells what
+follows.""",
+        "exercises/small_images",
+        "Loss and accuracy of each net",
+    ),
+    Part(
         "Longer trainings of ResNet-18",
         """\
 The PyTorch edition's net by the recipe `tuned`, as it is and with weight decay, moved images, or

@@ -23,6 +23,7 @@ SCRIPTS = {
     "nin_one_conv": ([*TRAINING, "--size", "96", "--seeds", "2"], 3),
     "resnet_preactivation": ([*TRAINING, "--size", "32", "--depth", "34"], 4),
     "resnet_table1": ([*TRAINING, "--size", "32"], 2),
+    "small_images": ([*HELD_OUT, "--size", "32"], 4),
     "tuning": ([*HELD_OUT, "--size", "32", "--seeds", "1"], 6),
 }
 
