@@ -431,11 +431,13 @@ def test_softmax_regression_with_a_trainer(points, capsys):
 
 
 def test_resnet_learns_real_images(dataset):
-    """The gate on real data: three short epochs must pass 65 % on 500 test images."""
-    train_iter, test_iter = dataset.batches(32, 32, 1000, seed=0, limit_test=500)
-    net = gb.resnet()
+    """The gate on real data: three short epochs of ResNet-20 must pass 70 % on 500 test images."""
+    train_iter, test_iter = dataset.batches(32, None, 1000, seed=0, limit_test=500)
+    net = gb.get_model("cifar_resnet20_v1", num_classes=10)
     net.initialize(mx.init.Xavier())
     net.hybridize(static_alloc=True, static_shape=True)
-    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.05})
+    # Falling to nearly 0, as the accuracy jumps from epoch to epoch otherwise.
+    schedule = mx.lr_scheduler.CosineScheduler(3 * 32, base_lr=0.1, final_lr=0.001)
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"lr_scheduler": schedule})
     history = gb.train_ch5(net, train_iter, test_iter, 32, trainer, mx.cpu(), 3)
-    assert history[-1].test_acc > 0.65
+    assert history[-1].test_acc > 0.7
