@@ -7,7 +7,7 @@ import os
 
 from gluonbook.measure.interleaving import interleaved, median
 from gluonbook.recipes import RECIPES
-from gluonbook.summary import layer_table
+from gluonbook.summary import layer_table, totals
 from matplotlib.figure import Figure
 from mxnet import nd
 import torch
@@ -53,7 +53,8 @@ def gflops(section: str) -> float:
     net = RECIPES[section].net("pytorch")
     net.initialize()
     size = RECIPES[section].size
-    return 2 * sum(row.multiply_adds for row in layer_table(net, (1, 1, size, size))) / 1e9
+    _, multiply_adds = totals(layer_table(net, (1, 1, size, size)))
+    return 2 * multiply_adds / 1e9
 
 
 def picture_of(rows: list[dict]) -> Figure:

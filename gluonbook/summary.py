@@ -48,6 +48,11 @@ def layer_table(net: nn.HybridSequential, input_shape: tuple[int, ...]) -> list[
     return rows
 
 
+def totals(rows: list[Layer]) -> tuple[int, int]:
+    """Parameters and multiply-adds of all rows of a `layer_table` together."""
+    return sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
+
+
 def num_parameters(block: mx.gluon.Block) -> int:
     """Numbers in `block` that training changes: weights and biases, not running statistics."""
     return sum(
@@ -124,13 +129,7 @@ def format_table(rows: list[Layer]) -> str:
         )
         for row in rows
     ]
-    total = (
-        "total",
-        "",
-        "",
-        f"{sum(row.parameters for row in rows):,}",
-        f"{sum(row.multiply_adds for row in rows):,}",
-    )
+    total = ("total", "", "", *(f"{number:,}" for number in totals(rows)))
     lines = [header, *cells, total]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     return "".join(

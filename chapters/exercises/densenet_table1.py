@@ -13,7 +13,7 @@ import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
 from gluonbook.figures.runs import draw_runs
 from gluonbook.nets.densenet_family import TABLE_1, bottleneck_block
-from gluonbook.summary import layer_table
+from gluonbook.summary import layer_table, totals
 from gluonbook.training.trial import trial
 from mxnet import nd
 
@@ -45,14 +45,14 @@ rows = []
 for depth, (growth_rate, num_convs) in TABLE_1.items():
     net = gb.get_model(f"densenet{depth}")
     net.initialize()
-    layers = layer_table(net, (1, 3, 224, 224))
+    parameters, multiply_adds = totals(layer_table(net, (1, 3, 224, 224)))
     rows.append(
         [
             f"DenseNet-{depth}",
             growth_rate,
             " ".join(map(str, num_convs)),
-            sum(layer.parameters for layer in layers),
-            sum(layer.multiply_adds for layer in layers) / 1e9,
+            parameters,
+            multiply_adds / 1e9,
         ]
     )
 

@@ -11,7 +11,7 @@ from functools import partial
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
 from gluonbook.figures.runs import draw_runs, mean_last
-from gluonbook.summary import layer_table
+from gluonbook.summary import layer_table, totals
 from gluonbook.training.trial import trial
 
 exercise = Exercise(
@@ -39,11 +39,9 @@ sizes = {}
 for title, build in nets.items():
     net = build()
     net.initialize()
-    layers = layer_table(net, (1, 1, size, size))
-    parameters = sum(layer.parameters for layer in layers)
-    millions = sum(layer.multiply_adds for layer in layers) / 1e6
-    sizes[title] = [parameters, millions]
-    print(f"{title}: {parameters:,} parameters, {millions:,.0f} million multiply-adds")
+    parameters, multiply_adds = totals(layer_table(net, (1, 1, size, size)))
+    sizes[title] = [parameters, multiply_adds / 1e6]
+    print(f"{title}: {parameters:,} parameters, {multiply_adds / 1e6:,.0f} million multiply-adds")
 
 # %% [markdown]
 # ## Training

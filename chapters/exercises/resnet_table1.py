@@ -13,7 +13,7 @@ import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
 from gluonbook.figures.runs import draw_runs, mean_last
 from gluonbook.nets.resnet_family import TABLE_1, bottleneck
-from gluonbook.summary import layer_table
+from gluonbook.summary import layer_table, totals
 from gluonbook.training.trial import trial
 from mxnet import nd
 
@@ -47,9 +47,8 @@ sizes = {}
 for depth in TABLE_1:
     net = gb.get_model(f"resnet{depth}_v1b")
     net.initialize()
-    layers = layer_table(net, (1, 3, 224, 224))
-    parameters = sum(layer.parameters for layer in layers)
-    billions = sum(layer.multiply_adds for layer in layers) / 1e9
+    parameters, multiply_adds = totals(layer_table(net, (1, 3, 224, 224)))
+    billions = multiply_adds / 1e9
     sizes[f"ResNet-{depth}"] = [parameters, billions]
     print(f"ResNet-{depth}: {parameters:,} parameters, {billions:.1f} billion multiply-adds")
 
