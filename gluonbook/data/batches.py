@@ -62,15 +62,23 @@ def split_batches(data_iter: Iterable[Any], ctxs: Sequence[mx.Context]) -> Itera
 
     A batch smaller than the number of devices uses only the first devices. The padding that
     MXNet's own iterators add to their last batch is dropped.
+
+    Raises
+    ------
+    BatchError
+        If a batch has more or fewer labels than examples, or `data_iter` is one of MXNet's
+        iterators over files, which do not say what is padding.
     """
     if isinstance(data_iter, PositionedLoader):
         yield from data_iter.split_batches(ctxs)
         return
+    padded = False
     if isinstance(data_iter, mx.io.DataIter):
+        padded = _pads(data_iter)
         data_iter.reset()
     for batch in data_iter:
         if isinstance(batch, mx.io.DataBatch):
-            whole = len(batch.data[0]) - (batch.pad or 0)
+            whole = len(batch.data[0]) - ((batch.pad or 0) if padded else 0)
             X, y = batch.data[0][:whole], batch.label[0][:whole]
         else:
             X, y = batch
@@ -83,6 +91,26 @@ def split_batches(data_iter: Iterable[Any], ctxs: Sequence[mx.Context]) -> Itera
                 gluon.utils.split_and_load(y, used, even_split=False),
             )
         )
+
+
+def _pads(data_iter: mx.io.DataIter) -> bool:
+    """Whether the rows that a batch's ``pad`` counts are padding at its end.
+
+    With ``roll_over`` they are examples left over from the last pass, which this one begins with.
+    """
+    if isinstance(data_iter, mx.io.MXDataIter):
+        # Their `pad` is 0, or that of another batch, and the rows are of this pass or of the next.
+        raise BatchError(
+            "MXNet's iterators over files (ImageRecordIter, CSVIter, MNISTIter and others) do not "
+            "say which rows of a batch are padding, so that some examples would count twice and "
+            "others not at all: use a gluon.data.DataLoader, for a record file of "
+            "gluon.data.vision.ImageRecordDataset"
+        )
+    if isinstance(data_iter, mx.io.ResizeIter):
+        return _pads(data_iter.data_iter)
+    if isinstance(data_iter, mx.io.PrefetchingIter):
+        return all([_pads(each) for each in data_iter.iters])
+    return getattr(data_iter, "last_batch_handle", "pad") != "roll_over"
 
 
 def facts_of(data_iter: Iterable[Any]) -> dict[str, object]:
