@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+import gc
 import json
 import logging
 from typing import Any, Callable, NamedTuple, Sequence
 import warnings
+import weakref
 
 import mxnet as mx
 from mxnet import autograd, gluon, nd
@@ -70,7 +72,10 @@ def step_of(net: gluon.Block, loss: Callable[..., Any]) -> Step:
 
     A net may have several outputs. `loss` takes them all, and right answers are counted in the
     first.
+
+    The graph's memory is freed with the function that is returned.
     """
+    free_unused_nets(net)
     if _is_graph(net) and _is_graph(loss):
         graph = _Graph(net, loss)
         try:
@@ -78,7 +83,9 @@ def step_of(net: gluon.Block, loss: Callable[..., Any]) -> Step:
         except Exception:  # a net may do anything with a symbol
             return _plain(net, loss)
         graph.hybridize(static_alloc=True, static_shape=True)
-        return _OneGraph(graph, net)
+        step = _OneGraph(graph, net)
+        _free_with(step, graph)
+        return step
     return _plain(net, loss)
 
 
@@ -97,8 +104,10 @@ def inference_of(
     sum that follow as one operator. The first call compares with `net` itself, which is used
     if the numbers are not the same, or if the net can't be fused. On one device the graph is
     planned once, and keeps the weights as oneDNN has laid them out. Of several outputs of a net
-    only the first is computed there.
+    only the first is computed there. The graph's memory is freed with the function that is
+    returned.
     """
+    free_unused_nets(net)
     fused = _fused(net) if all(ctx.device_type == "cpu" for ctx in ctxs) else None
     if fused is None:
         return net
@@ -117,6 +126,7 @@ def inference_of(
                     break
         return chosen(X)
 
+    _free_with(infer, fused)
     return infer
 
 
@@ -154,6 +164,34 @@ def _agree(fused: gluon.Block, net: gluon.Block, X: nd.NDArray) -> bool:
         log.debug("the fused net does not run: %s", error)
         return False
     return np.allclose(found, expected, rtol=0, atol=_TOLERANCE * np.abs(expected).max())
+
+
+# --- what is freed, and when ------------------------------------------------------------------
+
+#: Nets that a step or an inference has been made of.
+_used: weakref.WeakSet[gluon.Block] = weakref.WeakSet()
+
+
+def free_unused_nets(net: object) -> None:
+    """Free the nets that nothing refers to any more, before a new one takes memory.
+
+    A block of MXNet's refers to itself, so that only Python's collector frees it, with its
+    parameters and graphs. That runs by the number of objects, and a net is few and large ones.
+    """
+    if isinstance(net, gluon.Block) and net not in _used:
+        gc.collect()
+        _used.add(net)
+
+
+def _free_with(user: object, graph: HybridBlock) -> None:
+    """Free the memory of `graph` as soon as nothing refers to `user`, which calls it."""
+    weakref.finalize(user, _free, graph).atexit = False
+
+
+def _free(graph: HybridBlock) -> None:
+    mxnet_private.free_graph(graph)
+    if isinstance(graph, _Graph):  # MXNet keeps a reference to the last block that called a loss
+        graph.parts = ()
 
 
 def _is_graph(block: object) -> bool:
@@ -267,16 +305,16 @@ class _Graph(HybridBlock):
 
     def __init__(self, net: HybridBlock, loss: HybridBlock) -> None:
         super().__init__()
-        self._parts = (net, loss)
+        self.parts: tuple[HybridBlock, ...] = (net, loss)
 
     def collect_params(self, select: str | None = None) -> gluon.ParameterDict:
         params = gluon.ParameterDict()
-        for part in self._parts:
+        for part in self.parts:
             params.update(part.collect_params(select))
         return params
 
     def hybrid_forward(self, F: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
-        net, loss = self._parts
+        net, loss = self.parts
         outputs = net(x)
         losses, y_hat = loss(outputs, y), F.BlockGrad(answer_of(outputs))
         total = F.sum(F.cast(F.BlockGrad(losses), "float32"))

@@ -86,6 +86,14 @@ def is_hybridized(block: gluon.HybridBlock) -> bool:
     return block._active
 
 
+def free_graph(block: gluon.HybridBlock) -> None:
+    """Let go of the graph of a hybridized block, and with it of the memory that is planned for it.
+
+    A later call would make it anew.
+    """
+    block._clear_cached_op()
+
+
 def has_hooks(block: gluon.Block) -> bool:
     """Whether Python functions are to be called before or after each forward pass."""
     return bool(block._forward_hooks or block._forward_pre_hooks)
