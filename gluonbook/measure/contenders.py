@@ -128,6 +128,7 @@ class Worker(SubprocessWorker):
             code = "import mxnet; " + code
             environment.pop("OMP_NUM_THREADS", None)
             environment["MXNET_CPU_PARALLEL_SIZE"] = "200000"
+            environment["MXNET_CPU_TEMP_COPY"] = "4"
         size = size or recipe_of(section).size
         super().__init__("-c", code, form, section, edition, batch_size, size, env=environment)
 

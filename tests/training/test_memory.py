@@ -46,12 +46,8 @@ EVALUATE = "gb.evaluate_accuracy([(X, y)], net)"
     "work", [TRAIN_CH5, TRAIN, EVALUATE], ids=["train_ch5", "train", "evaluate"]
 )
 def test_memory_does_not_grow_from_call_to_call(work, new):
-    """The convolution's output alone takes 32 MiB.
-
-    MXNet keeps four spaces for what operators need in passing, and the first calls enlarge one
-    after the other. With one space, all is taken by the second call.
-    """
-    result = python(CALLS.format(work=work, new=new), MXNET_CPU_TEMP_COPY="1")
+    """The convolution's output alone takes 32 MiB."""
+    result = python(CALLS.format(work=work, new=new))
     seen = [int(line.split()[1]) for line in result.stdout.splitlines() if line.startswith("MiB")]
     assert len(seen) == 8, result.stderr
     assert seen[-1] < 1.1 * seen[1]
