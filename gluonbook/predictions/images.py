@@ -20,6 +20,8 @@ SIZE = 28
 #: What is behind the thing: found out, light as in a photo, or dark as in the data set.
 GROUNDS = ("auto", "light", "dark")
 _LARGEST_FILE, _MOST_PIXELS = 2**26, 50_000_000
+#: The longest side that a JPEG can have. Scaling takes 48 bytes for each pixel of it.
+_LONGEST_SIDE = 65_535
 #: Gray levels by which a pixel may differ from the ground and still be a part of it: 5 % of white.
 _GROUND_TOLERANCE = 13
 
@@ -31,27 +33,45 @@ class ImageError(Failure, ValueError):
 def read_image(path: str | os.PathLike[str], ground: str = "auto") -> np.ndarray:
     """The image in a PNG or JPEG file as uint8 (28, 28), light on dark.
 
-    An image of 28×28 pixels on a dark ground stays as it is. Any other is made gray, inverted if
-    its ground is light, and trimmed of the ground around the thing. What is left is scaled until
-    its longer side has 28 pixels, and centred on black. Transparent parts count as white. The data
-    set's authors did the same, and also sharpened the result a little.
+    The data set's authors made their images of photos in about these steps, and also sharpened the
+    result a little. ``chapters/classify_onnx.py`` takes the same steps, to the same pixels.
+
+    1. The image is turned as the camera was held, which EXIF tells.
+    2. It is made gray, in whole levels from 0, black, to 255. Of 16 bits the upper 8 stay.
+       Transparent parts are laid on white.
+    3. Its ground is the median level in its corners, each of H // 28 × W // 28 pixels of the H×W,
+       but at least one. If the ground is light, more than 127, the image is inverted.
+    4. An image of 28×28 pixels is left so. It is one of the data set's or was made like them, and
+       to scale it again would blur it.
+    5. Of any other the ground is subtracted. Then it is trimmed to the smallest part with every
+       pixel of more than 13 levels.
+    6. What is left is scaled by Lanczos's filter until its longer side has 28 pixels, and centred
+       on black.
 
     Parameters
     ----------
     ground
-        One of `GROUNDS`. With ``"auto"`` the ground is light if most of the border is.
+        One of `GROUNDS`; ``"light"`` and ``"dark"`` say whether step 3 inverts the image.
 
     Raises
     ------
     FileFailure
         If the file is missing, unreadable, or larger than 64 MiB.
     ImageError
-        If it is not a whole PNG or JPEG image, or has more than 50 million pixels.
+        If it is not a whole PNG or JPEG image, has more than 50 million pixels, or more than 65,535
+        along one side, or if there is nothing in it but ground.
     """
     gray = _gray(path, files.read(path, _LARGEST_FILE))
-    if ground == "light" or (ground == "auto" and np.median(_border(gray)) > 127):
+    if ground == "light" or (ground == "auto" and _ground(gray) > 127):
         gray = 255 - gray
-    return gray if gray.shape == (SIZE, SIZE) else _centred(_trimmed(gray))
+    if gray.shape == (SIZE, SIZE) and gray.min() < gray.max():
+        return gray
+    thing = _trimmed(gray)
+    if not thing.size:
+        raise ImageError(
+            f"there is nothing in {path} but ground: name another image, or say what its ground is"
+        )
+    return _centred(thing)
 
 
 def _gray(path: str | os.PathLike[str], content: bytes) -> np.ndarray:
@@ -64,36 +84,52 @@ def _gray(path: str | os.PathLike[str], content: bytes) -> np.ndarray:
             with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
                 if image.width * image.height > _MOST_PIXELS:
                     raise Image.DecompressionBombError
-                if image.mode.startswith("I"):  # 16 bits for each pixel
-                    return (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
-                colors = ImageOps.exif_transpose(image).convert("RGBA")  # as the camera was held
-                white = Image.new("RGBA", colors.size, "white")
-                return np.asarray(Image.alpha_composite(white, colors).convert("L"))
+                if max(image.size) > _LONGEST_SIDE:
+                    raise ImageError(
+                        f"{path} has more than {_LONGEST_SIDE:,} pixels along one side: reduce it "
+                        "first"
+                    )
+                upright = ImageOps.exif_transpose(image)
+                if upright.mode.startswith("I"):  # 16 bits, which Pillow's "L" would cut off at 255
+                    levels = np.asarray(upright)
+                    gray = (levels >> 8).astype(np.uint8)
+                    if "transparency" in upright.info:
+                        gray[levels == upright.info["transparency"]] = 255
+                    return gray
+                upright = upright.convert("RGBA")
+                white = Image.new("RGBA", upright.size, "white")
+                return np.asarray(Image.alpha_composite(white, upright).convert("L"))
     except Image.DecompressionBombError as error:
         raise ImageError(
             f"{path} has more than {_MOST_PIXELS:,} pixels: reduce it first"
         ) from error
+    except ImageError:
+        raise
     except Exception as error:  # Pillow's readers raise many kinds for damaged files
         raise ImageError(f"{path} is not a PNG or JPEG image, or is damaged") from error
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = takes_truncated
 
 
-def _border(gray: np.ndarray) -> np.ndarray:
-    return np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+def _ground(gray: np.ndarray) -> int:
+    """The gray level in the corners. All of the border would not do: a large thing is on it."""
+    height, width = (max(1, side // SIZE) for side in gray.shape)
+    rows = np.concatenate([gray[:height], gray[-height:]])
+    return int(np.median(np.concatenate([rows[:, :width], rows[:, -width:]])))
 
 
 def _trimmed(gray: np.ndarray) -> np.ndarray:
     """The smallest part that holds every pixel lighter than the ground, less the ground's gray.
 
-    All of it if no pixel is lighter.
+    Empty if no pixel is lighter.
     """
-    lighter = np.maximum(0, gray.astype(int) - int(np.median(_border(gray))))
+    ground = _ground(gray)
+    lighter = np.maximum(gray, ground) - ground
     thing = lighter > _GROUND_TOLERANCE
     rows, columns = np.flatnonzero(thing.any(axis=1)), np.flatnonzero(thing.any(axis=0))
-    if len(rows):
-        lighter = lighter[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return lighter.astype(np.uint8)
+    if not len(rows):
+        return lighter[:0]
+    return lighter[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _centred(gray: np.ndarray) -> np.ndarray:

@@ -90,9 +90,53 @@ def test_the_ground_can_be_stated(boot, tmp_path):
         np.testing.assert_array_equal(read_image(tmp_path / "boot.png", ground), image)
 
 
-def test_a_blank_image_is_black(tmp_path):
-    Image.new("L", (50, 90), 255).save(tmp_path / "blank.png")
-    assert not read_image(tmp_path / "blank.png").any()
+@pytest.mark.parametrize("place", [26299, 41623], ids=str)
+def test_a_thing_that_fills_its_image_is_no_light_ground(dataset, tmp_path, place):
+    """The two bags of the data set that are light along most of their border."""
+    bag = dataset.train.images[place, 0]
+    Image.fromarray(bag).save(tmp_path / "bag.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "bag.png"), bag)
+    Image.fromarray(255 - bag).save(tmp_path / "light.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "light.png"), bag)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_transparent_parts_of_a_gray_image_are_white(boot, tmp_path, bits):
+    """As a program keeps a cutout: the ground is black, and said to be transparent."""
+    gray = photo(boot, ground=255)
+    Image.fromarray(gray).save(tmp_path / "white.png")
+    cutout = np.where(gray == 255, 0, np.maximum(gray, 1)).astype(f"uint{bits}") << bits - 8
+    Image.fromarray(cutout).save(tmp_path / "clear.png", transparency=0)
+    found, white = (read_image(tmp_path / name).astype(int) for name in ("clear.png", "white.png"))
+    assert np.abs(found - white).max() <= 1  # level 0 of the thing has become 1
+
+
+def test_a_16_bit_image_was_held_upright_too(boot, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    deep = photo(boot).astype(np.uint16) << 8
+    Image.fromarray(np.rot90(deep).copy()).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(deep).save(tmp_path / "upright.png")
+    found, upright = (read_image(tmp_path / name) for name in ("turned.png", "upright.png"))
+    np.testing.assert_array_equal(found, upright)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        *(Image.new("L", size, level) for size in ((50, 90), (28, 28)) for level in (0, 90, 255)),
+        Image.new("RGBA", (50, 90)),
+        Image.fromarray(np.random.RandomState(0).randint(245, 256, (90, 50), np.uint8)),
+        Image.fromarray(np.pad(np.zeros((9, 9), np.uint8), 30, constant_values=100)),
+    ],
+)
+def test_an_image_of_ground_alone_is_refused(tmp_path, image):
+    """One level, nothing but noise, or a thing that is dark on a ground that is said to be dark."""
+    image.save(tmp_path / "empty.png")
+    with pytest.raises(
+        ImageError, match="there is nothing in .*empty.png but ground: name another"
+    ):
+        read_image(tmp_path / "empty.png", "dark" if image.mode == "L" else "auto")
 
 
 def chunk(kind, content):
@@ -104,9 +148,9 @@ def chunk(kind, content):
     )
 
 
-def bomb():
-    """A PNG of a few kilobytes that would unpack to 10 GB."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0))
+def bomb(width=100_000, height=100_000):
+    """A PNG of a few kilobytes that says that it unpacks to 10 GB."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     rows = zlib.compress(bytes(1_000_000), 9)
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
@@ -122,6 +166,8 @@ def test_files_that_are_no_images_are_refused_in_one_sentence(boot, tmp_path, mo
         ("half.png", whole[: len(whole) // 2], "is not a PNG or JPEG image, or is damaged"),
         ("boot.gif", (tmp_path / "boot.gif").read_bytes(), "is not a PNG or JPEG image"),
         ("bomb.png", bomb(), "has more than 50,000,000 pixels: reduce it first"),
+        ("large.png", bomb(7072, 7071), "has more than 50,000,000 pixels: reduce it first"),
+        ("thread.png", bomb(1, 49_999_999), "has more than 65,535 pixels along one side: reduce"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ImageError, match=f"{name} {told}") as failure:
