@@ -18,13 +18,31 @@ import gzip
 import json
 import os
 from pathlib import Path
+import warnings
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else onnxruntime reports its use by the web
 import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
-parser = argparse.ArgumentParser(description="Classify images with a net in an ONNX file.")
+# What is wrong is told below, in one sentence each.
+onnxruntime.set_default_logger_severity(4)
+warnings.simplefilter("ignore")
+
+
+def shown(text):
+    """`text` without the characters that a terminal obeys; a file's text may hold any."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+class Parser(argparse.ArgumentParser):
+    """What ends the script in one sentence, wherever something is wrong."""
+
+    def error(self, message):
+        self.exit(2, shown(f"error: {message}") + "\n")
+
+
+parser = Parser(description="Classify images with a net in an ONNX file.")
 parser.add_argument("net", metavar="NET.onnx")
 parser.add_argument("images", nargs="*", metavar="IMAGE", help="image file; else the test images")
 parser.add_argument("--data", default="/usr/share/datasets/fashion-mnist", metavar="DIR")
@@ -41,18 +59,25 @@ for path in (options.net, *(options.images or archives)):
 #
 # A session holds the net, ready to run. The graph has one input, `images`, of shape (N, C, H, W)
 # with any N, and one output, `logits`. A graph of numbers does not know what they mean, so the file
-# has that beside it: the names of the classes, and how an image becomes the input.
+# has that beside it: the names of the classes, and how an image becomes the input. This script can
+# do that in one way. It takes no file that asks for another, or that is damaged.
 
 # %%
 try:
     session = onnxruntime.InferenceSession(options.net, providers=["CPUExecutionProvider"])
+    shape = session.get_inputs()[0].shape
 except Exception as error:  # onnxruntime has a class of error for each kind of damage
     parser.error(f"{options.net} is not an ONNX file that onnxruntime reads ({error})")
 metadata = session.get_modelmeta().custom_metadata_map
-if not {"classes", "transform"} <= metadata.keys():
+known = {"image": "gray, light on dark", "from": [28, 28], "resize": "bilinear", "divide_by": 255}
+try:
+    classes = [str(name) for name in json.loads(metadata["classes"])]
+    transform = json.loads(metadata["transform"])
+except (KeyError, ValueError, TypeError, RecursionError):
     parser.error(f"{options.net} does not say what its classes and its inputs are")
-classes, transform = json.loads(metadata["classes"]), json.loads(metadata["transform"])
-print(f"{metadata['name']}: images {session.get_inputs()[0].shape}, {len(classes)} classes")
+if transform != {**known, "to": shape[2:]} or not all(side in range(1025) for side in shape[2:]):
+    parser.error(f"{options.net} takes other inputs than this script makes")
+print(shown(f"{metadata.get('name')}: images {shape}, {len(classes)} classes"))
 print(transform)
 
 # %% [markdown]
@@ -91,7 +116,13 @@ def inputs(images):
 # %%
 def probabilities(images):
     """For images (N, H, W), the probability of each class, (N, classes)."""
-    [logits] = session.run(["logits"], {"images": inputs(images)})
+    try:
+        [logits] = session.run(["logits"], {"images": inputs(images)})
+        sound = logits.shape == (len(images), len(classes)) and np.isfinite(logits).all()
+    except Exception as error:
+        parser.error(f"onnxruntime cannot run {options.net} ({error})")
+    if not sound:
+        parser.error(f"{options.net} is damaged: it does not give a number for each class")
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
@@ -99,32 +130,73 @@ def probabilities(images):
 # %% [markdown]
 # ## Image files
 #
-# The images of the data set are gray, 28×28 and light on dark. A photo is made so: gray, inverted
-# if most of its border is light, cut down to what is lighter than the ground, and reduced.
+# The images of the data set are gray, 28×28 and light on dark. `python -m gluonbook.predict` makes
+# photos like them in these steps, and so does this script, to the same pixels:
+#
+# 1. The image is turned as the camera was held.
+# 2. It is made gray, in 256 levels. Of 16 bits the upper 8 stay. Transparent parts are laid on
+#    white.
+# 3. Its ground is what its corners show. If that is light, the image is inverted.
+# 4. An image of 28×28 pixels stays so.
+# 5. Of any other the ground is subtracted, and it is trimmed to what is more than 13 levels
+#    lighter.
+# 6. That is scaled until its longer side has 28 pixels, and centred on black.
 
 
 # %%
+def gray(path):
+    """The image in a file as gray levels (H, W), after steps 1 and 2."""
+    with Image.open(path) as image:
+        if image.width * image.height > 50_000_000 or max(image.size) > 65_535:
+            raise ValueError("it has too many pixels: reduce it first")
+        upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I"):  # 16 bits
+        levels = np.asarray(upright)
+        pixels = (levels >> 8).astype(np.uint8)
+        if "transparency" in upright.info:
+            pixels[levels == upright.info["transparency"]] = 255
+        return pixels
+    upright = upright.convert("RGBA")
+    white = Image.new("RGBA", upright.size, "white")
+    return np.asarray(Image.alpha_composite(white, upright).convert("L"))
+
+
+def ground(pixels):
+    """The gray level in the corners."""
+    height, width = (max(1, side // 28) for side in pixels.shape)
+    rows = np.concatenate([pixels[:height], pixels[-height:]])
+    return int(np.median([rows[:, :width], rows[:, -width:]]))
+
+
 def read(path):
-    """The image in a file, (H, W), as the data set would have it."""
-    image = Image.open(path).convert("L")
-    pixels = np.asarray(image)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    if np.median(border) > 127:
-        image, border = ImageOps.invert(image), 255 - border
-    height, width = transform["from"]
-    if image.size != (width, height):
-        lighter = image.point(lambda level: 255 * (level > np.median(border) + 13))
-        image = ImageOps.pad(image.crop(lighter.getbbox()), (width, height))
+    """The image in a file, (28, 28), as the data set would have it; None if there is nothing."""
+    pixels = gray(path)
+    if ground(pixels) > 127:
+        pixels = 255 - pixels
+    if pixels.shape == (28, 28) and pixels.min() < pixels.max():
+        return pixels
+    lighter = np.maximum(pixels, ground(pixels)) - ground(pixels)
+    rows, columns = (np.flatnonzero((lighter > 13).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    thing = Image.fromarray(lighter).crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+    width, height = (max(1, round(28 * side / max(thing.size))) for side in thing.size)
+    image = Image.new("L", (28, 28))
+    thing = thing.resize((width, height), Image.Resampling.LANCZOS)
+    image.paste(thing, ((28 - width) // 2, (28 - height) // 2))
     return np.asarray(image)
 
 
 for path in options.images:
     try:
-        [answer] = probabilities(read(path)[np.newaxis])
-    except (OSError, Image.DecompressionBombError) as error:
+        image = read(path)
+    except Exception as error:  # Pillow has many for damaged files
         parser.error(f"{path} is not an image that Pillow reads ({error})")
+    if image is None:
+        parser.error(f"there is nothing in {path} but ground")
+    [answer] = probabilities(image[np.newaxis])
     best = np.argsort(-answer)[:3]
-    print(f"{path}: " + ", ".join(f"{classes[i]} {answer[i]:.1%}" for i in best))
+    print(shown(f"{path}: " + ", ".join(f"{classes[i]} {answer[i]:.1%}" for i in best)))
 
 # %% [markdown]
 # ## The test images
@@ -134,13 +206,17 @@ for path in options.images:
 
 # %%
 if not options.images:
-    images, labels = (
-        np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header)
-        for path, header in zip(archives, (16, 8))
-    )
-    images = images.reshape(-1, *transform["from"])
+    try:
+        images, labels = (
+            np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header)
+            for path, header in zip(archives, (16, 8))
+        )
+        images = images.reshape(len(labels), 28, 28)
+        names = [classes[label] for label in range(labels.max() + 1)]
+    except Exception as error:  # of gzip, zlib and NumPy
+        parser.error(f"{folder} does not hold the test images of Fashion-MNIST ({error})")
     batches = np.array_split(images, 100)
     predicted = np.concatenate([probabilities(batch).argmax(axis=1) for batch in batches])
     print(f"{len(labels):,} test images, accuracy {(predicted == labels).mean():.4f}")
-    for i, name in enumerate(classes):
-        print(f"{name:<12}{(predicted[labels == i] == i).mean():.3f}")
+    for i, name in enumerate(names):
+        print(shown(f"{name:<12}{(predicted[labels == i] == i).mean():.3f}"))
