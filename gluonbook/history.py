@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 import sys
 from typing import Sequence
@@ -11,12 +12,12 @@ from .cli.parser import Parser, add_shared
 from .figures.history import History
 from .figures.runs import draw_runs
 from .system import files
-from .system.errors import Failure, print_sentences
+from .system.errors import Failure, print_sentences, printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw the runs that `argv` names, by default the command line; the exit code."""
-    print_sentences(describe)
+    print_sentences(partial(describe, options=()))
     parser = Parser(
         "Draw training loss and test accuracy of several runs over one another.",
         prog="python -m gluonbook.history",
@@ -30,12 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     histories = {run: _read(Path(run)) for run in options.runs}
     width = max(map(len, histories))
     for run, history in histories.items():
-        print(f"{run:<{width}}  {history[-1]}")
+        print(printable(f"{run:<{width}}  {history[-1]}"))
     with files.replacing(options.out) as scratch:
         draw_runs({run: [history] for run, history in histories.items()}).savefig(
             scratch, dpi=120, format="png"
         )
-    print(f"the picture is {options.out}", file=sys.stderr)
+    print(printable(f"the picture is {options.out}"), file=sys.stderr)
     return 0
 
 

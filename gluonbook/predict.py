@@ -7,6 +7,7 @@ right and wrong.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 import json
 import os
 from pathlib import Path
@@ -28,7 +29,7 @@ from .predictions.classifier import Classifier
 from .predictions.images import GROUNDS, read_image
 from .recipes import recipes_of
 from .system.device import devices
-from .system.errors import Failure, print_sentences
+from .system.errors import Failure, print_sentences, printable
 
 #: Images on a page of predictions or mistakes.
 _PAGE = 45
@@ -105,7 +106,7 @@ def classify(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Classify what `argv` names, by default the command line; the exit code."""
-    print_sentences(describe)
+    print_sentences(partial(describe, options=()))
     options = _parser().parse_args(argv)
     classifier = _classifier_of(options)
     folder = out_folder(options.out or Path(options.run) / "predictions")
@@ -115,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = _of_test_images(classifier, options.data, options.limit_test, folder)
     pictures.draw_filters(folder / "filters.png", classifier.net)
     print(json.dumps(result, indent=2) if options.json else _text(result))
-    print(f"pictures are in {folder}", file=sys.stderr)
+    print(printable(f"pictures are in {folder}"), file=sys.stderr)
     return 0
 
 
@@ -174,7 +175,7 @@ def _text(result: dict[str, Any]) -> str:
         for answer in result["images"]:
             ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])[:3]
             told = ", ".join(f"{name} {probability:.1%}" for name, probability in ranked)
-            lines.append(f"{answer['image']}: {told}")
+            lines.append(printable(f"{answer['image']}: {told}"))
         return "\n".join(lines)
     lines = [f"{result['test_images']:,} test images, accuracy {result['accuracy']:.4f}", ""]
     lines.append(f"{'class':<12}{'precision':>10}{'recall':>10}")

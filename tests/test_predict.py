@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from unittest import mock
 
 from gluonbook import predict
 from gluonbook.data.fashion_mnist import CLASSES
@@ -53,6 +55,26 @@ def test_a_users_images_are_classified(run, tiny, tmp_path, capsys):
 
     assert predict.main([str(run), paths[0]]) == 0
     assert capsys.readouterr().out.startswith(f"{paths[0]}: {CLASSES[expected[0].argmax()]} ")
+
+
+def test_a_files_name_obeys_no_terminal(run, tiny, tmp_path, capsys):
+    name = tmp_path / "\x1b[2J é.png"
+    Image.fromarray(tiny.test.images[0, 0]).save(name)
+    capsys.readouterr()
+    assert predict.main([str(run), str(name), "--out", str(tmp_path / "out\x07")]) == 0
+    printed = capsys.readouterr()
+    assert "\\x1b[2J é.png: " in printed.out and printed.err.endswith("out\\x07\n")
+    assert not {"\x1b", "\x07"} & {*printed.out, *printed.err}
+
+
+def test_too_little_memory_is_told_without_options_that_predict_lacks(run, monkeypatch, capsys):
+    monkeypatch.setattr("sys.excepthook", None)
+    monkeypatch.setattr(predict, "load_run", mock.Mock(side_effect=MemoryError("too much")))
+    with pytest.raises(MemoryError) as error:
+        predict.main([str(run), "--device", "cpu"])
+    capsys.readouterr()
+    sys.excepthook(error.type, error.value, None)
+    assert capsys.readouterr().err == "error: not enough memory (too much): end other programs\n"
 
 
 def test_int8_is_made_once_and_kept_while_it_is_of_the_run(run, tiny, capsys):

@@ -33,7 +33,7 @@ from ..recipes import recipes_of
 from ..summary import Layer, format_table, layer_table
 from ..system import files, machine
 from ..system.device import be_deterministic, devices
-from ..system.errors import Failure, print_sentences
+from ..system.errors import Failure, print_sentences, printable
 from ..system.interrupts import Interrupted
 from ..system.output import Forgiving, in_notebook, say, show_picture
 from ..training import precision
@@ -211,7 +211,7 @@ class Chapter:
                 checkpoint.remove_older()
         finally:
             checkpoint.end()
-        say(f"written to {folder}", sys.stderr)
+        say(printable(f"written to {folder}"), sys.stderr)
 
     @contextmanager
     def _following(self, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -315,7 +315,7 @@ class Chapter:
                 self._draw(history, folder)
             if in_notebook():
                 raise
-            say(f"{stop}; go on with `{command}`", sys.stderr)
+            say(printable(f"{stop}; go on with `{command}`"), sys.stderr)
             raise SystemExit(128 + stop.signum) from None
         except (files.FileFailure, MemoryError, mx.base.MXNetError) as error:
             if lacks_memory(error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 import json
 import os
 import shlex
@@ -16,7 +17,7 @@ import mxnet as mx
 from ..measure.tables import markdown
 from ..system import files, machine
 from ..system.device import devices
-from ..system.errors import print_sentences
+from ..system.errors import print_sentences, printable
 from ..system.output import in_notebook, show_picture
 from .messages import describe
 from .parser import Parser, add_shared, out_folder, quick_test, whole_number
@@ -53,7 +54,10 @@ class Exercise:
     ) -> None:
         if argv is None:
             argv = [] if in_notebook() else sys.argv[1:]
-        print_sentences(describe)
+        sizes = [
+            f"--{each.replace('_', '-')}" for each in ("batch_size", "size") if each in defaults
+        ]
+        print_sentences(partial(describe, options=sizes))
         self.name = name
         self.options = _parser(question, defaults).parse_args(argv)
         self.ctx = devices(self.options.device)[0]
@@ -114,7 +118,7 @@ class Exercise:
             with files.replacing(folder / f"{self.name}.png") as scratch:
                 figure.savefig(scratch, dpi=120, format="png")
             show_picture(folder / f"{self.name}.png")
-        print(f"written to {folder}", file=sys.stderr)
+        print(printable(f"written to {folder}"), file=sys.stderr)
 
 
 def _text(value: object) -> str:

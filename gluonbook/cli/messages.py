@@ -7,6 +7,7 @@ from pathlib import Path
 import re
 import shlex
 import sys
+from typing import Sequence
 
 import mxnet as mx
 
@@ -14,16 +15,22 @@ from ..distributed.environment import launched_by
 from ..system.errors import Failure, last_line, sentence
 
 
-def describe(error: BaseException) -> str | None:
-    """What to tell a user about `error`, or None if it is a defect of this package."""
+def describe(
+    error: BaseException, options: Sequence[str] = ("--batch-size", "--size")
+) -> str | None:
+    """What to tell a user about `error`, or None if it is a defect of this package.
+
+    `options` are those of the command by which it needs less memory.
+    """
     if isinstance(error, KeyboardInterrupt):
         return str(error) or "interrupted"
     if lacks_memory(error):
-        return f"not enough memory ({last_line(error)}): try a smaller --batch-size or --size"
+        advice = f"try a smaller {' or '.join(options)}" if options else "end other programs"
+        return f"not enough memory ({last_line(error)}): {advice}"
     if is_too_small(error):
         return (
             "the images are too small for this net: a pooling or convolution is wider than what "
-            "reaches it; choose a greater --size"
+            f"reaches it{'; choose a greater --size' if '--size' in options else ''}"
         )
     if isinstance(error, mx.base.MXNetError):
         return f"MXNet stopped: {last_line(error)}"

@@ -10,6 +10,7 @@ where a tolerance is exceeded. ``--all`` does every section and prints one table
 from __future__ import annotations
 
 import argparse
+from functools import partial
 import itertools
 import json
 from pathlib import Path
@@ -25,10 +26,10 @@ from ..data.image_batches import ImageBatches
 from ..nets.edition import EDITIONS
 from ..recipes import RECIPES
 from ..system import contention
-from ..system.errors import print_sentences
+from ..system.errors import print_sentences, printable
 from ..zoo.recipes import recipe_of
 
-print_sentences(describe)
+print_sentences(partial(describe, options=["--batch-size"]))
 
 from ..pytorch import architecture, torchvision  # noqa: E402  # isort: skip  (needs PyTorch)
 from . import curves, numbers, report, speed, text  # noqa: E402  # isort: skip
@@ -124,7 +125,7 @@ def compare_section(section: str, options: argparse.Namespace, data: FashionMNIS
 
 def note(text: str) -> None:
     """Say on the error stream what is going on."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def _parser() -> Parser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 import sys
 from typing import Sequence
@@ -10,13 +11,13 @@ from ..cli.messages import describe
 from ..cli.options import section_of
 from ..cli.parser import Parser, add_shared
 from ..predict import load_run
-from ..system.errors import print_sentences
+from ..system.errors import print_sentences, printable
 from .onnx import fashion_mnist_to_onnx
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the net of the run that `argv` names, by default the command line; the exit code."""
-    print_sentences(describe)
+    print_sentences(partial(describe, options=()))
     parser = Parser(
         "Write the trained net of a run as an ONNX file, for programs without MXNet.",
         prog="python -m gluonbook.export",
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run, section = load_run(options.run), section_of(Path(options.run))
     path = Path(options.out or Path(options.run) / f"{section}.onnx")
     fashion_mnist_to_onnx(run.net, path, run.size, section)
-    print(f"the net is in {path}", file=sys.stderr)
+    print(printable(f"the net is in {path}"), file=sys.stderr)
     return 0
 
 

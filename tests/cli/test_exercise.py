@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 from gluonbook.cli.exercise import Exercise
 from gluonbook.system.errors import Failure
@@ -57,6 +58,17 @@ def test_an_answer_is_a_table_with_its_command_and_a_picture(tmp_path, capsys):
     answer = json.loads((tmp_path / "new" / "out" / "name.json").read_text())
     assert answer["rows"] == [{"net": "a", "size": 1234, "loss": 0.5}]
     assert (tmp_path / "new" / "out" / "name.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_too_little_memory_is_told_with_the_options_that_there_are(tmp_path, capsys):
+    for defaults, told in (
+        (DEFAULTS, "try a smaller --batch-size or --size"),
+        ({"size": 96}, "try a smaller --size"),
+        ({"depth": 5}, "end other programs"),
+    ):
+        Exercise("name", "A question.", [], **defaults)
+        sys.excepthook(MemoryError, MemoryError("why"), None)
+        assert capsys.readouterr().err == f"error: not enough memory (why): {told}\n"
 
 
 def test_an_out_that_is_a_file(tmp_path):
