@@ -23,6 +23,8 @@ import results
 
 CHAPTERS = Path(__file__).parents[1] / "chapters"
 HOW_TO_STOP_S = 120
+#: What the results have of each run.
+KEPT = ("history.csv", "config.json", "curve.png")
 #: Of the curves of a section with other options than the book's.
 OTHER_FORMS = ("s--", "^:", "v-.", "D--")
 
@@ -120,7 +122,7 @@ def train(training: Training, seed: int, runs: Path, minutes: float | None) -> P
 def keep(folder: Path, name: str, kept: Path) -> None:
     """Copy what a run measured, and its options, to the results."""
     kept.mkdir(parents=True, exist_ok=True)
-    for file in ("history.csv", "config.json", "curve.png"):
+    for file in KEPT:
         shutil.copy(folder / file, kept / f"{name}-{file}")
 
 
@@ -249,6 +251,8 @@ def main() -> None:
     options.add_argument("--minutes", type=float, help="for each training, then save and stop")
     options.add_argument("--runs", type=Path, default=Path("runs/reproduce"))
     options = options.parse_args()
+    kept = options.out / "reproduce"
+    trainings = []
     for section in options.sections:
         if section not in NAMED[options.recipe]:
             sys.exit(f"{section} has no recipe {options.recipe!r}: leave it out, or --recipe")
@@ -256,11 +260,14 @@ def main() -> None:
         numbers = {"num_epochs": options.num_epochs or recipe.num_epochs}
         numbers["size"] = options.size or recipe.size
         training = Training.of(section, {**vars(options), **numbers})
-        for seed in options.seeds:
-            folder = train(training, seed, options.runs, options.minutes)
-            if folder is not None:
-                keep(folder, training.name(seed), options.out / "reproduce")
-    runs = read(options.out / "reproduce")
+        trainings += [(training, seed) for seed in options.seeds]
+    names = [training.name(seed) for training, seed in trainings]
+    results.refuse_foreign(kept / f"{name}-{file}" for name in names for file in KEPT)
+    for (training, seed), name in zip(trainings, names):
+        folder = train(training, seed, options.runs, options.minutes)
+        if folder is not None:
+            keep(folder, name, kept)
+    runs = read(kept)
     if runs:
         title = "Full runs on Fashion-MNIST, as the book does them"
         results.write(

@@ -9,17 +9,17 @@ from pathlib import Path
 import shlex
 import sys
 import time
-from typing import Callable, Sequence
+from typing import Callable, Iterable, Sequence
 
-import gluonbook as gb
 from gluonbook.measure.tables import markdown
 from gluonbook.recipes import RECIPES
-from gluonbook.system import machine, runtime
+from gluonbook.system import machine, ownership, runtime
+from gluonbook.system.ownership import SOFTWARE, save_picture, versions
 from matplotlib.figure import Figure
 import mxnet as mx
 import numpy as np
 
-__all__ = ["RESULTS", "environment", "markdown", "parser", "seconds", "write"]
+__all__ = ["RESULTS", "environment", "markdown", "parser", "refuse_foreign", "seconds", "write"]
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -44,8 +44,23 @@ def parser(
         )
     if rounds is not None:
         options.add_argument("--rounds", type=int, default=rounds, help="interleaved rounds")
-    options.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    options.add_argument("--out", type=_folder, default=RESULTS, help="folder for the results")
     return options
+
+
+def _folder(text: str) -> Path:
+    """The folder for ``--out``, if no file of a user's is where the benchmark writes."""
+    name = Path(sys.argv[0]).stem
+    refuse_foreign(Path(text, f"{name}.{kind}") for kind in ("md", "json", "png"))
+    return Path(text)
+
+
+def refuse_foreign(paths: Iterable[Path]) -> None:
+    """End the script if one of these is a user's file. Results of the checkout are in Git."""
+    try:
+        ownership.refuse_foreign(path for path in paths if RESULTS not in path.resolve().parents)
+    except ownership.NotOurs as error:
+        sys.exit(f"error: {error}")
 
 
 def environment() -> dict[str, str]:
@@ -91,11 +106,11 @@ def write(
         f"# {title}\n\n{table}\n"
         f"`{command}`, {time.strftime('%Y-%m-%d')}, {where['processor']}, "
         f"{where['cores']} cores, {os.environ.get('OMP_NUM_THREADS')} threads, MXNet "
-        f"{mx.__version__}, NumPy {np.__version__}, gluonbook {gb.__version__}.\n"
+        f"{mx.__version__}, NumPy {np.__version__}, {SOFTWARE}.\n"
     )
     print(text)
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
-    result = {"command": command, "machine": where, "rows": rows}
+    result = {"command": command, "machine": where, "versions": versions(), "rows": rows}
     (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if figure is not None:
-        figure.savefig(folder / f"{name}.png", dpi=120)
+        save_picture(figure, folder / f"{name}.png")

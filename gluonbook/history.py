@@ -11,8 +11,8 @@ from .cli.messages import describe
 from .cli.parser import Parser, add_shared
 from .figures.history import History
 from .figures.runs import draw_runs
-from .system import files
 from .system.errors import Failure, print_sentences, printable
+from .system.ownership import refuse_foreign, save_picture
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,14 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_shared(parser, "--debug")
     options = parser.parse_args(argv)
+    refuse_foreign([options.out])
     histories = {run: _read(Path(run)) for run in options.runs}
     width = max(map(len, histories))
     for run, history in histories.items():
         print(printable(f"{run:<{width}}  {history[-1]}"))
-    with files.replacing(options.out) as scratch:
-        draw_runs({run: [history] for run, history in histories.items()}).savefig(
-            scratch, dpi=120, format="png"
-        )
+    save_picture(draw_runs({run: [history] for run, history in histories.items()}), options.out)
     print(printable(f"the picture is {options.out}"), file=sys.stderr)
     return 0
 

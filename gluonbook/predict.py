@@ -30,6 +30,7 @@ from .predictions.images import GROUNDS, read_image
 from .recipes import recipes_of
 from .system.device import devices
 from .system.errors import Failure, print_sentences, printable
+from .system.ownership import refuse_foreign
 
 #: Images on a page of predictions or mistakes.
 _PAGE = 45
@@ -108,8 +109,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Classify what `argv` names, by default the command line; the exit code."""
     print_sentences(partial(describe, options=()))
     options = _parser().parse_args(argv)
+    folder = Path(options.out or Path(options.run) / "predictions")
+    _refuse_outputs(options, folder)
     classifier = _classifier_of(options)
-    folder = out_folder(options.out or Path(options.run) / "predictions")
+    out_folder(folder)
     if options.images:
         result = _of_files(classifier, options.images, options.ground, folder)
     else:
@@ -118,6 +121,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(json.dumps(result, indent=2) if options.json else _text(result))
     print(printable(f"pictures are in {folder}"), file=sys.stderr)
     return 0
+
+
+def _refuse_outputs(options: argparse.Namespace, folder: Path) -> None:
+    """Refuse to write over what is the user's: in RUN itself, only the images that are named."""
+    names = ("images",) if options.images else ("predictions", "mistakes", "confusion")
+    images = set(map(os.path.realpath, options.images))
+    outputs = (folder / f"{name}.png" for name in (*names, "filters"))
+    refuse_foreign(path for path in outputs if options.out or os.path.realpath(path) in images)
 
 
 def _classifier_of(options: argparse.Namespace) -> Classifier:

@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "gluonbook"
 
 #: Each floor may import from the floors before it. A room is a folder, or a file beside them.
 FLOORS = [
-    {"_version", "system"},
+    {"_version"},
+    {"system"},
     {"data", "distributed", "from_scratch", "nets"},
     {"batches", "graphs", "operations", "plots", "recipes", "summary"},
     {"figures", "predictions", "zoo"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gluonbook import history as command
 from gluonbook.figures.history import Epoch, History
 from gluonbook.system.errors import Failure
+from gluonbook.system.ownership import NotOurs
 import pytest
 
 
@@ -36,3 +37,15 @@ def test_what_is_no_run_is_refused(tmp_path):
         command.main([str(tmp_path / "none")])
     with pytest.raises(Failure, match="has no epoch yet"):
         command.main([run(tmp_path / "new")])
+
+
+def test_no_file_of_a_users_is_written_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = run(tmp_path / "a", 2.0, 1.5)
+    (tmp_path / "history.png").write_text("mine")
+    for argv in ([first], [first, "--out", f"{first}/../history.png"], ["nowhere"]):
+        with pytest.raises(NotOurs, match="history.png is there already, and does not say"):
+            command.main(argv)
+    assert (tmp_path / "history.png").read_text() == "mine"
+    (tmp_path / "history.png").unlink()
+    assert command.main([first]) == command.main([first]) == 0

@@ -12,6 +12,7 @@ from gluonbook.data.fashion_mnist import CLASSES
 from gluonbook.export import kept_int8, save_parameters
 from gluonbook.recipes import RECIPES
 from gluonbook.system.errors import Failure
+from gluonbook.system.ownership import NotOurs
 import numpy as np
 from PIL import Image
 import pytest
@@ -55,6 +56,34 @@ def test_a_users_images_are_classified(run, tiny, tmp_path, capsys):
 
     assert predict.main([str(run), paths[0]]) == 0
     assert capsys.readouterr().out.startswith(f"{paths[0]}: {CLASSES[expected[0].argmax()]} ")
+
+
+def test_no_file_of_a_users_is_written_over(run, tiny, tmp_path, monkeypatch):
+    photo = tmp_path / "images.png"
+    Image.fromarray(tiny.test.images[0, 0]).save(photo)
+    before = photo.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    own = run / "predictions"
+    own.mkdir()
+    (own / "images.png").write_bytes(before)
+    for argv in (
+        (str(run), "images.png", "--out", "."),
+        (str(run), str(run / "config.json"), "--out", "."),
+        ("nowhere", "images.png", "--out", "."),  # before anything else is done
+        (str(run), str(photo), str(own / "images.png")),
+    ):
+        with pytest.raises(NotOurs, match=r"images.png is there already, and does not say"):
+            predict.main(argv)
+    (own / "images.png").unlink()
+    Image.new("L", (9, 9)).save(tmp_path / "confusion.png")
+    with pytest.raises(NotOurs, match="confusion.png is there already"):
+        predict.main([str(run), "--out", "."])
+    assert photo.read_bytes() == before and not list(tmp_path.glob("filters.png"))
+
+    Image.new("L", (9, 9)).save(own / "images.png")  # in the run's folder, as an older version did
+    assert predict.main([str(run), "images.png"]) == 0
+    for argv in (["images.png"], [], ["images.png"], []):
+        assert predict.main([str(run), *argv, "--out", "out"]) == 0
 
 
 def test_a_files_name_obeys_no_terminal(run, tiny, tmp_path, capsys):

@@ -18,7 +18,6 @@ import mxnet as mx
 from mxnet.gluon import nn
 import numpy as np
 
-from .._version import __version__
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.follower import Follower
 from ..data import fashion_mnist
@@ -36,6 +35,7 @@ from ..system.device import be_deterministic, devices
 from ..system.errors import Failure, print_sentences, printable
 from ..system.interrupts import Interrupted
 from ..system.output import Forgiving, in_notebook, say, show_picture
+from ..system.ownership import versions
 from ..training import precision
 from .messages import describe, is_too_small, lacks_memory, resume_command
 from .options import (
@@ -337,11 +337,7 @@ class Chapter:
             "workers": self.workers.count,
             "threads": os.environ.get("OMP_NUM_THREADS"),
             "machine": machine.describe(),
-            "versions": {
-                "gluonbook": __version__,
-                "mxnet": mx.__version__,
-                "numpy": np.__version__,
-            },
+            "versions": versions(),
         }
 
 

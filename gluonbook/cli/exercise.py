@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 import json
 import os
+from pathlib import Path
 import shlex
 import sys
 import time
@@ -19,6 +20,7 @@ from ..system import files, machine
 from ..system.device import devices
 from ..system.errors import print_sentences, printable
 from ..system.output import in_notebook, show_picture
+from ..system.ownership import SOFTWARE, refuse_foreign, save_picture, versions
 from .messages import describe
 from .parser import Parser, add_shared, out_folder, quick_test, whole_number
 
@@ -60,6 +62,7 @@ class Exercise:
         print_sentences(partial(describe, options=sizes))
         self.name = name
         self.options = _parser(question, defaults).parse_args(argv)
+        refuse_foreign(Path(self.options.out, f"{name}.{kind}") for kind in ("md", "json", "png"))
         self.ctx = devices(self.options.device)[0]
         self._command = shlex.join(["python", f"chapters/exercises/{name}.py", *argv])
 
@@ -106,17 +109,19 @@ class Exercise:
         told = (
             f"# {title}\n\n{table}\n`{self._command}`, {time.strftime('%Y-%m-%d')}, "
             f"{where['processor']}, {where['cores']} cores, "
-            f"{os.environ.get('OMP_NUM_THREADS')} threads, MXNet {mx.__version__}.\n"
+            f"{os.environ.get('OMP_NUM_THREADS')} threads, MXNet {mx.__version__}, "
+            f"{SOFTWARE}.\n"
         )
         folder = out_folder(self.options.out)
         named = [dict(zip(header, row)) for row in rows]
-        result = {"command": self._command, "machine": where, "rows": named}
+        result = {"command": self._command, "machine": where, "versions": versions()}
         files.write(folder / f"{self.name}.md", told)
-        files.write(folder / f"{self.name}.json", json.dumps(result, indent=2) + "\n")
+        files.write(
+            folder / f"{self.name}.json", json.dumps({**result, "rows": named}, indent=2) + "\n"
+        )
         print(f"\n{told}")
         if figure is not None:
-            with files.replacing(folder / f"{self.name}.png") as scratch:
-                figure.savefig(scratch, dpi=120, format="png")
+            save_picture(figure, folder / f"{self.name}.png")
             show_picture(folder / f"{self.name}.png")
         print(printable(f"written to {folder}"), file=sys.stderr)
 

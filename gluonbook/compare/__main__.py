@@ -27,6 +27,7 @@ from ..nets.edition import EDITIONS
 from ..recipes import RECIPES
 from ..system import contention
 from ..system.errors import print_sentences, printable
+from ..system.ownership import refuse_foreign
 from ..zoo.recipes import recipe_of
 
 print_sentences(partial(describe, options=["--batch-size"]))
@@ -42,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if bool(options.section) == options.all:
         parser.error(f"name one section ({', '.join(RECIPES)}), or --all")
+    results = Path(options.results)
+    table_file, figures_file = results / "compare.md", results / "compare.json"
+    if options.all:
+        refuse_foreign([table_file, figures_file], "--results")
     data = fashion_mnist(options.data)
     names = RECIPES if options.all else [options.section]
     comparisons = [compare_section(name, options, data) for name in names]
@@ -51,10 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             comparisons, shlex.join(["python", "-m", "gluonbook.compare", *given])
         )
         print(table)
-        results = Path(options.results)
         results.mkdir(parents=True, exist_ok=True)
-        (results / "compare.md").write_text(table, encoding="utf-8")
-        (results / "compare.json").write_text(
+        table_file.write_text(table, encoding="utf-8")
+        figures_file.write_text(
             json.dumps([one.as_json() for one in comparisons], indent=1) + "\n", encoding="utf-8"
         )
     return int(any(one.faults() for one in comparisons))

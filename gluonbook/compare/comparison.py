@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import math
 from typing import Any
 
-import mxnet as mx
 import torch
 
 from ..operations import Op
 from ..pytorch.architecture import Layer
 from ..system import machine
+from ..system.ownership import versions
 from . import curves
 from .curves import Curves, parted_at, relative
 from .numbers import FLOAT32_TOLERANCE, TOLERANCES, Difference
@@ -84,7 +84,7 @@ class Comparison:
             "edition": self.edition,
             "options": self.options,
             "machine": machine.describe(),
-            "versions": {"mxnet": mx.__version__, "torch": torch.__version__},
+            "versions": {**versions(), "torch": torch.__version__},
             "parameters": dict(zip(("gluon", "torch"), self.parameters)),
             "operations": len(self.layers),
             "numbers": self.numbers and [row._asdict() for row in self.numbers],

@@ -13,6 +13,7 @@ import torch
 from ..measure.tables import markdown
 from ..pytorch.architecture import Layer
 from ..system import machine
+from ..system.ownership import SOFTWARE
 from . import curves
 from .comparison import Comparison, num_parameters
 from .curves import CONVENTIONS, parted_at
@@ -229,7 +230,7 @@ def overview(comparisons: list[Comparison], command: str) -> str:
         f"{table}\n{''.join(remarks)}"
         f"`{command}`, {time.strftime('%Y-%m-%d')}. Speed and memory: batches of "
         f"{options['speed_batch_size']}, medians of {options['rounds']} interleaved rounds, "
-        f"{_where()}"
+        f"{SOFTWARE}, {_where()}"
     )
 
 

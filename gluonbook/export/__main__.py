@@ -12,6 +12,7 @@ from ..cli.options import section_of
 from ..cli.parser import Parser, add_shared
 from ..predict import load_run
 from ..system.errors import print_sentences, printable
+from ..system.ownership import refuse_foreign
 from .onnx import fashion_mnist_to_onnx
 
 
@@ -26,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", metavar="FILE", help="the file (default: NET.onnx in RUN)")
     add_shared(parser, "--debug")
     options = parser.parse_args(argv)
+    if options.out:
+        refuse_foreign([options.out])
     run, section = load_run(options.run), section_of(Path(options.run))
     path = Path(options.out or Path(options.run) / f"{section}.onnx")
     fashion_mnist_to_onnx(run.net, path, run.size, section)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Iterable, Iterator, NamedTuple
 
 from ..system import files
 from ..system.errors import Failure
+from ..system.ownership import save_picture
 from .tensorboard import EventFile
 
 if TYPE_CHECKING:
@@ -140,9 +141,8 @@ class History:
 
     def draw(self, path: str | os.PathLike[str], title: str = "") -> None:
         """Draw loss and accuracies over the epochs, as a PNG or what the path's ending says."""
-        figure = self._figure(title)
-        with files.replacing(path) as scratch:
-            figure.savefig(scratch, dpi=120)
+        kind = os.path.splitext(path)[1][1:].lower()
+        save_picture(self._figure(title), path, format=kind or "png")
 
     def __repr__(self) -> str:
         last = f", the last: {self.epochs[-1]}" if self.epochs else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Sequence
 from mxnet import gluon, nd
 import numpy as np
 
-from ..system import files
+from ..system.ownership import save_picture
 from .measures import precision, recall
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def draw_images(
         color = "red" if wrong else "black"
         place = (left + 0.5, top + _TEXT)
         axes.text(*place, title, fontsize=7, color=color, ha="center", va="bottom")
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 def draw_confusion(path: str | os.PathLike[str], matrix: np.ndarray, names: Sequence[str]) -> None:
@@ -73,7 +73,7 @@ def draw_confusion(path: str | os.PathLike[str], matrix: np.ndarray, names: Sequ
     axes.set_xticks(range(n), columns, rotation=60, fontsize=8)
     axes.set_yticks(range(n), rows, fontsize=8)
     axes.set(xlabel="predicted class, precision", ylabel="true class, recall")
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 def draw_filters(path: str | os.PathLike[str], net: gluon.Block) -> None:
@@ -97,7 +97,7 @@ def draw_filters(path: str | os.PathLike[str], net: gluon.Block) -> None:
     limit = np.abs(first).max() or 1.0
     for weight, (left, top) in zip(first, corners):
         _put(axes, weight, left, top, cmap="gray", vmin=-limit, vmax=limit)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 def _percent(share: float) -> str:
@@ -131,8 +131,3 @@ def _figure(
     from matplotlib.figure import Figure  # slow to import, and not every program draws
 
     return Figure(figsize=(width, height), layout=layout)
-
-
-def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    with files.replacing(path) as scratch:
-        figure.savefig(scratch, dpi=120, format="png")

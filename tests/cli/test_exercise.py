@@ -7,6 +7,7 @@ import sys
 
 from gluonbook.cli.exercise import Exercise
 from gluonbook.system.errors import Failure
+from gluonbook.system.ownership import NotOurs
 from matplotlib.figure import Figure
 import mxnet as mx
 import pytest
@@ -58,6 +59,17 @@ def test_an_answer_is_a_table_with_its_command_and_a_picture(tmp_path, capsys):
     answer = json.loads((tmp_path / "new" / "out" / "name.json").read_text())
     assert answer["rows"] == [{"net": "a", "size": 1234, "loss": 0.5}]
     assert (tmp_path / "new" / "out" / "name.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("kind", ["md", "json", "png"])
+def test_no_file_of_a_users_is_written_over(tmp_path, kind):
+    options = ["--out", str(tmp_path)]
+    for _ in range(2):
+        exercise = Exercise("name", "A question.", options, **DEFAULTS)
+        exercise.answer("Title", ["net"], [["a"]], Figure())
+    (tmp_path / f"name.{kind}").write_text("mine")
+    with pytest.raises(NotOurs, match=f"name.{kind} is there already, and does not say"):
+        Exercise("name", "A question.", options, **DEFAULTS)  # before anything is trained
 
 
 def test_too_little_memory_is_told_with_the_options_that_there_are(tmp_path, capsys):

@@ -8,6 +8,7 @@ import runpy
 import sys
 
 import gluonbook as gb
+from gluonbook.compare import __main__ as command
 from gluonbook.compare import numbers as compare
 from gluonbook.compare import text
 from gluonbook.compare.comparison import Comparison
@@ -16,6 +17,7 @@ from gluonbook.compare.speed import Speed
 from gluonbook.pytorch.architecture import architecture
 from gluonbook.pytorch.transfer import TransferError, to_gluon, to_torch
 from gluonbook.recipes import RECIPES
+from gluonbook.system.ownership import NotOurs
 import mxnet as mx
 import numpy as np
 import pytest
@@ -295,6 +297,20 @@ def test_the_script_prints_writes_and_exits(tmp_path, monkeypatch, capsys):
 
     code, printed = run("--all", "lenet")
     assert code == 2 and printed.err.count("\n") == 1
+
+
+def test_no_file_of_a_users_is_written_over_by_the_table_of_all(tmp_path, monkeypatch):
+    options = {"speed_batch_size": 1, "rounds": 1}
+    nothing = Comparison("lenet", "LeNet", "pytorch", options, [])
+    monkeypatch.setattr(command, "compare_section", lambda *arguments: nothing)
+    monkeypatch.setattr(command, "fashion_mnist", lambda root: None)
+    argv = ["--all", "--results", str(tmp_path)]
+    assert command.main(argv) == command.main(argv) == 0
+    for name in ("compare.md", "compare.json"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(NotOurs, match=f"{name} is there already.* with --results"):
+            command.main(argv)
+        (tmp_path / name).unlink()
 
 
 def test_without_torch_one_sentence_says_what_to_install(tmp_path):

@@ -6,7 +6,9 @@ import json
 
 from gluonbook import predict
 from gluonbook.export import __main__ as command
+from gluonbook.system.ownership import NotOurs
 import numpy as np
+import pytest
 
 from ..conftest import needs_onnx
 
@@ -33,3 +35,15 @@ def test_the_net_of_a_run_is_written(lenet_run, tiny, tmp_path, capsys):
 
     assert command.main([str(lenet_run), "--out", str(tmp_path / "x.onnx")]) == 0
     assert (tmp_path / "x.onnx").stat().st_size == written.stat().st_size
+
+
+def test_no_file_of_a_users_is_written_over(lenet_run, tmp_path):
+    out = tmp_path / "x.onnx"
+    out.write_text("mine")
+    for run in (lenet_run, tmp_path / "nowhere"):  # before anything else is done
+        with pytest.raises(NotOurs, match="x.onnx is there already, and does not say"):
+            command.main([str(run), "--out", str(out)])
+    assert out.read_text() == "mine"
+    out.unlink()
+    assert command.main([str(lenet_run), "--out", str(out)]) == 0
+    assert command.main([str(lenet_run), "--out", str(out)]) == 0
