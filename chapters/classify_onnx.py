@@ -146,7 +146,7 @@ def probabilities(images):
 # %%
 def gray(path):
     """The image in a file as gray levels (H, W), after steps 1 and 2."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=("PNG", "JPEG")) as image:
         if image.width * image.height > 50_000_000 or max(image.size) > 65_535:
             raise ValueError("it has too many pixels: reduce it first")
         upright = ImageOps.exif_transpose(image)
@@ -191,7 +191,7 @@ for path in options.images:
     try:
         image = read(path)
     except Exception as error:  # Pillow has many for damaged files
-        parser.error(f"{path} is not an image that Pillow reads ({error})")
+        parser.error(f"{path} cannot be read as a PNG or JPEG image ({error})")
     if image is None:
         parser.error(f"there is nothing in {path} but ground")
     [answer] = probabilities(image[np.newaxis])

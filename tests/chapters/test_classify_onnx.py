@@ -182,7 +182,7 @@ def test_files_that_do_not_serve_end_in_one_sentence(net, classify, tmp_path):
         (["lenet.onnx", "none\x1b[2J.png"], "there is no file none\\x1b[2J.png"),
         (["text.onnx", "text.png"], "text.onnx is not an ONNX file that onnxruntime reads"),
         (["bare.onnx", "text.png"], "bare.onnx does not say what its classes and its inputs are"),
-        (["lenet.onnx", "text.png"], "text.png is not an image that Pillow reads"),
+        (["lenet.onnx", "text.png"], "text.png cannot be read as a PNG or JPEG image"),
         (["lenet.onnx", "--data", "."], "there is no file t10k-images-idx3-ubyte.gz"),
     ):
         assert told in ended(classify(*argv))
@@ -282,9 +282,11 @@ def test_images_that_do_not_serve_end_in_one_sentence(net, tmp_path, monkeypatch
     (tmp_path / "half.png").write_bytes((tmp_path / "whole.png").read_bytes()[:3000])
     Image.new("L", (80, 90), 255).save(tmp_path / "empty.png")
     Image.new("1", (65_536, 1)).save(tmp_path / "thread.png")
+    Image.fromarray(noise.astype(np.int32)).save(tmp_path / "levels.tiff")
     for name, told in (
-        ("bomb.png", "bomb.png is not an image that Pillow reads"),
-        ("half.png", "half.png is not an image that Pillow reads"),
+        ("bomb.png", "bomb.png cannot be read as a PNG or JPEG image"),
+        ("half.png", "half.png cannot be read as a PNG or JPEG image"),
+        ("levels.tiff", "levels.tiff cannot be read as a PNG or JPEG image"),
         ("empty.png", "there is nothing in "),
         ("thread.png", "it has too many pixels: reduce it first"),
     ):
