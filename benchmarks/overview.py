@@ -130,6 +130,14 @@ parameters and gradients beside it do not grow. DenseNet at 224, which the book 
         "Memory by batch and image size",
     ),
     Part(
+        "Memory of repeated calls",
+        """\
+The memory of a process after each of eight calls of `train_ch5`, as where a cell of a notebook is
+run again: with one net, and with a new net for each call. The graph of a call is freed at its end,
+and a net that nothing refers to any more before the next one is used.""",
+        "repeated_calls",
+    ),
+    Part(
         "NiN, and a loss that stays at ln 10",
         """\
 With the book's recipe it depends on the seed whether NiN learns at all. Xavier's weights let the
