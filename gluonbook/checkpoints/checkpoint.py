@@ -20,6 +20,7 @@ import safetensors.numpy
 from ..data.batches import PositionedLoader
 from ..distributed.workers import workers
 from ..figures.history import Epoch, History
+from ..figures.learning_rate import given_rate
 from ..system import files, mxnet_private
 from ..system.errors import Failure, whole_number
 from .format import VERSION, CheckpointError, OtherVersion, Progress, check_state, digest, read
@@ -40,13 +41,22 @@ _NAME = re.compile(r"checkpoint-([0-9]{1,9})-([0-9]{1,9})\.safetensors")
 
 
 class NotFinite(Failure, ArithmeticError):
-    """The loss or a parameter is infinite or not a number."""
+    """The loss or a parameter is infinite or not a number.
 
-    def __init__(self, what: str, epoch: int, batch: int, lr: float, folder: Path | None) -> None:
+    Parameters
+    ----------
+    lr
+        The learning rate that the user has given, or None if that is not known.
+    """
+
+    def __init__(
+        self, what: str, epoch: int, batch: int, lr: float | None, folder: Path | None
+    ) -> None:
+        given, lower = ("", "half of it") if lr is None else (f" of {lr:g}", f"{lr / 2:g}")
         kept = f" (the last good state is kept in {folder})" if folder else ""
         super().__init__(
-            f"{what} at epoch {epoch}, batch {batch}: most likely the learning rate of {lr:g} is "
-            f"too high; start again with a lower one, such as {lr / 2:g}{kept}"
+            f"{what} at epoch {epoch}, batch {batch}: most likely the learning rate{given} is "
+            f"too high; start again with a lower one, such as {lower}{kept}"
         )
 
 
@@ -259,7 +269,7 @@ class Checkpoint:
                 "with other weights"
             )
         what = f"the parameter {name} is no longer finite"
-        lr = self._trainer.learning_rate
+        lr = given_rate(self._trainer)
         raise NotFinite(what, progress.epoch, progress.batch, lr, self.folder)
 
     def _paths(self) -> list[Path]:

@@ -67,10 +67,11 @@ class StuckLoss:
             f"net of ReLUs is better started again, {OTHER_WEIGHTS}"
         )
 
-    def end(self, accuracy: float, lr: float) -> str | None:
+    def end(self, accuracy: float, lr: float | None) -> str | None:
         """A sentence if the training ends with nothing learned and `add` gave none.
 
-        `accuracy` is the last epoch's on the training images, `lr` the learning rate.
+        `accuracy` is the last epoch's on the training images, `lr` the learning rate that the user
+        has given, or None if that is not known.
         """
         if self._is_guessing() and not self._told:
             return (
@@ -79,9 +80,10 @@ class StuckLoss:
                 f"epochs or smaller batches, or, if that does not help, begin again {OTHER_WEIGHTS}"
             )
         if self._is_worse_than_guessing(accuracy):
+            given, lower = ("", "a tenth of it") if lr is None else (f" of {lr:g}", f"{lr / 10:g}")
             return (
                 f"the loss at the end is {self._loss:.4g}, worse than guessing among "
-                f"{self._classes}: the learning rate of {lr:g} is too high; try {lr / 10:g}"
+                f"{self._classes}: the learning rate{given} is too high; try {lower}"
             )
         return None
 

@@ -27,6 +27,7 @@ from ..data.batches import (
 )
 from ..distributed.workers import workers
 from ..figures.history import Epoch, History
+from ..figures.learning_rate import given_rate
 from ..figures.stuck_loss import StuckLoss
 from ..figures.tally import BATCHES_AHEAD, Counted, PendingBatches
 from ..graphs import Outcome
@@ -200,7 +201,7 @@ class Run:
     def judge(self) -> None:
         """Log a warning if the training ends with nothing learned."""
         if len(self.history):
-            _warn(self._stuck_loss.end(self.history[-1].train_acc, self.trainer.learning_rate))
+            _warn(self._stuck_loss.end(self.history[-1].train_acc, given_rate(self.trainer)))
 
     def save(self) -> None:
         """Write a checkpoint, if the run keeps them and has trained since the last."""
@@ -270,7 +271,7 @@ class Run:
                     f"the loss is {batch.loss}",
                     self.at.epoch,
                     batch.number,
-                    self.trainer.learning_rate,
+                    given_rate(self.trainer),
                     None if self._checkpoint is None else self._checkpoint.folder,
                 )
             self.at.add(self._over_all_workers(batch))
