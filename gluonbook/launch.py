@@ -9,7 +9,7 @@ import shlex
 import sys
 from typing import Sequence
 
-from .cli.parser import Parser, add_shared, whole_number
+from .cli.parser import Parser, add_shared, process_count, whole_number
 from .distributed import environment
 from .distributed.environment import Place, Root
 from .distributed.supervisor import CouldNotBind, Supervisor
@@ -181,13 +181,13 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--workers",
-        type=whole_number,
+        type=process_count,
         metavar="N",
         help="processes that train; under a launcher, as many as it has started",
     )
     parser.add_argument(
         "--servers",
-        type=whole_number,
+        type=process_count,
         default=1,
         metavar="N",
         help="processes that add up gradients; under a launcher, beside the first N workers",

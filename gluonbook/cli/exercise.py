@@ -10,7 +10,7 @@ from pathlib import Path
 import shlex
 import sys
 import time
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from matplotlib.figure import Figure
 import mxnet as mx
@@ -22,7 +22,15 @@ from ..system.errors import print_sentences, printable
 from ..system.output import in_notebook, show_picture
 from ..system.ownership import SOFTWARE, refuse_foreign, save_picture, versions
 from .messages import describe
-from .parser import Parser, add_shared, out_folder, quick_test, whole_number
+from .parser import (
+    Parser,
+    add_shared,
+    held_out_images,
+    image_size,
+    out_folder,
+    quick_test,
+    whole_number,
+)
 
 
 class Exercise:
@@ -132,28 +140,24 @@ def _text(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-#: The options that only some exercises have, with what ``--help`` says of them.
-_NUMBERS = {
-    "depth": "number of layers of the deep net",
-    "limit": "train on the first N images (60000 are all)",
-    "hold_out": "do not train on the last N training images, and test on them",
-    "epochs": "passes over the training images",
-    "batch_size": "images in a batch",
-    "size": "height and width of the images, in pixels",
-    "seeds": "train from this many seeds",
+#: The options that only some exercises have: what each may be, and what ``--help`` says of it.
+_NUMBERS: dict[str, tuple[Callable[[str], int], str]] = {
+    "depth": (whole_number, "number of layers of the deep net"),
+    "limit": (whole_number, "train on the first N images (60000 are all)"),
+    "hold_out": (held_out_images, "do not train on the last N training images, and test on them"),
+    "epochs": (whole_number, "passes over the training images"),
+    "batch_size": (whole_number, "images in a batch"),
+    "size": (image_size, "height and width of the images, in pixels"),
+    "seeds": (whole_number, "train from this many seeds"),
 }
 
 
 def _parser(question: str, defaults: dict[str, int]) -> argparse.ArgumentParser:
     parser = Parser(question)
     for name, value in defaults.items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=whole_number,
-            default=value,
-            metavar="N",
-            help=_NUMBERS[name],
-        )
+        kind, told = _NUMBERS[name]
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=kind, default=value, metavar="N", help=told)
     if "limit" in defaults:
         if "hold_out" not in defaults:
             parser.add_argument(

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 import math
 import os
 from pathlib import Path
 import re
 from typing import Any, Callable, NoReturn
 
+import numpy as np
+
 from ..data import published_files
 from ..data.fashion_mnist import expanded
 from ..nets.edition import EDITIONS
 from ..recipes import QUICK_LOOKS, RECIPES, Recipe, Tuning, recipes_of
-from ..system.errors import Failure, printable
+from ..system.errors import Failure, limit_text, printable
 
-#: Test images of the data set; and how many a quick look uses at least, for an accuracy that is
-#: known to one or two hundredths.
-TEST_IMAGES, LEAST_TESTED = 10_000, 1_000
+#: Images of the data set.
+TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
+#: How many test images a quick look uses at least, for an accuracy that is known to one or two
+#: hundredths.
+LEAST_TESTED = 1_000
+#: MXNet computes with learning rates in float32.
+_LEAST_RATE, _GREATEST_RATE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
 def quick_test(limit: int) -> int:
@@ -81,7 +88,7 @@ def chapter_parser(section: str) -> ChapterParser:
 
     for name, option, kind, metavar, told in (
         ("num_epochs", "--epochs", whole_number, "N", "passes over the training images"),
-        ("lr", "--lr", positive_number, "RATE", "learning rate"),
+        ("lr", "--lr", learning_rate, "RATE", "learning rate"),
         ("batch_size", "--batch-size", whole_number, "N", "images in a batch"),
     ):
         training(option, dest=name, type=kind, metavar=metavar, help=f"{told} {default(name)}")
@@ -119,7 +126,7 @@ def chapter_parser(section: str) -> ChapterParser:
     data = parser.group("data")
     data(
         "--size",
-        type=whole_number,
+        type=image_size,
         metavar="PIXELS",
         help=f"height and width of the images {default('size')}",
     )
@@ -195,25 +202,46 @@ def _described(recipe: Recipe, section: str) -> str:
     return f"{told}, {recipe.num_epochs} epochs with {', '.join(parts)} and {last}"
 
 
-def whole_number(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-    return int(text)
+# --- what a value may be ----------------------------------------------------------------------
+
+
+def whole_number(text: str, below: int = 2**31) -> int:
+    # Of more digits than a few thousand, Python makes no number.
+    number = int(text) if text.isdecimal() and len(text) < 100 else 0
+    if not 0 < number < below:
+        limit = f" and below {limit_text(below)}" if number else ""
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number of at least 1{limit}, not {text!r}"
+        )
+    return number
+
+
+#: In pixels. A net has to compute before its shapes are known, which for more would need too much
+#: memory.
+image_size = partial(whole_number, below=2**12)
+#: Some training images have to be left.
+held_out_images = partial(whole_number, below=TRAINING_IMAGES)
+process_count = partial(whole_number, below=2**10)
 
 
 def seed_number(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**31:
+    if not text.isdecimal() or len(text) >= 100 or int(text) >= 2**31:
         raise argparse.ArgumentTypeError(f"must be a whole number below 2**31, not {text!r}")
     return int(text)
 
 
-def positive_number(text: str) -> float:
+def learning_rate(text: str) -> float:
     try:
         rate = float(text)
     except ValueError:
         rate = math.nan
-    if not (0 < rate < math.inf):
+    if not 0 < rate < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
+    if not _LEAST_RATE <= rate <= _GREATEST_RATE:
+        raise argparse.ArgumentTypeError(
+            f"must be a number that float32 holds, from {_LEAST_RATE:.2g} to "
+            f"{_GREATEST_RATE:.2g}, not {text!r}"
+        )
     return rate
 
 

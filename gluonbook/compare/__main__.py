@@ -20,7 +20,7 @@ from typing import Sequence
 
 from ..cli.chapter import new_folder
 from ..cli.messages import describe
-from ..cli.parser import Parser, add_shared, positive_number, seed_number, whole_number
+from ..cli.parser import Parser, add_shared, learning_rate, seed_number, whole_number
 from ..data.fashion_mnist import FashionMNIST, fashion_mnist
 from ..data.image_batches import ImageBatches
 from ..nets.edition import EDITIONS
@@ -179,7 +179,7 @@ def _parser() -> Parser:
     )
     what.add_argument(
         "--lr",
-        type=positive_number,
+        type=learning_rate,
         metavar="RATE",
         help="learning rate; the recipe's if not given",
     )

@@ -44,9 +44,15 @@ def whole_number(name: str, value: int, below: int = 2**63, *, least: int = 0) -
     except TypeError:
         number = least - 1
     if not least <= number < below:
-        limit = f" and below 2**{below.bit_length() - 1}" if number >= below else ""
+        limit = f" and below {limit_text(below)}" if number >= below else ""
         raise ValueError(f"{name} must be a whole number of at least {least}{limit}, not {value!r}")
     return number
+
+
+def limit_text(number: int) -> str:
+    """A limit as people read it: ``60,000``, and ``2**63`` where the digits would say less."""
+    exponent = number.bit_length() - 1
+    return f"2**{exponent}" if number == 2**exponent >= 2**31 else f"{number:,}"
 
 
 def sentence(error: BaseException) -> str | None:

@@ -512,6 +512,10 @@ def config_of(folder, changed):
     [
         ({"lr": -1}, "config.json is damaged: argument --lr: must be a number above 0, not '-1'"),
         ({"lr": [1]}, "damaged: argument --lr"),
+        ({"lr": 1e308}, "damaged: argument --lr: must be a number that float32 holds"),
+        ({"size": 2**64}, "damaged: argument --size: must be a whole number of at least 1 and"),
+        ({"save_every": 2**63}, "damaged: argument --save-every: must be a whole number of"),
+        ({"limit": 2**64, "limit_test": 2**64}, "damaged: argument --limit: must be a whole"),
         ({"edition": "keras"}, "damaged: argument --edition: invalid choice: 'keras'"),
         ({"num_epochs": 1e3}, "damaged: argument --epochs"),
         ({"data": {}}, "config.json is damaged"),

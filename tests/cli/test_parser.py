@@ -1,0 +1,136 @@
+"""Every number of every command has a range, and what lies outside is refused in one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import math
+from pathlib import Path
+import re
+
+import gluonbook
+from gluonbook.cli import exercise
+from gluonbook.cli.exercise import Exercise
+from gluonbook.cli.parser import Parser, chapter_parser
+from gluonbook.recipes import RECIPES
+import numpy as np
+import pytest
+
+PACKAGE = Path(gluonbook.__file__).parent
+#: The files that ``python -m`` runs and that read a command line.
+COMMANDS = sorted(
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if re.search(r"^def main\(.*^if __name__ == ", path.read_text("utf-8"), re.M | re.S)
+)
+
+
+class Read(Exception):
+    """A command has made its parser and reads its options."""
+
+
+def parser_of(make, monkeypatch):
+    def parse_args(parser, *_):
+        raise Read(parser)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(argparse.ArgumentParser, "parse_args", parse_args)
+        patched.setattr("sys.excepthook", None)
+        with pytest.raises(Read) as caught:
+            make()
+    return caught.value.args[0]
+
+
+@pytest.fixture(params=[*RECIPES, "an exercise", *COMMANDS])
+def parser(request, monkeypatch):
+    name = request.param
+    if name in RECIPES:
+        return chapter_parser(name)
+    if name == "an exercise":
+        every = dict.fromkeys(exercise._NUMBERS, 1)
+        return parser_of(lambda: Exercise("name", "A question.", [], **every), monkeypatch)
+    if name == "gluonbook.compare.__main__" and importlib.util.find_spec("torch") is None:
+        pytest.skip("needs PyTorch")
+    return parser_of(lambda: importlib.import_module(name).main([]), monkeypatch)
+
+
+def parsed(action, text):
+    """What an option makes of a text; None if it refuses it in a sentence."""
+    try:
+        return action.type(text)
+    except argparse.ArgumentTypeError as error:
+        assert re.fullmatch(r"must be .+, not '.*'", str(error)), error
+        return None
+
+
+def numbers(parser):
+    """The options that take a number."""
+    for action in parser._actions:
+        if action.type is not None and action.choices is None:
+            try:
+                value = action.type("7")
+            except argparse.ArgumentTypeError:
+                continue
+            if isinstance(value, (int, float)):
+                yield action
+
+
+NEVER = ["-1", "-0.5", "nan", "inf", "-inf", "1e308", "two", "", "1e", "0x10", "9" * 5000]
+LARGE = [str(2**31), str(2**32), str(2**63), str(2**64), str(10**40)]
+
+
+def test_the_commands_are_found():
+    assert {"gluonbook.launch", "gluonbook.predict", "gluonbook.compare.__main__"} <= set(COMMANDS)
+
+
+def test_every_number_has_a_range(parser):
+    for action in numbers(parser):
+        told = (action.option_strings, parser.prog)
+        assert not any(map(lambda text: parsed(action, text), NEVER)), told
+        assert parsed(action, "1") == 1, told
+        for text in ["0", str(2**31 - 1), *LARGE]:
+            value = parsed(action, text)
+            if isinstance(value, int):
+                assert 0 <= value == int(text) < 2**31, told
+            elif value is not None:
+                assert 0 < np.float32(value) < math.inf, told
+
+
+def test_a_learning_rate_is_a_number_of_float32(parser):
+    for action in numbers(parser):
+        if "--lr" in action.option_strings:
+            for text in ("3.4e38", "1e-37", "0.05"):
+                assert parsed(action, text) == float(text)
+            for text in ("3.5e38", "1e-46", "1e-300"):
+                assert parsed(action, text) is None
+
+
+def test_a_parser_that_reads_numbers_is_ours(parser):
+    assert isinstance(parser, Parser) or not list(numbers(parser))
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "told"),
+    [
+        ("--limit", 2**63, "must be a whole number of at least 1 and below 2**31, not '9223372036"),
+        ("--save-every", 2**64, "must be a whole number of at least 1 and below 2**31, not '18446"),
+        ("--size", 4096, "must be a whole number of at least 1 and below 4,096, not '4096'"),
+        ("--lr", 1e308, "must be a number that float32 holds, from 1.2e-38 to 3.4e+38, not '1e+3"),
+        (
+            "--hold-out",
+            60_000,
+            "must be a whole number of at least 1 and below 60,000, not '60000'",
+        ),
+    ],
+)
+def test_the_sentence_says_the_range(option, text, told, capsys, monkeypatch):
+    if option == "--hold-out":
+        parser = parser_of(lambda: Exercise("name", "?", [], hold_out=9), monkeypatch)
+    else:
+        parser = chapter_parser("resnet")
+    with pytest.raises(SystemExit) as exit_:
+        parser.parse_args([option, str(text)])
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert error.startswith(f"error: argument {option}: {told}") and error.count("\n") == 1
