@@ -126,8 +126,9 @@ def check_state(state: Any) -> None:
         and all(type(scale[k]) is float and 0 < scale[k] < math.inf for k in ("now", "next"))
         and state["progress"].keys() == asdict(progress).keys()
         and progress.correct <= progress.labels
+        and progress.seconds >= 0
         and len(rows) == progress.epoch - 1
-        and all(row.epoch == place for place, row in enumerate(rows, 1))
+        and all(row.epoch == place and row.is_sound() for place, row in enumerate(rows, 1))
         and isinstance(state["facts"], dict)
         and all(isinstance(name, str) for name in names)
         and len(set(names)) == len(names)

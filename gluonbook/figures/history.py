@@ -43,6 +43,15 @@ class Epoch(NamedTuple):
     def __str__(self) -> str:
         return f"{self.without_time()}, time {self.seconds:.1f} sec"
 
+    def is_sound(self) -> bool:
+        """Whether these can be the figures of an epoch. A loss of one's own may be negative."""
+        return (
+            all(map(math.isfinite, self))
+            and 0 <= self.train_acc <= 1
+            and 0 <= self.test_acc <= 1
+            and self.seconds >= 0
+        )
+
     def without_time(self) -> str:
         """The line of the book's sections before the one on LeNet."""
         return (
@@ -97,10 +106,10 @@ class History:
             if header != list(Epoch._fields):
                 raise ValueError("another header")
             for number, row in enumerate(rows, 1):
-                epoch, *figures = int(row[0]), *map(float, row[1:])
-                if epoch != number or not all(map(math.isfinite, figures)):
+                epoch = Epoch(int(row[0]), *map(float, row[1:]))
+                if epoch.epoch != number or not epoch.is_sound():
                     raise ValueError("another epoch, or no figure")
-                history.epochs.append(Epoch(epoch, *figures))
+                history.epochs.append(epoch)
         except (ValueError, TypeError, IndexError, csv.Error) as error:
             raise HistoryError(
                 f"{path} is not the history of a run, or is damaged: name a run's history.csv"

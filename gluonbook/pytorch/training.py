@@ -104,11 +104,11 @@ def train_ch6(
     history = History()
     computing, num_images = 0.0, 0
     for epoch in range(1, num_epochs + 1):
-        start = time.time()
+        start = time.monotonic()
         loss_sum = correct = count = 0.0
         net.train()
         for X, y in train_iter:
-            step_start = time.time()
+            step_start = time.monotonic()
             optimizer.zero_grad()
             X, y = X.to(device), y.to(device)
             y_hat = net(X)
@@ -119,11 +119,11 @@ def train_ch6(
                 loss_sum += float(batch_loss) * len(y)
                 correct += int((y_hat.argmax(dim=1) == y).sum())
                 count += len(y)
-            computing += time.time() - step_start
+            computing += time.monotonic() - step_start
         num_images += int(count)
         test_acc = evaluate_accuracy_gpu(net, test_iter, device)
         history.append(
-            Epoch(epoch, loss_sum / count, correct / count, test_acc, time.time() - start)
+            Epoch(epoch, loss_sum / count, correct / count, test_acc, time.monotonic() - start)
         )
     last = history[-1]
     print(f"loss {last.loss:.3f}, train acc {last.train_acc:.3f}, test acc {last.test_acc:.3f}")

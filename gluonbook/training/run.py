@@ -109,7 +109,7 @@ class Run:
 
     def batches(self) -> Iterator[SplitBatch]:
         """The batches of the epoch that are left to train on."""
-        self._start = time.time() - self.at.seconds
+        self._start = time.monotonic() - self.at.seconds
         self._usage = contention.usage(family=True)
         loader_checks = isinstance(self.train_iter, PositionedLoader)
         self._ahead = PendingBatches(f"epoch {self.at.epoch}", check_images=not loader_checks)
@@ -187,7 +187,7 @@ class Run:
             self.at.mean_loss(),
             self.at.accuracy(),
             test_acc,
-            time.time() - self._start,
+            time.monotonic() - self._start,
         )
         self.history.append(row)
         if not self._disturbed and self.ctxs[0].device_type == "cpu":
@@ -210,7 +210,7 @@ class Run:
             return
         if self.at.batch:
             self._count(0)
-            self.at.seconds = time.time() - self._start
+            self.at.seconds = time.monotonic() - self._start
         self._checkpoint.save(self.at)
         self._saved_at = position
 

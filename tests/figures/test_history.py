@@ -70,6 +70,7 @@ def test_what_is_written_is_read_back(tmp_path):
     history = History(tmp_path / "history.csv")
     history.append(Epoch(1, 2.302585, 0.1, 0.12, 3.5))
     history.append(Epoch(2, 0.1 + 0.2, 0.9, 0.87, 3.25))
+    history.append(Epoch(3, -0.5, 1.0, 0.0, 0.0))  # of a loss of one's own
     assert History.read(tmp_path / "history.csv").epochs == history.epochs
 
 
@@ -82,6 +83,12 @@ def test_what_is_written_is_read_back(tmp_path):
         b"epoch,loss,train_acc,test_acc,seconds\n2,1,1,1,1\n",
         b"epoch,loss,train_acc,test_acc,seconds\n1,nan,1,1,1\n",
         b"epoch,loss,train_acc,test_acc,seconds\n1,x,1,1,1\n",
+        b"epoch,loss,train_acc,test_acc,seconds\n1,1,7.0,1,1\n",
+        b"epoch,loss,train_acc,test_acc,seconds\n1,1,1,1.0001,1\n",
+        b"epoch,loss,train_acc,test_acc,seconds\n1,1,-0.5,1,1\n",
+        b"epoch,loss,train_acc,test_acc,seconds\n1,1,1,-0.5,1\n",
+        b"epoch,loss,train_acc,test_acc,seconds\n1,1,1,1,-3\n",
+        b"epoch,loss,train_acc,test_acc,seconds\n1,1,1,1,1\n2,1,1,7,1\n",
         b"\xff\xfe\x00",
     ],
 )

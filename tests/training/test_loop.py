@@ -441,3 +441,12 @@ def test_resnet_learns_real_images(dataset):
     trainer = gluon.Trainer(net.collect_params(), "sgd", {"lr_scheduler": schedule})
     history = gb.train_ch5(net, train_iter, test_iter, 32, trainer, mx.cpu(), 3)
     assert history[-1].test_acc > 0.7
+
+
+def test_an_epoch_takes_no_less_than_no_time_where_the_clock_is_set_back(points, monkeypatch):
+    hours = itertools.count(0.0, -3600.0)
+    monkeypatch.setattr("time.time", lambda: next(hours))
+    net = linear_net(mx.cpu())
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1})
+    [epoch] = gb.train_ch5(net, batches(points), batches(points), 4, trainer, mx.cpu(), 1)
+    assert 0 <= epoch.seconds < 3600
