@@ -25,7 +25,7 @@ class Tuning(NamedTuple):
     """Of the weights of convolutions and dense layers, and of nothing else."""
     warm_up: float | None = None
     """The share of the steps in which the learning rate rises in a line from 0. It then falls to 0
-    as half a period of the cosine. With None it stays as it is."""
+    as half a period of the cosine, at the latest in the last step. With None it stays as it is."""
     smoothing: float = 0.0
     """The share of the label that all classes have in equal parts."""
     augment: bool = False

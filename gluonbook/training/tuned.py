@@ -11,10 +11,17 @@ from ..recipes import Tuning
 
 
 def schedule(lr: float, warm_up: float, num_steps: int) -> mx.lr_scheduler.LRScheduler:
-    """The learning rate of each of `num_steps`, counted from 1, as `Tuning.warm_up` states it."""
-    return mx.lr_scheduler.CosineScheduler(
-        max_update=num_steps, base_lr=lr, warmup_steps=round(warm_up * num_steps)
-    )
+    """The learning rate of each of `num_steps`, counted from 1, as `Tuning.warm_up` states it.
+
+    Raises
+    ------
+    ValueError
+        If `warm_up` is not a share from 0 to 1.
+    """
+    if not 0 <= warm_up <= 1:
+        raise ValueError(f"warm_up must be a share of the steps, from 0 to 1, not {warm_up!r}")
+    steps = min(round(warm_up * num_steps), num_steps - 1)
+    return mx.lr_scheduler.CosineScheduler(num_steps, base_lr=lr, warmup_steps=steps)
 
 
 def tuned_trainer(

@@ -65,6 +65,19 @@ def test_the_rate_rises_in_a_line_and_falls_as_a_cosine(net):
     np.testing.assert_allclose(rates(trainer, net, 10), expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("warm_up", [0.95, 1.0])
+def test_a_warm_up_of_all_steps_leaves_the_last_for_the_fall(net, warm_up):
+    trainer = tuned_trainer(net, 0.75, Tuning(warm_up=warm_up), 4)
+    expected = [0.25, 0.5, 0.75, 0]
+    np.testing.assert_allclose(rates(trainer, net, 4), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("warm_up", [-0.1, 1.5, float("nan")])
+def test_a_warm_up_that_is_no_share_is_refused(net, warm_up):
+    with pytest.raises(ValueError, match="warm_up must be a share of the steps, from 0 to 1, not"):
+        tuned_trainer(net, 0.5, Tuning(warm_up=warm_up), 4)
+
+
 def test_momentum_adds_up_the_gradients(net):
     trainer = tuned_trainer(net, 0.1, Tuning(momentum=0.5), 4)
     np.testing.assert_allclose(rates(trainer, net, 4), [0.1, 0.15, 0.175, 0.1875], rtol=1e-4)
