@@ -3,39 +3,42 @@
 ``import gluonbook as gb`` gives every name that the book's code calls as ``gb.X``.
 """
 
-from .system import runtime  # isort: skip  (MXNet can be imported only after it)
 import importlib
 
 from ._version import __version__
+from .system.errors import one_line_if_interrupted
 
-if runtime.failure is None:
-    from .checkpoints.checkpoint import Checkpoint
-    from .data import mxnet_class  # noqa: F401  (MXNet's own class then reads the same files)
-    from .data.fashion_mnist import load_data_fashion_mnist
-    from .figures.history import History
-    from .from_scratch import Benchmark, corr2d, sgd
-    from .nets import (
-        AuxiliaryLoss,
-        DenseBlock,
-        Inception,
-        Residual,
-        alexnet,
-        conv_block,
-        densenet,
-        googlenet,
-        lenet,
-        nin,
-        nin_block,
-        resnet,
-        resnet18,
-        resnet_block,
-        transition_block,
-        vgg,
-        vgg_block,
-    )
-    from .system.device import try_all_gpus, try_gpu
-    from .training.loop import accuracy, evaluate_accuracy, train, train_ch3, train_ch5
-    from .zoo import get_model, list_models
+with one_line_if_interrupted():
+    from .system import runtime  # isort: skip  (MXNet can be imported only after it)
+
+    if runtime.failure is None:
+        from .checkpoints.checkpoint import Checkpoint
+        from .data import mxnet_class  # noqa: F401  (MXNet's own class then reads the same files)
+        from .data.fashion_mnist import load_data_fashion_mnist
+        from .figures.history import History
+        from .from_scratch import Benchmark, corr2d, sgd
+        from .nets import (
+            AuxiliaryLoss,
+            DenseBlock,
+            Inception,
+            Residual,
+            alexnet,
+            conv_block,
+            densenet,
+            googlenet,
+            lenet,
+            nin,
+            nin_block,
+            resnet,
+            resnet18,
+            resnet_block,
+            transition_block,
+            vgg,
+            vgg_block,
+        )
+        from .system.device import try_all_gpus, try_gpu
+        from .training.loop import accuracy, evaluate_accuracy, train, train_ch3, train_ch5
+        from .zoo import get_model, list_models
 
 #: Names that need matplotlib, which is slow to import: only once one of them is used.
 _PLOTS = (

@@ -12,13 +12,12 @@ import sys
 import time
 from typing import Any, Callable, Sequence
 
-from matplotlib.figure import Figure
 import mxnet as mx
 
 from ..measure.tables import markdown
 from ..system import files, machine
 from ..system.device import devices
-from ..system.errors import print_sentences, printable
+from ..system.errors import one_line_if_interrupted, print_sentences, printable
 from ..system.output import in_notebook, show_picture
 from ..system.ownership import SOFTWARE, refuse_foreign, save_picture, versions
 from .messages import describe
@@ -31,6 +30,9 @@ from .parser import (
     quick_test,
     whole_number,
 )
+
+with one_line_if_interrupted():
+    from matplotlib.figure import Figure
 
 
 class Exercise:

@@ -22,8 +22,6 @@ def describe(
 
     `options` are those of the command by which it needs less memory.
     """
-    if isinstance(error, KeyboardInterrupt):
-        return str(error) or "interrupted"
     if lacks_memory(error):
         advice = f"try a smaller {' or '.join(options)}" if options else "end other programs"
         return f"not enough memory ({last_line(error)}): {advice}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 import operator
 import sys
-from typing import Callable
+from typing import Callable, Iterator
 
 
 def printable(text: str) -> str:
@@ -57,6 +58,8 @@ def limit_text(number: int) -> str:
 
 def sentence(error: BaseException) -> str | None:
     """What to tell a user about `error`, or None if it is a defect of this package."""
+    if isinstance(error, KeyboardInterrupt):
+        return str(error) or "interrupted"
     return str(error) if isinstance(error, Failure) else None
 
 
@@ -86,3 +89,17 @@ def print_sentences(describe: Callable[[BaseException], str | None] = sentence) 
             _told = True
 
     sys.excepthook = hook
+
+
+@contextmanager
+def one_line_if_interrupted() -> Iterator[None]:
+    """Within the block, which imports what takes a while, Ctrl-C ends a script with one line.
+
+    What a script does with Ctrl-C otherwise is settled only later, when it reads its options.
+    Unless it comes, nothing is changed.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_sentences()
+        raise

@@ -17,6 +17,8 @@ from gluonbook.recipes import RECIPES
 import numpy as np
 import pytest
 
+from ..conftest import NO_TORCH
+
 PACKAGE = Path(gluonbook.__file__).parent
 #: The files that ``python -m`` runs and that read a command line.
 COMMANDS = sorted(
@@ -51,7 +53,7 @@ def parser(request, monkeypatch):
         every = dict.fromkeys(exercise._NUMBERS, 1)
         return parser_of(lambda: Exercise("name", "A question.", [], **every), monkeypatch)
     if name == "gluonbook.compare.__main__" and importlib.util.find_spec("torch") is None:
-        pytest.skip("needs PyTorch")
+        pytest.skip(NO_TORCH)
     return parser_of(lambda: importlib.import_module(name).main([]), monkeypatch)
 
 

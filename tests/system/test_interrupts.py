@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from pathlib import Path
 import signal
 import subprocess
 import sys
@@ -10,6 +12,8 @@ import threading
 
 from gluonbook.system.interrupts import Interrupted, requests
 import pytest
+
+from ..conftest import NO_TORCH
 
 pytestmark = pytest.mark.usefixtures("terminal_signals")
 
@@ -104,3 +108,58 @@ def test_outside_of_the_main_thread_nothing_is_changed():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+#: Python code that sends Ctrl-C as the import of a module begins.
+INTERRUPT = """\
+import os, signal, sys
+
+class Interrupt:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == os.environ["INTERRUPTED_AT"]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt)
+"""
+ROOT = Path(__file__).parents[2]
+CHAPTER, EXERCISE = ROOT / "chapters" / "lenet.py", ROOT / "chapters" / "exercises" / "tuning.py"
+
+
+@pytest.mark.parametrize(
+    ("program", "module"),
+    [
+        ([CHAPTER], "numpy"),
+        ([CHAPTER], "mxnet.symbol"),
+        ([CHAPTER], "tqdm"),
+        ([CHAPTER], "gluonbook.cli.options"),
+        ([EXERCISE], "matplotlib.figure"),
+        (["-m", "gluonbook.launch", "--", CHAPTER], "psutil"),
+        (["-m", "gluonbook.predict", "run"], "gluonbook.predictions.classifier"),
+        (["-m", "gluonbook.doctor"], "mxnet.gluon"),
+        pytest.param(
+            ["-m", "gluonbook.compare", "lenet"],
+            "torch.nn",
+            marks=pytest.mark.skipif(not importlib.util.find_spec("torch"), reason=NO_TORCH),
+        ),
+    ],
+)
+def test_ctrl_c_during_the_import_is_one_line(program, module, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPT)
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    result = subprocess.run(
+        [sys.executable, *map(str, program)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "INTERRUPTED_AT": module},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.stderr == "error: interrupted\n" and result.stdout == ""
+    assert result.returncode == -signal.SIGINT  # 130 in a shell
+
+
+def test_importing_changes_nothing_where_no_ctrl_c_comes():
+    code = "import sys, gluonbook.cli.exercise; print(sys.excepthook is sys.__excepthook__)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "True\n", result.stderr
