@@ -83,58 +83,134 @@ def test_the_printed_epochs_are_those_of_the_recorded_run(text):
     assert command in text
 
 
-def test_the_headlines_are_the_measured_ones(text):
-    def rows(name):
-        return json.loads((ROOT / "results" / f"{name}.json").read_text())["rows"]
+#: What the READMEs call the conditions of their headlines, in English and in Chinese.
+TOLD = {
+    "two cores": ("two cores", "两个核"),
+    "CPU": ("on the CPU", "在 CPU 上"),
+    "one seed": ("from one seed each", "各用一个随机种子"),
+    "one image": ("a single image", "每次只推断一张图像"),
+    "same weights": ("with the same weights", "权重相同"),
+    "PyTorch edition": ("the PyTorch edition's seven nets", "PyTorch 版的七个网络"),
+    "one busy": ("beside one busy process", "旁边有一个占满一个核的进程"),
+    "two workers": ("by two workers", "由两个进程"),
+    "batches": ("batches of {} or {}", "批量大小为各节的 {} 或 {}"),
+    "LeNet's batches": ("in batches of {}", "以 {} 的批量大小"),
+    **{5: ("five", "五轮"), 10: ("ten", "十轮"), 50: ("fifty", "五十轮")},
+}
+PROCESSORS = {"Intel(R) Xeon(R) Processor": "Intel Xeon", "AMD EPYC": "AMD EPYC"}
 
+
+def result(name):
+    return json.loads((ROOT / "results" / f"{name}.json").read_text())
+
+
+@pytest.fixture(params=range(len(READMES)), ids=READMES)
+def headlines(request):
+    """For each headline a function that finds figures and conditions in it."""
+    text = (ROOT / READMES[request.param]).read_text(encoding="utf-8")
+    items = re.findall(r"^- \*\*.*\n(?:  .*\n)*", text.partition("](results/README.md)")[2], re.M)
+
+    def finder(item):
+        # A line of the file may end anywhere, in Chinese within a word too.
+        line = (" ", "")[request.param].join(map(str.strip, item.splitlines()))
+
+        def states(*parts):
+            for part in parts:
+                name, *values = part if isinstance(part, tuple) else (part,)
+                wanted = TOLD.get(name, (name,) * 2)[request.param].format(*values)
+                pattern = r"\s*".join(map(re.escape, wanted.split()))
+                assert re.search(rf"(?<!\d)(?<!\d[.,]){pattern}(?!\d)", line), wanted
+
+        return states
+
+    return [finder(item) for item in items[:5]]
+
+
+def test_the_headlines_on_speed_are_measured_and_carry_their_conditions(headlines):
+    states = headlines[0]
+    training, inference = result("training"), result("inference")
     rates = {
         row["section"]: {form: median(values) for form, values in row["images_per_second"].items()}
-        for row in rows("training")
+        for row in training["rows"]
     }
     written = {name: of["gluonbook"] / of["PyTorch, as written"] for name, of in rates.items()}
     book = {name: of["gluonbook"] / of["Gluon, as the book runs it"] for name, of in rates.items()}
     assert min(written, key=written.get) == "lenet" and max(written, key=written.get) == "vgg"
-    for factor in (
-        *(written[name] for name in ("lenet", "vgg", "resnet")),
-        *(min(book.values()), max(book.values())),
-    ):
-        assert f"{factor:.2f}" in text
+    states(f"{written['lenet']:.2f}", f"{written['vgg']:.2f}", f"{written['resnet']:.2f}")
+    states(f"{min(book.values()):.2f}", f"{max(book.values()):.2f}")
 
-    gains = {}
-    for row in rows("inference"):  # the recipe's batch comes last
-        of = {form: median(values) for form, values in row["images_per_second"].items()}
-        gains[row["section"]] = of["gluonbook, int8"] / of["gluonbook"]
-    assert gains.pop("lenet") < 1
-    assert min(gains, key=gains.get) == "densenet" and max(gains, key=gains.get) == "resnet"
-    for factor in (gains["densenet"], gains["resnet"]):
-        assert f"{factor:.2f}" in text
+    def gains(rows):
+        of = {row["section"]: row["images_per_second"] for row in rows}
+        return {
+            name: median(rates["gluonbook, int8"]) / median(rates["gluonbook"])
+            for name, rates in of.items()
+        }
 
-    soak = rows("soak")
+    batches = {row["section"]: row["batch_size"] for row in training["rows"]}
+    assert batches == {name: recipe.batch_size for name, recipe in RECIPES.items()}
+    at_batch = gains(
+        row for row in inference["rows"] if row["batch_size"] == batches[row["section"]]
+    )
+    at_one = gains(row for row in inference["rows"] if row["batch_size"] == 1)
+    assert at_batch.pop("lenet") < 1 and at_one.pop("lenet") < 1
+    assert min(at_batch, key=at_batch.get) == min(at_one, key=at_one.get) == "densenet"
+    assert max(at_batch, key=at_batch.get) == "resnet" and max(at_one, key=at_one.get) == "alexnet"
+    states(f"{at_batch['densenet']:.2f}", f"{at_batch['resnet']:.2f}")
+    states(f"{at_one['densenet']:.2f}", f"{at_one['alexnet']:.2f}", "one image")
+
+    states(("batches", *sorted(set(batches.values()))), "float32", "int8")
+    assert training["machine"]["cores"] == inference["machine"]["cores"] == 2
+    states("two cores", *(PROCESSORS[of["machine"]["processor"]] for of in (training, inference)))
+
+
+def test_the_headlines_on_reliability_are_measured_and_carry_their_conditions(headlines):
+    states = headlines[1]
+    soak = result("soak")["rows"]
     assert not any(row["faults"] for row in soak)
-    killed = sum(row["tried"] for row in soak if row["what"].startswith("kill -9"))
-    damaged = sum(row["tried"] for row in soak if row["what"].startswith("damaged files"))
-    assert f"{killed} " in text and f"{damaged:,} " in text
+    tried = {row["what"]: row["tried"] for row in soak}
 
-    [run] = rows("distributed_kills")
-    assert run["faults"] == [] and f"{sum(run['killed'].values())} " in text
+    def total(beginning):
+        return sum(number for what, number in tried.items() if what.startswith(beginning))
 
-    compared = json.loads((ROOT / "results" / "compare.json").read_text())
+    states(f"{total('kill -9'):,}", f"{total('SIGTERM and SIGINT'):,}")
+    states(f"{total('damaged files'):,}", "CPU")
+    states(*(what.rpartition(", ")[2] for what in tried if what.startswith(("kill", "SIGTERM"))))
+
+    [run] = result("distributed_kills")["rows"]
+    assert run["faults"] == [] and (run["section"], run["workers"]) == ("lenet", 2)
+    states(f"{sum(run['killed'].values())}", "two workers")
+
+
+def test_the_headline_on_the_comparison_is_measured_and_carries_its_conditions(headlines):
+    compared = result("compare")
     worst = max(
         row["relative"]
         for section in compared
         for row in section["numbers"]
         if row["quantity"] in ("outputs", "gradients")
     )
-    assert f"{worst:.0e}" == "4e-14" and "4e-14" in text
+    assert {section["edition"] for section in compared} == {"pytorch"} and len(compared) == 7
+    headlines[2](f"{worst:.0e}", "4e-14", "float64", "same weights", "PyTorch edition")
 
-    [lenet] = [row for row in rows("contention") if (row["section"], row["busy"]) == ("lenet", 1)]
+
+def test_the_headlines_on_results_are_measured_and_carry_their_conditions(headlines):
+    states = headlines[3]
+    runs = [run for run in result("reproduce")["rows"] if run["section"] == "resnet"]
+    for options in ([], ["--recipe", "tuned"], ["--recipe", "small"]):
+        [run] = [run for run in runs if run["options"] == options]  # one seed
+        states(f"{run['epochs'][-1]['test_acc']:.3f}", len(run["epochs"]), " ".join(options))
+        assert run["config"]["device"] == "cpu(0)"
+    states("one seed", "CPU")
+
+
+def test_the_headline_on_busy_machines_is_measured_and_carries_its_conditions(headlines):
+    contention = result("contention")
+    [lenet] = [row for row in contention["rows"] if (row["section"], row["busy"]) == ("lenet", 1)]
     rounds = lenet["images_per_second"]
     faster = [a / b for a, b in zip(rounds["gluonbook"], rounds["300,000 turns (default)"])]
-    assert f"{median(faster):.2f}" in text
-
-    full = {(run["section"], *run["options"]): run["epochs"][-1] for run in rows("reproduce")}
-    for options in ((), ("--recipe", "tuned"), ("--recipe", "small")):
-        assert f"{full[('resnet', *options)]['test_acc']:.3f}" in text
+    assert contention["machine"]["cores"] == 2
+    headlines[4](f"{median(faster):.2f}", "two cores", "one busy", "LeNet")
+    headlines[4](("LeNet's batches", lenet["batch_size"]))
 
 
 def test_the_page_of_results_is_built_from_the_files(monkeypatch):
