@@ -17,9 +17,6 @@ from .system import nvidia_driver, runtime
 from .system.errors import Failure, print_sentences
 from .system.machine import physical_cores
 
-#: How often a run on this machine begins anew because an address was taken.
-_ATTEMPTS = 5
-
 _DESCRIPTION = """\
 Train with several processes, which share each batch: one machine's, or those of many.
 
@@ -36,10 +33,11 @@ A net with batch normalization sees the means of each part alone, and keeps the 
 running means. With three workers or more, sums differ in their last bits from run to run. Where a
 machine has several GPUs, each worker sees one of them.
 
-The processes listen at the address from which the root is reached, or where DMLC_INTERFACE or
-DMLC_NODE_HOST say: by default at 127.0.0.1, which no other machine sees. What they send is neither
-encrypted nor authenticated, and who can reach a server can run code there. So use several machines
-in a private network only.
+On one machine the processes talk by sockets in /tmp, which only this user can open. With --root, or
+under a launcher, they listen at the address from which the root is reached, or where DMLC_INTERFACE
+or DMLC_NODE_HOST say. At 127.0.0.1 no other machine reaches them, but all users of this one do.
+What they send is neither encrypted nor authenticated, and who can reach a server can run code
+there. So use several machines in a private network only, where you trust all users.
 """
 
 
@@ -63,19 +61,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _on_this_machine(command: list[str], options: argparse.Namespace) -> int:
-    """Run all processes here. If an address is taken, begin anew with others."""
+    """Run all processes here."""
     count = options.workers or 1
-    for _ in range(_ATTEMPTS):
-        given = options.root is not None
-        root = environment.root(options.root if given else f"127.0.0.1:{environment.free_port()}")
-        run = _Run(command, options, root, count, count)
-        run.start(workers=range(count), servers=range(options.servers), scheduler=True)
-        try:
-            return run.supervisor.run()
-        except CouldNotBind:
-            if given:
-                break
-    raise _taken(root)
+    given = options.root is not None
+    root = environment.root(options.root) if given else environment.private_root()
+    run = _Run(command, options, root, count, count)
+    run.start(workers=range(count), servers=range(options.servers), scheduler=True)
+    try:
+        return run.supervisor.run()
+    except CouldNotBind:
+        raise _taken(root) from None
 
 
 def _as_one_of(where: Place, command: list[str], options: argparse.Namespace) -> int:
@@ -111,6 +106,11 @@ def _root_of(where: Place, options: argparse.Namespace) -> str:
 
 
 def _taken(root: Root) -> Failure:
+    if root.is_private:
+        return Failure(
+            "no process can make a socket in /tmp: let this user write there, or name an address "
+            "of this machine with --root 127.0.0.1:PORT"
+        )
     return Failure(
         f"no process can listen at {root.host}:{root.port}: name the host of the first process and "
         "a free port with --root HOST:PORT"
@@ -144,8 +144,8 @@ class _Run:
             self._start_worker(rank, number)
 
     def _start_node(self, role: str, name: str) -> None:
-        # Importing MXNet is all that such a process does.
-        command = [sys.executable, "-c", "import gluonbook"]
+        # Importing MXNet is all that such a process does. Nobody else may open its socket.
+        command = [sys.executable, "-c", "import os; os.umask(0o077); import gluonbook"]
         self.supervisor.start(name, command, {**self._variables(role), "OMP_NUM_THREADS": "1"})
 
     def _start_worker(self, rank: int, number: int) -> None:

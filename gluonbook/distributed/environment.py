@@ -8,6 +8,7 @@ ps-lite, MXNet's parameter server.
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from typing import Mapping, NamedTuple
 
@@ -78,6 +79,8 @@ class Root(NamedTuple):
     host: str
     """An IPv4 address: ps-lite cannot listen at a name."""
     port: int
+    is_private: bool = False
+    """Whether the port is the name of a socket in /tmp instead, which only this user can open."""
 
 
 def root(text: str) -> Root:
@@ -97,11 +100,14 @@ def root(text: str) -> Root:
         raise Failure(f"the root's host {host} is not known here ({error})") from error
 
 
-def free_port() -> int:
-    """A port of this machine that nobody listens at, or did not a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def private_root() -> Root:
+    """A root that no other machine and no other user of this one reaches."""
+    return Root("127.0.0.1", _private_number(), is_private=True)
+
+
+def _private_number() -> int:
+    """The name of a socket in /tmp. ps-lite would take that of another run without a word."""
+    return secrets.randbelow(2**31 - 2**16) + 2**16
 
 
 def own_address(root: Root) -> str:
@@ -117,8 +123,8 @@ def own_address(root: Root) -> str:
 def of_ps_lite(role: str, root: Root, num_workers: int, num_servers: int) -> dict[str, str]:
     """The variables by which ``import mxnet`` makes a process a scheduler, a server or a worker.
 
-    It listens at `own_address` alone, unless the user's ``DMLC_INTERFACE`` or ``DMLC_NODE_HOST``
-    says otherwise.
+    It listens at `socket_of` these variables, if the root is private. Else it listens at
+    `own_address` alone, unless the user's ``DMLC_INTERFACE`` or ``DMLC_NODE_HOST`` says otherwise.
     """
     variables = {
         "DMLC_ROLE": role,
@@ -127,9 +133,17 @@ def of_ps_lite(role: str, root: Root, num_workers: int, num_servers: int) -> dic
         "DMLC_NUM_WORKER": str(num_workers),
         "DMLC_NUM_SERVER": str(num_servers),
     }
-    if not {"DMLC_INTERFACE", "DMLC_NODE_HOST"} & os.environ.keys():
+    if root.is_private:
+        number = root.port if role == "scheduler" else _private_number()
+        variables.update(DMLC_LOCAL="1", DMLC_NODE_HOST=root.host, PORT=str(number))
+    elif not {"DMLC_INTERFACE", "DMLC_NODE_HOST"} & os.environ.keys():
         variables["DMLC_NODE_HOST"] = own_address(root)
     return variables
+
+
+def socket_of(variables: Mapping[str, str]) -> str | None:
+    """The file at which a process with these variables listens, or None if it has a port."""
+    return f"/tmp/{variables['PORT']}" if "DMLC_LOCAL" in variables else None
 
 
 def of_worker(rank: int, timeout: int, command: str) -> dict[str, str]:

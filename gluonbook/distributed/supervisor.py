@@ -2,7 +2,7 @@
 
 ps-lite notices no death: the processes that are left wait for ever. The kernel ends each of them
 with the supervisor, so that none stays behind where the supervisor itself is killed; a witness then
-says so.
+says so. It also removes the sockets of processes that were killed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import IO, Any, Iterator, Mapping, Sequence
 import psutil
 
 from ..system.interrupts import SIGNALS
-from .environment import BIND_FAILED, TRY_AGAIN
+from .environment import BIND_FAILED, TRY_AGAIN, socket_of
 from .watchdog import WAITED
 
 #: Seconds between two looks at the processes.
@@ -40,11 +40,15 @@ if os.getppid() != int(sys.argv[1]):
     os._exit(1)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-#: Python code that says its argument if its input ends before a byte has come.
+#: Python code that says its argument if its input ends without a dot, and in any case removes the
+#: files whose names came before.
 _WITNESS = """\
 import os, sys
-if not os.read(0, 1):
+lines = set(sys.stdin.read().split())
+if "." not in lines:
     os.write(2, sys.argv[1].encode())
+for path in filter(os.path.exists, lines - {"."}):
+    os.unlink(path)
 """
 
 
@@ -114,6 +118,7 @@ class Supervisor:
         shown: bool = False,
     ) -> None:
         """Start a process. Unless it is `shown`, its errors are kept, and its other output lost."""
+        self._tell_witness(socket_of(variables))
         errors = None if shown else tempfile.TemporaryFile()  # noqa: SIM115
         popen = subprocess.Popen(
             [sys.executable, "-S", "-c", _TIED, str(os.getpid()), *command],
@@ -189,7 +194,12 @@ class Supervisor:
             process.popen.wait()
             if process.errors is not None:
                 process.errors.close()
-        self._witness.communicate(b".")
+        self._witness.communicate(b".\n")
+
+    def _tell_witness(self, path: str | None) -> None:
+        if path is not None and self._witness.stdin is not None:
+            self._witness.stdin.write(f"{path}\n".encode())
+            self._witness.stdin.flush()
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

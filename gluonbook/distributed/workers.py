@@ -176,12 +176,15 @@ def workers() -> Workers:
     who = f"worker {member.rank} of {member.num_workers}"
     sentence = f"{who} has waited {{}} s for the others: one has stopped, or the network is cut"
     watchdog = Watchdog(PATIENCE, sentence)
+    before = os.umask(0o077)  # nobody else may open the socket at which this worker listens
     try:
         kvstore = mx.kv.create("dist_sync")
     except mx.base.MXNetError as error:
         if environment.BIND_FAILED in str(error):
             end_now(environment.TRY_AGAIN)
         raise
+    finally:
+        os.umask(before)
     os.environ["MXNET_UPDATE_ON_KVSTORE"] = "0"  # which Trainer reads
     joined = Workers(member.rank, member.num_workers, kvstore, watchdog, member.timeout)
     atexit.register(joined.leave)

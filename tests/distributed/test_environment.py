@@ -59,6 +59,22 @@ def test_a_run_on_one_machine_listens_to_no_other(monkeypatch):
     assert "DMLC_NODE_HOST" not in environment.of_ps_lite("server", here, 2, 1)
 
 
+def test_a_private_run_listens_at_no_port(monkeypatch):
+    monkeypatch.setenv("DMLC_INTERFACE", "eth1")
+    root = environment.private_root()
+    roles = ("scheduler", "server", "worker", "worker")
+    all_variables = [environment.of_ps_lite(role, root, 2, 1) for role in roles]
+    for variables in all_variables:
+        assert variables["DMLC_PS_ROOT_PORT"] == str(root.port)
+        assert (variables["DMLC_LOCAL"], variables["DMLC_NODE_HOST"]) == ("1", "127.0.0.1")
+        assert environment.socket_of(variables) == f"/tmp/{variables['PORT']}"
+    ports = [variables["PORT"] for variables in all_variables]
+    assert ports[0] == str(root.port) and len(set(ports)) == 4
+    assert (
+        environment.socket_of(environment.of_ps_lite("server", Root("127.0.0.1", 80), 2, 1)) is None
+    )
+
+
 def test_a_worker_of_another_program_is_refused(monkeypatch):
     assert environment.member() is None
     monkeypatch.setenv("DMLC_ROLE", "worker")

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 import shutil
+import signal
+import socket
+import stat
 import subprocess
 import sys
 
 from gluonbook import launch
-from gluonbook.distributed.environment import free_port
 from gluonbook.figures.history import History
 from gluonbook.system import nvidia_driver
 from gluonbook.system.errors import Failure
 from gluonbook.system.nvidia_driver import Driver, Gpu
 import mxnet as mx
 import numpy as np
+import psutil
 import pytest
 
 from ..conftest import CHAPTERS
@@ -143,6 +146,61 @@ def test_a_bad_option_is_one_sentence(tmp_path):
     lines, errors = process.communicate(timeout=600)
     assert (process.returncode, lines) == (2, "")
     assert errors.startswith("error: argument --lr: must be") and errors.count("\n") == 1
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_run_on_one_machine_is_reached_by_nobody_else(tmp_path):
+    """No process listens at a port, and their sockets are gone even if the launcher is killed."""
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import time\n"
+        "from gluonbook.distributed.workers import workers\n"
+        "print(workers().sum([1.0]), flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    process = started(*LAUNCH, "--workers", "2", "--", script, cwd=tmp_path)
+    assert process.stdout.readline() == "[2.0]\n"
+    family = psutil.Process(process.pid).children()
+    nodes = [one for one in family if "DMLC_ROLE" in one.environ()]
+    sockets = [Path("/tmp", one.environ()["PORT"]) for one in nodes]
+    assert len(set(sockets)) == 4
+    for path in sockets:
+        assert path.is_socket() and stat.S_IMODE(path.stat().st_mode) == 0o700
+    listening = {
+        connection.laddr.port
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.pid in {p.pid for p in nodes}
+    }
+    assert listening == set()
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert psutil.wait_procs(family, timeout=60)[1] == []
+    assert not any(path.exists() for path in sockets)
+
+
+def test_a_tmp_that_takes_no_socket_is_told(monkeypatch):
+    monkeypatch.setattr("sys.excepthook", lambda *_: None)
+
+    class Supervisor:
+        def __init__(self, timeout):
+            pass
+
+        def start(self, *_, **settings):
+            pass
+
+        def run(self):
+            raise launch.CouldNotBind
+
+    monkeypatch.setattr(launch, "Supervisor", Supervisor)
+    with pytest.raises(Failure, match="no process can make a socket in /tmp: .* --root 127.0.0.1"):
+        launch.main(["--workers", "2", "--", __file__])
+    with pytest.raises(Failure, match="no process can listen at 127.0.0.1:9091: name the host"):
+        launch.main(["--workers", "2", "--root", "127.0.0.1:9091", "--", __file__])
 
 
 def test_under_mpirun_the_same_command_works(tmp_path):

@@ -37,6 +37,14 @@ def supervised(codes, timeout=60.0):
     return supervisor
 
 
+def test_the_sockets_of_processes_that_were_killed_are_removed(tmp_path, monkeypatch):
+    socket = tmp_path / "socket"
+    socket.touch()
+    monkeypatch.setattr("gluonbook.distributed.supervisor.socket_of", lambda variables: socket)
+    assert supervised(["pass", "pass"]).run() == 0
+    assert not socket.exists()
+
+
 def test_all_have_done_their_work():
     assert supervised(["pass", "print('not shown')"]).run() == 0
 
