@@ -9,7 +9,7 @@ from typing import Any, Iterator, Sequence
 from mxnet import gluon
 from torch import nn
 
-from ..operations import Op, gluon_ops
+from ..operations import USUAL, Op, gluon_ops
 from .operations import torch_ops
 
 
@@ -76,9 +76,10 @@ def _differences(layer: Layer, gluon_place_of: dict[int, int]) -> Iterator[str]:
     if theirs is None:
         yield f"only in Gluon: {layer.either.kind}"
         return
-    for key in theirs.settings.keys() | ours.settings.keys():
-        x, y = theirs.settings.get(key), ours.settings.get(key)
-        if x != y:
+    for key in {**theirs.settings, **ours.settings}:
+        usual = USUAL.get(key, "default")
+        x, y = (op.settings.get(key, usual) for op in (theirs, ours))
+        if x != y and _short(x) != _short(y):
             yield f"{key}: PyTorch {_short(x)}, Gluon {_short(y)}"
     sources = tuple(gluon_place_of.get(place, place) for place in theirs.inputs)
     matched = all(place in gluon_place_of for place in theirs.inputs)

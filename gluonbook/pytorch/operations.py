@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import operator
-from typing import Any, Callable, Iterator
+from contextlib import contextmanager
+from functools import reduce
+import inspect
+import itertools
+from typing import Any, Iterator
 
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
-from torch.nn import functional as F
 
-from ..operations import ROLES, Described, Node, Op, TraceError, in_order
+from ..operations import (
+    NORMS,
+    Described,
+    Node,
+    Op,
+    TraceError,
+    described,
+    in_order,
+    weights_by_role,
+)
+from .layers import FUNCTIONS, LAYERS, NO_NUMBER
 
 
 def torch_ops(net: nn.Module, input_shape: tuple[int, ...] | None = None) -> list[Op]:
-    """The operations of a PyTorch net, in order; their weights are tensors of the net.
+    """The operations of a PyTorch net in evaluation, in order; their weights are tensors of it.
+
+    A norm that is not affine has weight 1 and bias 0, in tensors that are none of the net's. Of
+    several outputs, the first is looked at.
 
     Raises
     ------
@@ -22,170 +37,151 @@ def torch_ops(net: nn.Module, input_shape: tuple[int, ...] | None = None) -> lis
         If torch.fx cannot trace the net.
     """
     try:
-        traced = trace(net)
-        if input_shape is not None:
-            modes = [(layer, layer.training) for layer in net.modules()]
-            with torch.no_grad():
-                zeros = next(net.parameters()).new_zeros(input_shape)
-                ShapeProp(traced.eval()).propagate(zeros)
-            for layer, training in modes:
-                layer.training = training
+        with _in_evaluation(net):
+            traced = trace(net)
+            if input_shape is not None:
+                with torch.no_grad():
+                    zeros = next(net.parameters()).new_zeros(input_shape)
+                    ShapeProp(traced).propagate(zeros)
     except Exception as error:
         raise TraceError(f"the PyTorch net cannot be traced ({error})") from error
     modules = dict(net.named_modules())
     nodes: dict[Any, Node] = {}
+    neutral: dict[nn.Module, dict[str, torch.Tensor]] = {}  # once for a layer that is used twice
+    overwritten: dict[fx.Node, fx.Node] = {}  # by what computed in place
     output = None
     for node in traced.graph.nodes:
+        read = [_now(source, overwritten) for source in _nodes_in((node.args, node.kwargs))]
+        sources = [source for source in read if source.op != "get_attr"]
+        module = None
         if node.op == "output":
-            output = node.args[0]
-        elif node.op not in ("placeholder", "get_attr"):
-            module = modules[node.target] if node.op == "call_module" else None
-            kind, settings = describe(node, module)
-            meta = node.meta.get("tensor_meta")
-            nodes[node] = Node(
-                kind,
-                str(node.target) if module is not None else node.name,
-                settings,
-                list(_sources(node)),
-                _torch_weights(kind, module),
-                tuple(meta.shape) if meta is not None else None,
-            )
+            output = sources[0] if sources else None
+            continue
+        if node.op == "call_module":
+            name, module = str(node.target), modules[node.target]
+            kind, settings = describe_layer(module)
+            weights = _weights(module)
+            if kind in NORMS:
+                settings.update(scale="weight" in weights, center="bias" in weights)
+                weights = {**neutral.setdefault(module, _neutral(module)), **weights}
+        elif node.op in ("call_function", "call_method"):
+            name = node.name
+            kind, settings = describe_call(node)
+            names = [str(source.target) for source in read if source.op == "get_attr"]
+            weights = weights_by_role(kind, [(path, _attribute(net, path)) for path in names])
+        else:
+            continue
+        if kind in ("flatten", "reshape"):
+            del sources[1:]  # they tell the sizes
+        meta = node.meta.get("tensor_meta")
+        shape = tuple(meta.shape) if meta else None
+        nodes[node] = Node(kind, name, settings, sources, weights, shape)
+        if sources and _computes_in_place(node, module):
+            overwritten[sources[0]] = node
     return in_order(nodes, output)
 
 
-class _Tracer(torch.fx.Tracer):
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        known = any(isinstance(module, classes) for classes, _ in _MODULES)
-        return known or super().is_leaf_module(module, name)
+def _now(source: fx.Node, overwritten: dict[fx.Node, fx.Node]) -> fx.Node:
+    """What has computed the numbers that stand there now."""
+    while source in overwritten:
+        source = overwritten[source]
+    return source
 
 
-def trace(net: nn.Module) -> torch.fx.GraphModule:
-    """The net as a torch.fx graph that shares its layers."""
-    return torch.fx.GraphModule(net, _Tracer().trace(net))
-
-
-def _sources(node: torch.fx.Node) -> Iterator[torch.fx.Node]:
-    for argument in node.args:
-        parts = argument if isinstance(argument, (list, tuple)) else [argument]
-        yield from (part for part in parts if isinstance(part, torch.fx.Node))
-
-
-def _torch_weights(kind: str, module: nn.Module | None) -> dict[str, torch.Tensor]:
-    found = {
-        "weight": getattr(module, "weight", None),
-        "bias": getattr(module, "bias", None),
-        "running mean": getattr(module, "running_mean", None),
-        "running var": getattr(module, "running_var", None),
-    }
-    roles = ROLES.get(kind, ())
-    return {role: value for role in roles if (value := found[role]) is not None}
-
-
-def describe(node: torch.fx.Node, module: nn.Module | None) -> Described:
-    """Kind and settings of a node of a trace; `module` is what it calls, if it calls one."""
-    if node.target in _POOLINGS:  # with the arguments of the layer of its name
-        module = _POOLINGS[node.target](*node.args[1:], **node.kwargs)
+def _computes_in_place(node: fx.Node, module: nn.Module | None) -> bool:
     if module is not None:
-        for classes, described in _MODULES:
-            if isinstance(module, classes):
-                return described(module)
-        return type(module).__name__, {}
-    kind = _FUNCTIONS.get(node.target)
-    if kind is None:
-        return str(getattr(node.target, "__name__", node.target)), {}
-    if kind == "concat":
-        return kind, {"axis": node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)}
-    if kind == "dropout":
-        return kind, {"rate": node.kwargs.get("p", 0.5)}
-    if kind == "adaptive average pool":
-        return _adaptive_pool("average pool", node.kwargs.get("output_size", node.args[-1]))
-    return kind, {}
+        return getattr(module, "inplace", False)
+    name = str(getattr(node.target, "__name__", node.target))
+    in_place = name in ("iadd", "isub", "imul", "itruediv") or name.endswith("_")
+    return in_place or bool(node.kwargs.get("inplace"))
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    return tuple(value) if isinstance(value, (list, tuple)) else (value, value)
+@contextmanager
+def _in_evaluation(net: nn.Module) -> Iterator[None]:
+    modes = [(layer, layer.training) for layer in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for layer, training in modes:
+            layer.training = training
 
 
-def _torch_conv(m: Any) -> Described:
-    return "conv", {
-        "channels": m.out_channels,
-        "kernel": _pair(m.kernel_size),
-        "stride": _pair(m.stride),
-        "padding": m.padding if isinstance(m.padding, str) else _pair(m.padding),
-        "dilation": _pair(m.dilation),
-        "groups": m.groups,
-        "bias": m.bias is not None,
-    }
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return _class_of(module) is not None or super().is_leaf_module(module, name)
 
 
-def _torch_batch_norm(m: Any) -> Described:
-    return "batch norm", {"eps": m.eps, "update rate": m.momentum, "scale": m.affine}
+def trace(net: nn.Module) -> fx.GraphModule:
+    """The net as a torch.fx graph that shares its layers."""
+    return fx.GraphModule(net, _Tracer().trace(net))
 
 
-def _torch_pool(m: Any) -> Described:
-    kind = "max pool" if isinstance(m, nn.MaxPool2d) else "average pool"
-    settings = {
-        "kernel": _pair(m.kernel_size),
-        "stride": _pair(m.stride),
-        "padding": _pair(m.padding),
-    }
-    if m.ceil_mode:
-        settings["rounding"] = "full"  # type: ignore[assignment]
+def _class_of(layer: nn.Module) -> type[nn.Module] | None:
+    """What it is among the layers that are known."""
+    return next((known for known in type(layer).__mro__ if known in LAYERS), None)
+
+
+def _attribute(net: nn.Module, path: str) -> Any:
+    return reduce(getattr, path.split("."), net)
+
+
+def _nodes_in(arguments: Any) -> list[fx.Node]:
+    found: list[fx.Node] = []
+    fx.node.map_arg(arguments, found.append)
+    return found
+
+
+def _weights(layer: nn.Module) -> dict[str, torch.Tensor]:
+    """All that it holds, whether it is known or not, by roles as `ROLES` has them."""
+    held = itertools.chain(layer.named_parameters(), layer.named_buffers())
+    return {name.replace("_", " "): value for name, value in held if not is_counter(name)}
+
+
+def is_counter(name: str) -> bool:
+    """Whether it is batch norm's count of batches, on which no output depends."""
+    return name.split(".")[-1] == "num_batches_tracked"
+
+
+def _neutral(norm: Any) -> dict[str, torch.Tensor]:
+    """The weight and bias that it has where it is not affine."""
+    shape = next(
+        getattr(norm, name)
+        for name in ("num_features", "num_groups", "normalized_shape")
+        if hasattr(norm, name)
+    )
+    return {"weight": torch.ones(shape), "bias": torch.zeros(shape)}
+
+
+def describe_layer(layer: nn.Module) -> Described:
+    """Kind and settings of a layer. One of a subclass is as its superclass but for its forward."""
+    known = _class_of(layer)
+    if known is None:
+        return type(layer).__name__, {}
+    signature = inspect.signature(known).parameters
+    usual = {name: parameter.default for name, parameter in signature.items()}
+    arguments = {name: getattr(layer, name) for name in usual if hasattr(layer, name)}
+    kind, settings = described(
+        LAYERS[known], {"input": None, **arguments}, {"input": None, **usual}, NO_NUMBER
+    )
+    if getattr(layer.forward, "__func__", None) is not known.forward:
+        settings["forward"] = f"{type(layer).__name__}'s own"
     return kind, settings
 
 
-def _torch_adaptive_pool(m: Any) -> Described:
-    kind = "max pool" if isinstance(m, nn.AdaptiveMaxPool2d) else "average pool"
-    return _adaptive_pool(kind, m.output_size)
-
-
-def _adaptive_pool(kind: str, output_size: Any) -> Described:
-    size = _pair(output_size)
-    return (f"global {kind}", {}) if size == (1, 1) else (f"adaptive {kind}", {"size": size})
-
-
-_MODULES: list[tuple[Any, Callable[[Any], Described]]] = [
-    (nn.Conv2d, _torch_conv),
-    (nn.Linear, lambda m: ("dense", {"units": m.out_features, "bias": m.bias is not None})),
-    ((nn.BatchNorm1d, nn.BatchNorm2d), _torch_batch_norm),
-    ((nn.MaxPool2d, nn.AvgPool2d), _torch_pool),
-    ((nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d), _torch_adaptive_pool),
-    (nn.ReLU, lambda m: ("relu", {})),
-    (nn.Sigmoid, lambda m: ("sigmoid", {})),
-    (nn.Tanh, lambda m: ("tanh", {})),
-    (nn.Dropout, lambda m: ("dropout", {"rate": m.p})),
-    (nn.Flatten, lambda m: ("flatten", {})),
-    (nn.Identity, lambda m: ("identity", {})),
-]
-
-_POOLINGS: dict[Any, Any] = {
-    F.avg_pool2d: nn.AvgPool2d,
-    F.max_pool2d: nn.MaxPool2d,
-    F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
-}
-
-#: Functions, and methods by name.
-_FUNCTIONS: dict[Any, str] = {
-    F.relu: "relu",
-    torch.relu: "relu",
-    "relu": "relu",
-    "relu_": "relu",
-    F.sigmoid: "sigmoid",
-    torch.sigmoid: "sigmoid",
-    "sigmoid": "sigmoid",
-    torch.tanh: "tanh",
-    F.tanh: "tanh",
-    F.dropout: "dropout",
-    F.adaptive_avg_pool2d: "adaptive average pool",
-    operator.add: "add",
-    operator.iadd: "add",
-    torch.add: "add",
-    "add": "add",
-    "add_": "add",
-    torch.cat: "concat",
-    torch.concat: "concat",
-    torch.flatten: "flatten",
-    "flatten": "flatten",
-    "view": "flatten",
-    "reshape": "flatten",
-}
+def describe_call(node: fx.Node) -> Described:
+    """Kind and settings of a node of a trace that calls a function or method."""
+    describe = FUNCTIONS.get(node.target)
+    if describe is None:
+        named = {**{str(i): value for i, value in enumerate(node.args)}, **node.kwargs}
+        name = str(getattr(node.target, "__name__", node.target))
+        return name, {key: value for key, value in named.items() if not _nodes_in(value)}
+    taken = inspect.signature(describe).parameters
+    known = {key: value for key, value in node.kwargs.items() if key in taken}
+    kind, settings = describe(*node.args, **known)
+    rest = {
+        key: value
+        for key, value in node.kwargs.items()
+        if not (key in taken or key in NO_NUMBER or value is None)
+    }
+    return kind, {**settings, **rest}

@@ -81,6 +81,11 @@ def mean_over_devices(parameter: gluon.Parameter) -> Any:
     return parameter._reduce()
 
 
+def is_differentiable(parameter: gluon.Parameter) -> bool:
+    """Whether it can be trained at all. ``grad_req`` alone is also "null" where a net is frozen."""
+    return parameter._differentiable
+
+
 def is_hybridized(block: gluon.HybridBlock) -> bool:
     """Whether ``hybridize`` was called. Nothing public tells."""
     return block._active

@@ -104,6 +104,13 @@ def test_a_net_is_built_with_the_parameters_of_gluoncvs():
     assert net(nd.zeros((1, 3, 64, 64))).shape == (1, 10)
 
 
+def test_parameters_of_operators_that_are_not_known_are_copied():
+    theirs, ours = nn.Embedding(4, 3), nn.Embedding(4, 3)
+    theirs.initialize(init="normal")
+    copy_parameters(theirs, ours)
+    np.testing.assert_array_equal(ours.weight.data().asnumpy(), theirs.weight.data().asnumpy())
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "told"),
     [
@@ -131,6 +138,18 @@ def test_a_net_is_built_with_the_parameters_of_gluoncvs():
             lambda: copy_parameters(nn.Dense(2), gb.get_model("lenet")),
             ModelMismatch,
             r"\(dense, .* where ours has \w+ \(conv, ",
+        ),
+        (
+            lambda: copy_parameters(
+                nn.AvgPool2D(3, 1, 1, count_include_pad=False), nn.AvgPool2D(3, 1, 1)
+            ),
+            ModelMismatch,
+            r"padding 1, count_include_pad False\) where ours has \w+ \(average pool, [^_]*\)$",
+        ),
+        (
+            lambda: copy_parameters(nn.BatchNorm(axis=2), nn.BatchNorm()),
+            ModelMismatch,
+            r"\(batch norm, .*axis 2\) where ours has \w+ \(batch norm, [^x]*\)$",
         ),
         (lambda: from_gluoncv("preresnet18"), ModelMismatch, "GluonCV has no model 'preresnet18'"),
         (lambda: from_gluoncv("resnet51_v1"), ValueError, "there is no model 'resnet51_v1'"),

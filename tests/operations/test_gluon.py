@@ -59,3 +59,28 @@ def test_a_join_that_something_else_reads_too_stays():
         ("sigmoid", (2,)),
         ("concat", (0, 1, 3)),
     ]
+
+
+def test_which_of_several_outputs_is_read_is_told():
+    """As in a channel shuffle: the halves of an input, one of them changed, swapped or not."""
+
+    class Halves(nn.HybridBlock):
+        def __init__(self, changed):
+            super().__init__()
+            self.changed = changed
+
+        def hybrid_forward(self, F, x):
+            halves = F.split(x, num_outputs=2)
+            return F.concat(F.sigmoid(halves[self.changed]), halves[0])
+
+    one, other = (
+        [(op.kind, op.settings, op.inputs) for op in gluon_ops(Halves(i))] for i in (0, 1)
+    )
+    assert [kind for kind, *_ in one] == [kind for kind, *_ in other]
+    assert one != other
+
+
+def test_a_parameter_of_an_operator_that_is_not_known_is_seen():
+    net = nn.Embedding(4, 3)
+    [op] = gluon_ops(net)
+    assert op.weights == {"parameter 1": net.weight} and op.inputs == (-1,)

@@ -1,0 +1,28 @@
+"""A net as the list of its operations, in order, by which two nets can be matched."""
+
+from .gluon import gluon_ops, trace
+from .ops import (
+    NORMS,
+    USUAL,
+    Described,
+    Node,
+    Op,
+    TraceError,
+    described,
+    in_order,
+    weights_by_role,
+)
+
+__all__ = [
+    "NORMS",
+    "USUAL",
+    "Described",
+    "Node",
+    "Op",
+    "TraceError",
+    "described",
+    "gluon_ops",
+    "in_order",
+    "trace",
+    "weights_by_role",
+]
