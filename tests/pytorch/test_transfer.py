@@ -22,6 +22,7 @@ from gluonbook.system.files import FileFailure
 import mxnet as mx
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -166,6 +167,34 @@ def test_files_hold_the_weights_exactly(name, tmp_path):
     load_weights(other, tmp_path / name)
     for a, b in zip(theirs.state_dict().values(), other.state_dict().values()):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+def test_a_file_of_before_torch_0_4_1_has_no_counts_of_batches(name, tmp_path):
+    theirs, other = randomized(nets.densenet()), nets.densenet()
+    state = theirs.state_dict()
+    counts = [key for key in state if key.endswith("num_batches_tracked")]
+    for key in counts:
+        del state[key]
+        other.state_dict()[key].fill_(7)
+    state._metadata.clear()
+    if name.endswith(".pt"):
+        torch.save(state, tmp_path / name)
+        nets.densenet().load_state_dict(state)  # as PyTorch itself does
+    else:
+        safetensors.torch.save_file(state, tmp_path / name)
+    load_weights(other, tmp_path / name)
+    found = other.state_dict()
+    assert counts and all(found[key] == 7 for key in counts)
+    assert all(torch.equal(found[key], state[key]) for key in state)
+
+
+def test_the_weights_of_a_lazy_layer_wait_for_its_first_image(tmp_path):
+    save_weights(nn.Conv2d(1, 4, 3), tmp_path / "w.pt")
+    for call in (save_weights, load_weights):
+        with pytest.raises(TransferError, match="the net's weight has no shape yet: run the net"):
+            call(nn.LazyConv2d(4, 3), tmp_path / "w.pt")
+    load_weights(nn.Conv2d(1, 4, 3), tmp_path / "w.pt")
 
 
 class EveryDtype(nn.Module):
