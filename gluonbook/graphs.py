@@ -18,6 +18,7 @@ import numpy as np
 from .data.batches import BatchError
 from .nets.auxiliary import AuxiliaryLoss, answer_of
 from .system import mxnet_private
+from .system.onednn import separated
 
 log = logging.getLogger("gluonbook")
 
@@ -149,7 +150,9 @@ def _fused(net: gluon.Block) -> gluon.SymbolBlock | None:
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # types that are still to be inferred
-            return gluon.SymbolBlock(symbol.get_backend_symbol("MKLDNN"), data, params=params)
+            return gluon.SymbolBlock(
+                separated(symbol).get_backend_symbol("MKLDNN"), data, params=params
+            )
     except Exception as error:  # a net may do anything with a symbol
         log.debug("the net is not fused: %s", error)
         return None

@@ -310,6 +310,32 @@ def test_what_cannot_be_fused_is_called_as_it_is(net, hybridize):
     assert inference_of(net, [mx.cpu()]) is net
 
 
+OTHER_AXES = """
+import gluonbook as gb
+import mxnet as mx
+from mxnet import autograd, gluon, nd
+from mxnet.gluon import nn
+
+for axis in (-1, 2):
+    mx.random.seed(3)
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(4, 3), nn.BatchNorm(axis=axis), nn.Activation("relu"), nn.Dense(3))
+    net.initialize(mx.init.Xavier())
+    net.hybridize()
+    X, y = nd.random.uniform(shape=(30, 3, 12, 12)), nd.arange(30) % 3
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.0})
+    gb.train_ch5(net, [(X, y)], [(X, y)], 30, trainer, mx.cpu(), 1)
+    correct = (net(X).asnumpy().argmax(axis=1) == y.asnumpy()).sum()
+    print(round(90 * gb.evaluate_accuracy([(X, y)] * 3, net)) == 3 * correct)
+"""
+
+
+def test_a_batch_norm_over_another_axis_is_evaluated():
+    """In a process of its own, which oneDNN's fused operator would end."""
+    result = python(OTHER_AXES)
+    assert result.stdout.split("\n")[2::3] == ["True", "True"], result.stdout + result.stderr
+
+
 def test_a_net_without_weights_says_so_in_inference():
     net = nn.HybridSequential()
     net.add(nn.Dense(3))

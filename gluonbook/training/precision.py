@@ -21,6 +21,7 @@ from ..distributed.workers import workers
 from ..system import mxnet_private
 from ..system.errors import Failure
 from ..system.machine import instruction_sets
+from ..system.onednn import ISA_VARIABLE
 
 #: What ``benchmarks/bfloat16.py`` found of each section's recipe, and on which machine. None is
 #: safe; a text is the reason to refuse. Untested recipes are refused.
@@ -35,8 +36,6 @@ SOAKED: dict[tuple[str, str], str | None] = {
 }
 SOAKED_ON = "AMD EPYC, 2 cores"
 
-#: oneDNN chooses AMX kernels only if this variable asks for them.
-_ISA = "DNNL_MAX_CPU_ISA"
 _FIX = "train without --amp"
 
 
@@ -48,10 +47,11 @@ def refusal(section: str, recipe: str, ctxs: Sequence[mx.Context]) -> str | None
         return None
     if "AVX-512 BF16" not in instruction_sets():
         return f"this processor has no instructions for bfloat16 (AVX-512 BF16): {_FIX}"
-    if "AMX" in os.environ.get(_ISA, "").upper():
+    # oneDNN chooses AMX kernels only if this variable asks for them.
+    if "AMX" in os.environ.get(ISA_VARIABLE, "").upper():
         return (
-            f"{_ISA}={os.environ[_ISA]} asks for oneDNN's AMX kernels, some of which write outside "
-            "their memory in the version inside MXNet 1.9.1: unset it"
+            f"{ISA_VARIABLE}={os.environ[ISA_VARIABLE]} asks for oneDNN's AMX kernels, some of "
+            "which write outside their memory in the version inside MXNet 1.9.1: unset it"
         )
     if (section, recipe) not in SOAKED:
         tried = [f"use --recipe {other}" for name, other in SOAKED if name == section]
