@@ -66,10 +66,15 @@ def measure(run: Path, data: FashionMNIST, rounds: int, limit_test: int | None) 
         "layers": len(quantizable_layers(trained.net)),
         FLOAT32: judge(trained.net),
     }
+    net: Any = None
     for calibration in CALIBRATIONS:
         start = time.perf_counter()
-        net = quantize(trained.net, few, calibration=calibration)
-        row[calibration] = {"seconds": time.perf_counter() - start, **judge(net)}
+        try:
+            net = quantize(trained.net, few, calibration=calibration)
+        except QuantizationError as error:
+            row[calibration] = {"refused": str(error)}
+        else:
+            row[calibration] = {"seconds": time.perf_counter() - start, **judge(net)}
     row["kept"], row["refused"] = None, None
     try:
         quantized = quantize_within(trained.net, few, held_out)
@@ -78,6 +83,8 @@ def measure(run: Path, data: FashionMNIST, rounds: int, limit_test: int | None) 
     else:
         net = quantized.net
         row["kept"] = {"float32_layers": quantized.float32_layers, **judge(net)}
+    if net is None:
+        raise QuantizationError(f"{run} has no form in int8 to measure: {row['refused']}")
     [[(X, _)], *_] = ImageBatches(
         *(array[: row["batch_size"]] for array in data.test), row["batch_size"], size=trained.size
     ).split_batches([mx.cpu()])
@@ -100,6 +107,10 @@ def gain_of(row: dict[str, Any]) -> float:
     return rates[INT8] / rates[FLOAT32]
 
 
+def _accuracy(form: dict[str, Any] | None) -> str:
+    return f"{form['accuracy']:.4f}" if form and "accuracy" in form else "refused"
+
+
 def table_of(rows: list[dict[str, Any]]) -> str:
     header = ["section", "image", FLOAT32, *CALIBRATIONS, "kept", "layers in float32"]
     lines = []
@@ -110,8 +121,7 @@ def table_of(rows: list[dict[str, Any]]) -> str:
             [
                 RECIPES[row["section"]].title,
                 str(row["image_size"]),
-                *(f"{row[name]['accuracy']:.4f}" for name in (FLOAT32, *CALIBRATIONS)),
-                f"{kept['accuracy']:.4f}" if kept else "refused",
+                *(_accuracy(row[name]) for name in (FLOAT32, *CALIBRATIONS, "kept")),
                 f"{len(kept['float32_layers'])} of {row['layers']}" if kept else "—",
                 *rates,
                 f"{gain_of(row):.2f}",
@@ -127,7 +137,9 @@ def picture_of(rows: list[dict[str, Any]]) -> Figure:
     loss, speed = figure.subplots(1, 2)
     places = np.arange(len(rows))
     for i, name in enumerate(CALIBRATIONS):
-        lost = [100 * (row[FLOAT32]["accuracy"] - row[name]["accuracy"]) for row in rows]
+        lost = [
+            100 * (row[FLOAT32]["accuracy"] - row[name].get("accuracy", np.nan)) for row in rows
+        ]
         loss.bar(places + 0.4 * i, lost, 0.4, label=name)
     loss.axhline(0.5, color="black", linewidth=0.8, linestyle="--", label="allowed")
     loss.set_ylabel("accuracy lost, points")

@@ -153,6 +153,16 @@ def test_int8_of_another_processor_is_made_anew_where_it_would_overflow(run, tin
         assert len(made) == times
 
 
+def test_int8_of_an_earlier_version_is_made_anew(run, tiny):
+    predict.load_run_in_int8(run)
+    kept = run / "lenet-int8.json"
+    facts = json.loads(kept.read_text())
+    del facts["version"]
+    kept.write_text(json.dumps({**facts, "accuracy": "of another version"}))
+    predict.load_run_in_int8(run)
+    assert json.loads(kept.read_text())["accuracy"] == facts["accuracy"]
+
+
 def test_a_net_outlives_the_recipe_that_trained_it(run, tiny, monkeypatch):
     expected = predict.load_run(run).probabilities(tiny.test.images)
     monkeypatch.setitem(RECIPES, "lenet", RECIPES["lenet"]._replace(optimizer="adam"))

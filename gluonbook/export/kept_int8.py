@@ -24,6 +24,8 @@ from .symbol import export_symbol
 #: The first training images calibrate the net, and the last tell what it loses.
 _CALIBRATING, _HELD_OUT = 512, 2000
 _BATCH_SIZE = 128
+#: Of how a net is quantized. What another version has kept is made anew.
+_VERSION = 2
 
 
 def int8_of_run(
@@ -107,6 +109,7 @@ def _keep(
             **facts,
             "float32_layers": quantized.float32_layers,
             "accuracy": quantized.accuracy,
+            "version": _VERSION,
             "seven_bits": needs_seven_bits(),
             "sha256": {path.name: _digest(path) for path in paths},
         }
@@ -119,13 +122,16 @@ def _keep(
 def _kept(folder: Path, section: str, size: int) -> gluon.SymbolBlock | None:
     """The net that `_keep` wrote, every byte checked; None if it is not there, or not whole.
 
-    None too if the run has been trained on, and its parameters are no longer those quantized, or if
-    this processor needs seven bits and the one that made it did not.
+    None too if the run has been trained on, and its parameters are no longer those quantized, if
+    this processor needs seven bits and the one that made it did not, or if an earlier version of
+    this package made it, some of whose layers were wrong.
     """
     names = [f"{section}.params", f"{section}-int8-0000.params", f"{section}-int8-symbol.json"]
     try:
         facts = json.loads(files.read(folder / _facts_of(section), 2**20))
         digests = facts["sha256"]
+        if facts.get("version") != _VERSION:
+            return None
         if needs_seven_bits() and not facts.get("seven_bits"):
             return None
         if any(_digest(folder / name) != digests[name] for name in names):

@@ -94,6 +94,8 @@ def test_int8_with_a_net_that_was_refused(benchmark):
     accuracies, speeds = ["0.8000", "0.7900", "0.8010"], ["100", "250", "2.50"]
     assert cells(table, 2)[2:] == [*accuracies, "0.8000", "2 of 21", *speeds]
     assert cells(table)[2:] == [*accuracies, "refused", "—", *speeds]
+    rows[1]["entropy"] = {"refused": "its numbers are others"}
+    assert cells(int8.table_of(rows))[4:6] == ["refused", "refused"]
     int8.picture_of(rows)
 
 

@@ -130,8 +130,8 @@ def test_a_residual_net_with_batch_norm(size):
     quantized, expected = quantize(net, X), net(nd.array(X)).asnumpy()
     for _ in range(3):
         found = quantized(nd.array(X)).asnumpy()
-        # 21 layers deep, with random scales and shifts. A wrong one would give about 1.
-        assert np.linalg.norm(found - expected) < 0.25 * np.linalg.norm(expected)
+        # 0.02 with random scales and shifts; 0.14 to 0.3 where sums lose their negative terms.
+        assert np.linalg.norm(found - expected) < 0.06 * np.linalg.norm(expected)
 
 
 def test_the_layers_that_hurt_stay_in_float32(trained, images, dataset, tmp_path):
