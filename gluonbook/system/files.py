@@ -1,9 +1,14 @@
-"""Files read with a size limit, and written so that a sudden stop leaves none half-written."""
+"""Files read with a size limit, and written so that a sudden stop leaves none half-written.
+
+In a folder with a list of digests (`list_digests`) every file written gets its line there, and
+every file read is held against its line.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 import errno
+import hashlib
 import os
 from pathlib import Path
 import shutil
@@ -11,10 +16,13 @@ import stat
 import tempfile
 from typing import Iterator
 
+from . import digests
 from .errors import Failure
 
 #: Beginning of the names of files that are being written; a stop may leave one behind.
 PARTIAL = ".partial-"
+#: Bytes that a list of digests may have: ten thousand lines.
+_LONGEST_LIST = 2**20
 
 
 class FileFailure(Failure, OSError):
@@ -25,14 +33,19 @@ class TooLarge(FileFailure):
     """A file is larger than a valid one can be."""
 
 
+class Damaged(FileFailure):
+    """A file is not the one whose digest its folder lists."""
+
+
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, listed: bool = True) -> Iterator[Path]:
     """A scratch path beside `path`, which takes the place of `path` when the block ends well.
 
     The bytes are on the disk before the name changes, so whoever opens `path`, even after a
     power cut, finds the whole old file or the whole new one. If the block fails, the scratch
     file is removed and `path` is as it was. The scratch file is a new one: a link of its name,
-    in a folder that came from elsewhere, is not followed.
+    in a folder that came from elsewhere, is not followed. A file with a digest of its own can stay
+    out of the folder's list of digests, by `listed`.
 
     Raises
     ------
@@ -47,8 +60,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
             yield scratch
             _flush(scratch)
-            os.replace(scratch, path)
-            _flush(path.parent)
+            if listed and path.name != digests.NAME and _list_in(path.parent) is not None:
+                _replace_listed(scratch, path)
+            else:
+                _replace(scratch, path)
         except BaseException:
             scratch.unlink(missing_ok=True)
             raise
@@ -58,9 +73,42 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise _not_written(path, error) from error
 
 
-def write(path: str | os.PathLike[str], content: bytes | str) -> None:
+def _replace(scratch: Path, path: Path) -> None:
+    os.replace(scratch, path)
+    _flush(path.parent)
+
+
+def _replace_listed(scratch: Path, path: Path) -> None:
+    """Replace a file and its line. A stop in between leaves it without one, never a wrong one."""
+    folder, digest = path.parent, digests.of_file(scratch)
+    with digests.together(folder, changing=True):
+        before = digests.parse(_list_in(folder) or "")
+        others = {name: before[name] for name in before.keys() - {path.name}}
+        if before.get(path.name, digest) != digest:
+            write(folder / digests.NAME, digests.formatted(others))
+        _replace(scratch, path)
+        if before.get(path.name) != digest:
+            write(folder / digests.NAME, digests.formatted({**others, path.name: digest}))
+
+
+def list_digests(folder: Path) -> None:
+    """List the digests of the files that are written into `folder` from now on."""
+    if not (folder / digests.NAME).exists():
+        write(folder / digests.NAME, digests.formatted({}))
+
+
+def _list_in(folder: Path) -> str | None:
+    """The text of the folder's list of digests; None if it has none of ours."""
+    try:
+        text = _content(folder / digests.NAME, _LONGEST_LIST).decode(errors="replace")
+    except FileFailure:
+        return None
+    return text if digests.is_ours(text) else None
+
+
+def write(path: str | os.PathLike[str], content: bytes | str, *, listed: bool = True) -> None:
     """Write a whole file, as `replacing` does; text as UTF-8."""
-    with replacing(path) as scratch, open(scratch, "wb") as file:
+    with replacing(path, listed=listed) as scratch, open(scratch, "wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
@@ -111,8 +159,30 @@ def read(path: str | os.PathLike[str], limit: int) -> bytes:
     ------
     FileFailure
         If `path` is missing, unreadable, or not a file (a pipe would hang); as `TooLarge`, if
-        it is longer.
+        it is longer; as `Damaged`, if its folder lists another digest for it, or the list is
+        damaged itself.
     """
+    path = Path(path)
+    if not os.path.exists(path.parent / digests.NAME):
+        return _content(path, limit)
+    with digests.together(path.parent, changing=False):
+        content = _content(path, limit)
+        text = _list_in(path.parent) or ""
+    if not digests.is_whole(text):
+        raise Damaged(
+            f"{path.parent / digests.NAME} is damaged: remove it, and the files beside it are read "
+            "unchecked"
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    if digests.parse(text).get(path.name, digest) != digest:
+        raise Damaged(
+            f"{path} is damaged, or was changed: its SHA-256 is not the one in {digests.NAME} "
+            "beside it; use a whole copy, or remove its line there if you changed it yourself"
+        )
+    return content
+
+
+def _content(path: Path, limit: int) -> bytes:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise FileFailure(f"{path} is not a file")

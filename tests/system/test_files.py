@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import threading
 
 from gluonbook.system import files
 from gluonbook.system.files import FileFailure
@@ -152,3 +154,100 @@ def test_only_what_is_partial_is_removed(tmp_path):
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == [".other", "other", "partial-c"]
     assert (tmp_path / "other" / "mine").read_text() == "mine"
+
+
+# --- a folder that lists the digests of its files ---------------------------------------------
+
+
+@pytest.fixture
+def listing(tmp_path):
+    """A folder with a list of digests, and two files."""
+    files.list_digests(tmp_path)
+    files.write(tmp_path / "a.txt", "first")
+    files.write(tmp_path / "b.txt", "second")
+    return tmp_path
+
+
+def test_the_digests_are_those_that_sha256sum_checks(listing):
+    files.write(listing / "a.txt", "changed")
+    files.write(listing / "c.txt", "not listed", listed=False)
+    files.list_digests(listing)  # which has one
+    result = subprocess.run(
+        ["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=listing, capture_output=True, text=True
+    )
+    assert (result.stdout, result.stderr) == ("a.txt: OK\nb.txt: OK\n", "")
+
+
+def test_a_file_that_was_not_written_here_is_not_read(listing):
+    content = (listing / "a.txt").read_bytes()
+    for other in (b"firsu", b"", (listing / "b.txt").read_bytes()):
+        (listing / "a.txt").write_bytes(other)
+        with pytest.raises(files.Damaged, match=r"a.txt is damaged, or was changed: its SHA-256"):
+            files.read(listing / "a.txt", 100)
+    (listing / "a.txt").write_bytes(content)
+    assert files.read(listing / "a.txt", 100) == content
+
+    (listing / "b.txt").write_text("changed by hand")
+    lines = (listing / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (listing / "SHA256SUMS").write_text("".join(lines[:-1]))  # as the sentence advises
+    assert files.read(listing / "b.txt", 100) == b"changed by hand"
+    files.write(listing / "b.txt", "third")
+    assert files.read(listing / "b.txt", 100) == b"third"
+
+
+@pytest.mark.parametrize("damage", ["0" * 63 + "  b.txt", "\n\n", "\0", "# b.txt"])
+def test_a_damaged_list_is_told_and_healed_by_the_next_file_written(damage, listing):
+    lines = (listing / "SHA256SUMS").read_text().splitlines()
+    (listing / "SHA256SUMS").write_text("\n".join([*lines[:2], damage]) + "\n")
+    with pytest.raises(files.Damaged, match="SHA256SUMS is damaged: remove it"):
+        files.read(listing / "a.txt", 100)
+    files.write(listing / "b.txt", "second")
+    assert (listing / "SHA256SUMS").read_text().splitlines() == lines
+    assert files.read(listing / "a.txt", 100) == b"first"
+
+
+@pytest.mark.parametrize("stopped_at", range(4))
+def test_a_stop_at_any_moment_leaves_no_wrong_digest(stopped_at, listing, monkeypatch):
+    """The list without the line, the file, and the list with it are put in place in turn."""
+    real, calls = os.replace, []
+
+    def replace(source, target):
+        if len(calls) == stopped_at:
+            raise KeyboardInterrupt
+        calls.append(target.name)
+        real(source, target)
+
+    monkeypatch.setattr(files.os, "replace", replace)
+    try:
+        files.write(listing / "a.txt", "new")
+    except KeyboardInterrupt:
+        assert len(calls) == stopped_at
+    else:
+        assert calls == ["SHA256SUMS", "a.txt", "SHA256SUMS"]
+    assert files.read(listing / "a.txt", 100) == (b"new" if "a.txt" in calls else b"first")
+    assert files.read(listing / "b.txt", 100) == b"second"
+
+
+def test_a_file_is_read_whole_while_another_thread_writes_it(listing):
+    done = threading.Event()
+
+    def write():
+        for i in range(100):
+            files.write(listing / "a.txt", str(i))
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not done.is_set():
+        files.read(listing / "a.txt", 100)
+    writer.join()
+    assert files.read(listing / "a.txt", 100) == b"99"
+
+
+def test_a_list_of_somebody_else_is_left_alone(tmp_path):
+    theirs = f"{'0' * 64}  a.txt\n"
+    (tmp_path / "SHA256SUMS").write_text(theirs)
+    files.list_digests(tmp_path)
+    files.write(tmp_path / "a.txt", "x")
+    assert files.read(tmp_path / "a.txt", 100) == b"x"
+    assert (tmp_path / "SHA256SUMS").read_text() == theirs
