@@ -194,14 +194,14 @@ class Run:
             others = contention.usage(family=True).others_since(self._usage)
             remark = contention.remark(others, f"epoch {self.at.epoch}")
             self._disturbed = remark is not None
-            _warn(remark)
+            self._warn(remark)
         self.at = Progress(epoch=self.at.epoch + 1)
         return row
 
     def judge(self) -> None:
         """Log a warning if the training ends with nothing learned."""
         if len(self.history):
-            _warn(self._stuck_loss.end(self.history[-1].train_acc, given_rate(self.trainer)))
+            self._warn(self._stuck_loss.end(self.history[-1].train_acc, given_rate(self.trainer)))
 
     def save(self) -> None:
         """Write a checkpoint, if the run keeps them and has trained since the last."""
@@ -274,11 +274,12 @@ class Run:
                     given_rate(self.trainer),
                     None if self._checkpoint is None else self._checkpoint.folder,
                 )
-            self.at.add(self._over_all_workers(batch))
+            counted = self._over_all_workers(batch)
+            self.at.add(counted)
             labels = None
             if self._stuck_loss.needs_labels:
                 labels = np.concatenate([y.asnumpy() for _, y in batch.parts])
-            _warn(self._stuck_loss.add(batch.loss / batch.examples, labels))
+            self._warn(self._stuck_loss.add(counted.loss / counted.examples, labels))
 
     def _over_all_workers(self, batch: Counted) -> Counted:
         """What all workers have counted of a batch; notes whether one is asked to stop."""
@@ -291,8 +292,8 @@ class Run:
         examples, correct, labels = map(int, counts)
         return batch._replace(loss=loss, examples=examples, correct=correct, labels=labels)
 
-
-def _warn(sentence: str | None) -> None:
-    if sentence is not None:
-        with tqdm.external_write_mode():  # beside a progress bar
-            log.warning(sentence)
+    def _warn(self, sentence: str | None) -> None:
+        """Log a warning, if there is one. Of several workers, the first does."""
+        if sentence is not None and self._workers.is_first:
+            with tqdm.external_write_mode():  # beside a progress bar
+                log.warning(sentence)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from types import SimpleNamespace
 
+import gluonbook as gb
 from gluonbook.cli import Chapter, chapter
 from gluonbook.data.batches import BatchError
 from gluonbook.distributed.workers import Workers
 from gluonbook.system.errors import Failure
+from gluonbook.training import run
+import mxnet as mx
 from mxnet import gluon, nd
 import numpy as np
 import pytest
@@ -83,3 +87,32 @@ def test_sums_are_those_of_float64_in_the_order_of_the_workers():
         thread.join()
     expected = [(0.1 + 1e-12) + 0.7, (1e20 + 1.0) - 1e20, 2**40 + 9]
     assert [found[rank] for rank in range(3)] == [expected] * 3
+
+
+def test_the_closing_sentence_has_the_loss_of_all_workers(monkeypatch, caplog):
+    """This worker's is ln 3 and the other's 0.1 more, in batches of as many images."""
+
+    class WithAnother(Three):
+        def check(self, trainer, train_iter):
+            pass
+
+        def share_parameters(self, trainer):
+            pass
+
+        def sum(self, values):
+            loss, examples, *others = values
+            return [2 * loss + 0.1 * examples, 2 * examples, *others]
+
+    monkeypatch.setattr(run, "workers", WithAnother)
+    net = gluon.nn.Dense(3, in_units=2)
+    net.initialize(mx.init.Zero())
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 1e-9})
+    batches = [(nd.ones((3, 2)), nd.array([0, 1, 2]))] * 4
+    gb.train_ch5(net, batches, batches, 3, trainer, mx.cpu(), 1)
+    assert f"the loss at the end is {math.log(3) + 0.05:.3f}, that of guessing" in caplog.text
+
+    caplog.clear()
+    monkeypatch.setattr(WithAnother, "is_first", False)
+    monkeypatch.setattr(run.Run, "take_statistics", lambda self: None)
+    gb.train_ch5(net, batches, batches, 3, trainer, mx.cpu(), 1)
+    assert caplog.text == ""
