@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import pickletools
-from typing import Any
+from typing import Any, Mapping
 import zipfile
 
 import safetensors.torch
@@ -21,6 +23,9 @@ from .pairs import TransferError
 def save_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
     """Write the net's ``state_dict``: as safetensors if `path` ends so, else as torch does.
 
+    Both kinds of file have checksums: safetensors a SHA-256 among its metadata, torch's a CRC-32
+    for each array.
+
     Raises
     ------
     TransferError
@@ -30,7 +35,8 @@ def save_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
     """
     state = {name: tensor.contiguous() for name, tensor in _state(torch_net).items()}
     if str(path).endswith(".safetensors"):
-        content = safetensors.torch.save(state)
+        metadata = {"format": "pt", "written by": _US, _DIGEST: _digest(state)}
+        content = safetensors.torch.save(state, metadata)
     else:
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -44,11 +50,15 @@ def load_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
     As in PyTorch, batch norm's counts of batches may be missing, which files of before PyTorch
     0.4.1 lack. The net's stay then.
 
+    Checksums are checked where the file has them. Others' safetensors have none, so damage there
+    is noticed only if it shows.
+
     Raises
     ------
     TransferError
-        If the file holds no ``state_dict``, or one of another net, or the net has a lazy layer
-        that has not been run; `torch_net` is then as it was.
+        If the file holds no ``state_dict``, or one of another net, is damaged, or has a value that
+        is not finite, or the net has a lazy layer that has not been run; `torch_net` is then as it
+        was.
     FileFailure
         If the file is missing or unreadable.
     """
@@ -74,6 +84,11 @@ def load_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
                 f"{path} is of another net: {name} is {state[name].dtype} in the file and "
                 f"{expected[name].dtype} in the net, which cannot hold it"
             )
+        if not torch.isfinite(state[name]).all():
+            raise TransferError(
+                f"{path} is damaged, or of a training that failed: {name} has a value that is not "
+                "a finite number"
+            )
     # `expected` keeps the net's own metadata; a file's may be anything, and stop torch halfway.
     for name, tensor in state.items():
         expected[name] = tensor.detach().to(expected[name].dtype)
@@ -93,6 +108,7 @@ def _read_state(path: str | os.PathLike[str], limit: int) -> dict[str, torch.Ten
     try:
         if str(path).endswith(".safetensors"):
             state: Any = safetensors.torch.load(content)
+            _check_digest(content, state)
         else:
             _refuse_what_is_no_state_dict(content)
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -110,11 +126,34 @@ def _read_state(path: str | os.PathLike[str], limit: int) -> dict[str, torch.Ten
     return dict(dict.items(state))
 
 
+#: Where our safetensors files have a SHA-256 of their arrays, among the metadata.
+_DIGEST = "gluonbook.sha256"
+#: Who wrote them: a damaged name of the digest does not make them others' files.
+_US = "gluonbook"
+
+
+def _digest(state: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _check_digest(content: bytes, state: Mapping[str, torch.Tensor]) -> None:
+    length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    ours = _DIGEST in metadata or metadata.get("written by") == _US
+    if ours and metadata.get(_DIGEST) != _digest(state):
+        raise ValueError("it is damaged: its checksum does not match")
+
+
 def _refuse_what_is_no_state_dict(content: bytes) -> None:
     """Look into a file of ``torch.save`` before its own reader does, which trusts it more.
 
     The file is a zip archive with a pickle of the names and shapes. It must not be compressed,
-    or a small file could fill the memory, and must not ask for anything but tensors.
+    or a small file could fill the memory, its checksums must be right, which torch does not check,
+    and it must not ask for anything but tensors.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
@@ -123,6 +162,8 @@ def _refuse_what_is_no_state_dict(content: bytes) -> None:
     entries = archive.infolist()
     if sum(entry.file_size for entry in entries) > len(content):
         raise ValueError("it is compressed or damaged")
+    if archive.testzip() is not None:
+        raise ValueError("it is damaged: a checksum does not match")
     [pickled] = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
     for code, argument, _ in pickletools.genops(archive.read(pickled)):
         if code.name in _IMPORTING and argument not in _IMPORTS:

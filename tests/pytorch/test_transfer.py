@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import pickle
 import zipfile
@@ -195,6 +196,47 @@ def test_the_weights_of_a_lazy_layer_wait_for_its_first_image(tmp_path):
         with pytest.raises(TransferError, match="the net's weight has no shape yet: run the net"):
             call(nn.LazyConv2d(4, 3), tmp_path / "w.pt")
     load_weights(nn.Conv2d(1, 4, 3), tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+def test_a_flipped_bit_anywhere_is_refused_or_changes_no_weight(name, tmp_path):
+    save_weights(net := nets.lenet(), path := tmp_path / name)
+    content, refused = path.read_bytes(), 0
+    for place in range(60, len(content), len(content) // 50):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :])
+        try:
+            load_weights(other := nets.lenet(), path)
+        except TransferError:
+            refused += 1
+        else:
+            same = zip(net.state_dict().values(), other.state_dict().values())
+            assert all(torch.equal(a, b) for a, b in same), place
+    assert refused > 40
+
+
+@pytest.mark.parametrize("mark", [b"gluonbook.sha256", b"written by"])
+def test_a_damaged_mark_of_our_safetensors_hides_no_damaged_weight(mark, tmp_path):
+    save_weights(nets.lenet(), path := tmp_path / "w.safetensors")
+    content = path.read_bytes().replace(mark, mark[:-1] + b"x")
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(TransferError, match="its checksum does not match"):
+        load_weights(nets.lenet(), path)
+
+
+def test_safetensors_without_our_checksum_are_read(tmp_path):
+    net = nets.lenet()
+    safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors", {"format": "pt"})
+    load_weights(other := nets.lenet(), tmp_path / "w.safetensors")
+    assert torch.equal(net[0].weight, other[0].weight)
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_refused(bad, name, tmp_path):
+    nn.init.constant_((net := nn.Linear(1, 1)).weight, bad)
+    save_weights(net, tmp_path / name)
+    with pytest.raises(TransferError, match="weight has a value that is not a finite number"):
+        load_weights(nn.Linear(1, 1), tmp_path / name)
 
 
 class EveryDtype(nn.Module):
