@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import struct
@@ -251,7 +252,11 @@ def export_symbol(
         f"{os.fspath(prefix)}-0000.params",
         {_stored_as(name, auxiliary): value for name, value in values.items()},
     )
-    files.write(f"{os.fspath(prefix)}-symbol.json", symbol.tojson(remove_amp_cast=True))
+    graph = json.loads(symbol.tojson(remove_amp_cast=True))
+    for node in graph["nodes"]:
+        # MXNet counts here how often the process has traced running statistics. Nothing reads it.
+        node["inputs"] = [[source, output, 0] for source, output, _ in node["inputs"]]
+    files.write(f"{os.fspath(prefix)}-symbol.json", json.dumps(graph, indent=2) + "\n")
 
 
 def import_symbol(

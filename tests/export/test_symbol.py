@@ -19,6 +19,7 @@ from gluonbook.export import (
     save_parameters,
     write_arrays,
 )
+from gluonbook.operations import trace
 from gluonbook.system import files
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -176,6 +177,18 @@ def test_an_export_holds_what_mxnets_own_holds(tmp_path):
     assert ours.keys() == theirs.keys()
     for name in ours:
         np.testing.assert_array_equal(ours[name].asnumpy(), theirs[name].asnumpy())
+
+
+def test_an_export_is_the_same_however_often_the_net_was_traced(tmp_path):
+    """A process that has trained the net has traced it more often than one that resumes the run."""
+    net = initialized(gb.resnet(), 32)
+    for name in ("before", "after"):
+        export_symbol(net, tmp_path / name, (1, 1, 32, 32))
+        for _ in range(3):
+            trace(net)
+    assert (tmp_path / "before-symbol.json").read_bytes() == (
+        tmp_path / "after-symbol.json"
+    ).read_bytes()
 
 
 def test_a_type_that_such_a_file_does_not_hold_is_named(tmp_path):
