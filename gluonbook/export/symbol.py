@@ -96,8 +96,11 @@ def load_parameters(
     ------
     FileFailure
         If the file is missing or unreadable.
+    Damaged
+        If the folder's ``SHA256SUMS``, as a run has it, lists another digest for the file.
     ParametersError
-        If the file is damaged, or is of another net; `net` is then as it was.
+        If the file is damaged so far that it shows, has a value that is not finite, or is of
+        another net; `net` is then as it was. The format has no checksum.
     """
     _assign(mxnet_private.parameters_by_place(net), path, size_limit(net), ctx)
 
@@ -124,6 +127,11 @@ def _assign(
             raise ParametersError(
                 f"{path} is of another net: {name} is {shape} in the file and "
                 f"{params[name].shape} in the net"
+            )
+        if not np.isfinite(arrays[key]).all():
+            raise ParametersError(
+                f"{path} is damaged, or of a training that failed: {name} has a value that is not "
+                "a finite number"
             )
     for key, name in keys.items():
         values = nd.array(arrays[key], dtype=params[name].dtype)
@@ -264,16 +272,16 @@ def import_symbol(
 ) -> gluon.SymbolBlock:
     """The net that `export_symbol`, or ``net.export``, wrote as ``<prefix>-symbol.json``.
 
-    Its class is not needed. The parameters are read from ``<prefix>-0000.params``, every byte
-    checked, to `ctx`, by default the CPU; ``SymbolBlock.imports`` does the same with a warning
-    that types cannot be decided.
+    Its class is not needed. The parameters are read from ``<prefix>-0000.params`` to `ctx`, by
+    default the CPU, and checked as `load_parameters` does. ``SymbolBlock.imports`` checks nothing,
+    and warns that types cannot be decided.
 
     Raises
     ------
     FileFailure
-        If a file is missing or unreadable.
+        If a file is missing or unreadable; as `Damaged`, as `load_parameters` does.
     ParametersError
-        If a file is damaged, or the two are not of the same net.
+        If a file is damaged so far that it shows, or the two are not of the same net.
     """
     path = f"{os.fspath(prefix)}-symbol.json"
     try:

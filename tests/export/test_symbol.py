@@ -191,6 +191,16 @@ def test_an_export_is_the_same_however_often_the_net_was_traced(tmp_path):
     ).read_bytes()
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_parameters_that_are_not_finite_are_refused(bad, lenet_file, tmp_path):
+    arrays = read_parameters(lenet_file, LIMIT)
+    arrays["4.weight"] = arrays["4.weight"].copy()
+    arrays["4.weight"].flat[7] = bad
+    write_arrays(tmp_path / "x.params", arrays)
+    with pytest.raises(ParametersError, match="4.weight has a value that is not a finite number"):
+        load_parameters(gb.lenet(), tmp_path / "x.params")
+
+
 def test_a_type_that_such_a_file_does_not_hold_is_named(tmp_path):
     with pytest.raises(ParametersError, match="weight is of type bool, which a file of parameters"):
         write_arrays(tmp_path / "x.params", {"weight": np.zeros(2, bool)})
