@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 import json
+import logging
 import os
 from pathlib import Path
 import sys
@@ -17,8 +18,9 @@ from typing import Any, NamedTuple, Sequence
 import mxnet as mx
 import numpy as np
 
+from .checkpoints.checkpoint import checkpoints_in
 from .cli.messages import describe
-from .cli.options import saved_options, section_of
+from .cli.options import saved_options, section_of, trained_epochs
 from .cli.parser import Parser, add_shared, out_folder, whole_number
 from .data import fashion_mnist
 from .data.fashion_mnist import CLASSES
@@ -28,16 +30,26 @@ from .predictions import measures, pictures
 from .predictions.classifier import Classifier
 from .predictions.images import GROUNDS, read_image
 from .recipes import recipes_of
+from .system import digests, files
 from .system.device import devices
 from .system.errors import Failure, print_sentences, printable
 from .system.ownership import refuse_foreign
+
+log = logging.getLogger("gluonbook")
 
 #: Images on a page of predictions or mistakes.
 _PAGE = 45
 
 
 def load_run(folder: str | os.PathLike[str], ctx: mx.Context | None = None) -> Classifier:
-    """The trained net of a run's folder, with every byte of its parameters checked.
+    """The trained net of a run's folder.
+
+    Configuration and parameters are held against the digests in the run's ``SHA256SUMS``. A run of
+    a version that wrote none is refused if its files are cut short, or a parameter is not finite;
+    other damage is not noticed there.
+
+    If the run has been resumed since and has not ended again, the net is the one from before, and
+    one warning is logged that says so.
 
     Raises
     ------
@@ -46,18 +58,32 @@ def load_run(folder: str | os.PathLike[str], ctx: mx.Context | None = None) -> C
     """
     folder = Path(folder)
     section = section_of(folder)
-    options = saved_options(section, folder)
-    path = folder / f"{section}.params"
-    if not path.exists():
-        raise Failure(
-            f"{folder} has no {path.name}: the run has not ended; resume it with "
-            f"chapters/{section}.py --resume {folder}"
-        )
+    options, epochs = saved_options(section, folder), trained_epochs(folder)
+    path, resume = folder / f"{section}.params", f"chapters/{section}.py --resume {folder}"
+    if not path.exists() or (epochs is None and (folder / digests.NAME).exists()):
+        what = "is not complete" if path.exists() else f"has no {path.name}"
+        raise Failure(f"{folder} {what}: the run has not ended; resume it with {resume}")
+    if epochs is not None:
+        _warn_of_later_epochs(folder, epochs, resume)
     recipe = recipes_of(section)[options["recipe"]]
     net = recipe.net(options["edition"])
-    load_parameters(net, path, ctx)
+    try:
+        load_parameters(net, path, ctx)
+    except files.Damaged as error:
+        raise Failure(f"{error}; {resume} writes it anew") from error
     net.hybridize(static_alloc=True, static_shape=True)
     return Classifier(net, options["size"] or recipe.size, ctx)
+
+
+def _warn_of_later_epochs(folder: Path, epochs: int, resume: str) -> None:
+    """Log a warning if the run has a checkpoint from after the net was written."""
+    epoch, batch = max(checkpoints_in(folder), default=(0, 0))
+    if (epoch, batch) > (epochs + 1, 0):
+        log.warning(
+            "the net in %s is that after epoch %d, and the training has gone on to epoch %d, batch "
+            "%d: %s finishes it and writes the newest net",
+            *(printable(str(folder)), epochs, epoch, batch, printable(resume)),
+        )
 
 
 def load_run_in_int8(

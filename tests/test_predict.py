@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import runpy
+import shutil
 import sys
 from unittest import mock
 
+import gluonbook
 from gluonbook import predict
+from gluonbook.cli import chapter
 from gluonbook.data.fashion_mnist import CLASSES
-from gluonbook.export import kept_int8, save_parameters
+from gluonbook.export import __main__ as export
+from gluonbook.export import import_symbol, kept_int8, load_parameters, save_parameters
+from gluonbook.figures.history import History
 from gluonbook.recipes import RECIPES
+from gluonbook.system import files
 from gluonbook.system.errors import Failure
 from gluonbook.system.ownership import NotOurs
 import numpy as np
 from PIL import Image
 import pytest
+
+from .conftest import CHAPTERS
 
 
 @pytest.fixture
@@ -174,7 +183,7 @@ def test_what_is_no_trained_run_is_refused(run, tmp_path):
         predict.main([str(tmp_path / "nowhere")])
     params = run / "lenet.params"
     content = params.read_bytes()
-    params.write_bytes(content[:-9])
+    files.write(params, content[:-9])
     with pytest.raises(Failure, match="lenet.params is not a whole file of parameters"):
         predict.main([str(run)])
     params.unlink()
@@ -183,6 +192,130 @@ def test_what_is_no_trained_run_is_refused(run, tmp_path):
     ):
         predict.main([str(run)])
     config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps({**config, "section": "elsewhere"}))
+    files.write(run / "config.json", json.dumps({**config, "section": "elsewhere"}))
     with pytest.raises(Failure, match="config.json is damaged: there is no section 'elsewhere'"):
         predict.main([str(run)])
+
+
+# --- damaged, and stale -----------------------------------------------------------------------
+
+
+def resume(run, *options):
+    with mock.patch.multiple(sys, argv=["lenet.py", "--resume", str(run), *options]):
+        runpy.run_path(str(CHAPTERS / "lenet.py"))
+
+
+def flip(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("program", [predict.main, export.main])
+def test_a_flipped_bit_of_the_parameters_is_refused_and_a_resume_heals_it(program, run):
+    params = run / "lenet.params"
+    whole = params.read_bytes()
+    flip(params, 1000)
+    with pytest.raises(Failure, match="lenet.params is damaged.* --resume .* writes it anew"):
+        program([str(run)])
+    with pytest.raises(Failure, match="lenet.params is damaged"):
+        load_parameters(RECIPES["lenet"].net(), params)
+    resume(run)
+    assert params.read_bytes() == whole
+    predict.load_run(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "mark", "after"),
+    [("lenet-symbol.json", b"(5, 5)", 1), ("lenet-0000.params", b"arg:", -20)],
+)
+def test_a_damaged_export_of_a_run_is_refused(name, mark, after, run):
+    """A kernel of another size, and another value of the last parameter."""
+    import_symbol(run / "lenet")
+    flip(run / name, (run / name).read_bytes().index(mark) + after)
+    with pytest.raises(Failure, match=f"{name} is damaged, or was changed"):
+        import_symbol(run / "lenet")
+
+
+def test_a_damaged_configuration_or_history_is_refused(run):
+    """Sizes and figures that could be those of a run, but are not those of this one."""
+    config, history = run / "config.json", run / "history.csv"
+    text = config.read_text()
+    config.write_text(text.replace('"size": 28', '"size": 29'))
+    with pytest.raises(Failure, match="config.json is damaged, or was changed"):
+        predict.load_run(run)
+    config.write_text(text)
+    predict.load_run(run)
+    flip(history, -20)
+    with pytest.raises(Failure, match="history.csv is damaged, or was changed"):
+        History.read(history)
+
+
+def test_parameters_of_another_run_are_refused(run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    resume(other, "--epochs", "2")
+    shutil.copy(other / "lenet.params", run)
+    with pytest.raises(Failure, match="lenet.params is damaged, or was changed"):
+        predict.load_run(run)
+
+
+def test_a_run_of_a_version_without_digests_is_read_and_its_parameters_must_be_finite(run, tiny):
+    expected = predict.load_run(run).probabilities(tiny.test.images)
+    config = json.loads((run / "config.json").read_text())
+    del config["trained_epochs"]
+    (run / "config.json").write_text(json.dumps(config))
+    (run / "SHA256SUMS").unlink()
+    np.testing.assert_array_equal(predict.load_run(run).probabilities(tiny.test.images), expected)
+    net = predict.load_run(run).net
+    net[0].weight.set_data(net[0].weight.data() * np.nan)  # which ReLU would hide
+    save_parameters(net, run / "lenet.params")
+    for load in (predict.load_run, predict.load_run_in_int8):
+        with pytest.raises(Failure, match=r"0.weight has a value that is not a finite number"):
+            load(run)
+
+
+def test_a_net_from_before_its_training_went_on_says_so(run, tiny, tmp_path, monkeypatch, caplog):
+    expected = predict.load_run(run).probabilities(tiny.test.images)
+    assert "epoch" not in caplog.text
+    train = gluonbook.train_ch5
+
+    def train_and_die(*args, **kept):
+        train(*args, **kept)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(gluonbook, "train_ch5", train_and_die)
+        resume(run, "--epochs", "3")
+    assert len(History.read(run / "history.csv")) == 3
+    for load in (predict.load_run, predict.load_run_in_int8):
+        caplog.clear()
+        found = load(run).probabilities(tiny.test.images)
+        assert (
+            "is that after epoch 1, and the training has gone on to epoch 4, batch 0:"
+            in caplog.text
+        )
+        assert np.abs(found - expected).max() < (0.05 if "int8" in load.__name__ else 1e-9)
+    caplog.clear()
+    resume(run)
+    assert np.abs(predict.load_run(run).probabilities(tiny.test.images) - expected).max() > 0.01
+    assert "gone on" not in caplog.text
+
+
+def test_a_run_that_stopped_while_it_wrote_its_net_has_not_ended(run, monkeypatch):
+    """Its symbol is that of the second epoch, and its parameters are those of the first."""
+    write, calls = chapter.save_parameters, []
+
+    def die(*args):
+        calls.append(args)
+        if len(calls) == 2:  # the first time it is only tried
+            raise KeyboardInterrupt
+        write(*args)
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(chapter, "save_parameters", die)
+        resume(run, "--epochs", "2")
+    with pytest.raises(Failure, match="is not complete: the run has not ended; resume it with"):
+        predict.load_run(run)
+    resume(run)
+    predict.load_run(run)

@@ -40,6 +40,16 @@ KEPT = 2
 _NAME = re.compile(r"checkpoint-([0-9]{1,9})-([0-9]{1,9})\.safetensors")
 
 
+def checkpoints_in(folder: Path) -> dict[tuple[int, int], Path]:
+    """The checkpoints in a run's folder: each by its epoch, from 1, and the batches done of it."""
+    found = {}
+    for path in folder.iterdir():
+        match = _NAME.fullmatch(path.name)
+        if match and not path.is_dir():
+            found[int(match[1]), int(match[2])] = path
+    return found
+
+
 class NotFinite(Failure, ArithmeticError):
     """The loss or a parameter is infinite or not a number.
 
@@ -86,7 +96,8 @@ class Checkpoint:
         optimizer and the data, which are always compared.
     notes
         Texts to keep beside the checkpoints, by file name. They are written once the run has
-        begun or been restored.
+        begun or been restored. From then on ``SHA256SUMS`` lists the digests of the files that this
+        package writes into the folder, by which it finds a damaged one as it reads it.
 
     Raises
     ------
@@ -153,6 +164,8 @@ class Checkpoint:
                     self._shuffle_seed = whole_number("the loader's seed", self._loader.seed, 2**32)
             # Nothing in the folder has been changed up to here; from here on it is this run's.
             files.remove_partial(self.folder)
+            if self.notes:
+                files.list_digests(self.folder)
             for path in damaged:
                 path.replace(f"{path}.damaged")
             for name, text in self.notes.items():
@@ -222,7 +235,7 @@ class Checkpoint:
         """
         content = self._content(progress)
         path = self.folder / f"checkpoint-{progress.epoch}-{progress.batch}.safetensors"
-        files.write(path, content)
+        files.write(path, content, listed=False)  # it has its own digest, and does not stay
         self.remove_older(KEPT)
         return path
 
@@ -274,11 +287,7 @@ class Checkpoint:
 
     def _paths(self) -> list[Path]:
         """The checkpoints in the folder, newest first."""
-        found = {}
-        for path in self.folder.iterdir():
-            match = _NAME.fullmatch(path.name)
-            if match and not path.is_dir():
-                found[int(match[1]), int(match[2])] = path
+        found = checkpoints_in(self.folder)
         return [found[position] for position in sorted(found, reverse=True)]
 
     def _newest(self) -> tuple[dict[str, Any] | None, dict[str, np.ndarray], list[Path]]:

@@ -41,10 +41,12 @@ from .messages import describe, is_too_small, lacks_memory, resume_command
 from .options import (
     CONFIG,
     HYPERPARAMETERS,
+    TRAINED,
     Options,
     parse,
     refuse_other_data,
     resumed_options,
+    trained_epochs,
 )
 
 #: Pictures that a run leaves.
@@ -55,7 +57,10 @@ _PREDICTED = 27
 _FOLDER = """\
 A run of the section {section}. It is resumed by: python chapters/{section}.py --resume FOLDER
 
-config.json       options, device, machine and versions
+config.json       options, device, machine and versions; at the end of the training, also after how
+                  many epochs the net's files were written
+SHA256SUMS        the SHA-256 of each file here but checkpoints and events, which have checksums
+                  inside: this package checks what it reads, sha256sum -c SHA256SUMS checks all
 layers.txt        the net, layer by layer, with shapes and numbers of parameters
 history.csv       loss, accuracies and seconds, a row for each epoch
 curve.png         the same as a picture
@@ -196,18 +201,23 @@ class Chapter:
             notes={
                 "README.txt": _FOLDER.format(section=self.recipe.section),
                 "layers.txt": format_table(layers),
-                CONFIG: json.dumps(self._config(data), indent=2) + "\n",
             },
         )
         checkpoint.acquire()
         try:
+            trained = None
             if options.resume is not None:  # once more, now that nobody else can change it
                 resumed_options(self.recipe.section, folder, vars(options))
+                trained = trained_epochs(folder)
+            checkpoint.notes[CONFIG] = self._config(data, trained)
             self._try_outputs(net, data, folder)
             history = self._history(folder)
             with self._telling_how_to_go_on(folder, history):
                 yield {"progress": True, "history": history, "checkpoint": checkpoint}
+                # While they are written, they are not all of one epoch.
+                files.write(folder / CONFIG, self._config(data, None))
                 self._write_outputs(net, history, data, folder)
+                files.write(folder / CONFIG, self._config(data, len(history)))
                 checkpoint.remove_older()
         finally:
             checkpoint.end()
@@ -324,9 +334,10 @@ class Chapter:
                 how = f"; then go on with `{command}`"
             raise Failure(f"{describe(error)}{how}") from error
 
-    def _config(self, data: fashion_mnist.FashionMNIST) -> dict[str, Any]:
+    def _config(self, data: fashion_mnist.FashionMNIST, trained: int | None) -> str:
+        """The run's configuration, with the number of epochs that are in the net's files."""
         options = {name: value for name, value in vars(self.options).items() if name != "given"}
-        return {
+        config = {
             "section": self.recipe.section,
             "options": options,
             "optimizer": self.recipe.optimizer,
@@ -338,7 +349,9 @@ class Chapter:
             "threads": os.environ.get("OMP_NUM_THREADS"),
             "machine": machine.describe(),
             "versions": versions(),
+            TRAINED: trained,
         }
+        return json.dumps(config, indent=2) + "\n"
 
 
 def new_folder(parent: Path, section: str) -> Path:

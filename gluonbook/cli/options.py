@@ -17,6 +17,8 @@ from ..system.errors import Failure
 from .parser import TEST_IMAGES, chapter_parser, quick_test
 
 CONFIG = "config.json"
+#: In it, the number of epochs after which the net's files were written.
+TRAINED = "trained_epochs"
 #: The options that the section's text states, in the order of `Chapter.choose`.
 HYPERPARAMETERS = ("lr", "num_epochs", "batch_size", "size")
 #: Options that a run keeps. When it is resumed the first may be given anew, the others may not.
@@ -150,6 +152,22 @@ def saved_options(section: str, folder: Path) -> dict[str, Any]:
         If there is no such run, it is damaged, or of another section.
     """
     return _options_in(_read_config(folder), section, folder)
+
+
+def trained_epochs(folder: Path) -> int | None:
+    """How many epochs of training are in the net's files of the run in `folder`.
+
+    None if they have not been written, or by a version that did not note it.
+
+    Raises
+    ------
+    Failure
+        If there is no such run, or its configuration is damaged.
+    """
+    epochs = _read_config(folder).get(TRAINED)
+    if epochs is None or (type(epochs) is int and epochs > 0):
+        return epochs
+    raise Failure(f"{folder / CONFIG} is damaged: {TRAINED} is not a number of epochs")
 
 
 def _options_in(config: dict[str, Any], section: str, folder: Path) -> dict[str, Any]:

@@ -116,7 +116,8 @@ def _keep(
         facts_file = scratch / _facts_of(section)
         files.write(facts_file, json.dumps(facts, indent=2) + "\n")
         for path in (*net_files, facts_file):
-            os.replace(path, folder / path.name)
+            with files.replacing(folder / path.name) as place:
+                os.replace(path, place)
 
 
 def _kept(folder: Path, section: str, size: int) -> gluon.SymbolBlock | None:

@@ -666,7 +666,7 @@ def test_a_short_write(tmp_path, monkeypatch):
     """A disk that takes half of the bytes and says so only afterwards."""
     real = files.write
 
-    def half(path, content):
+    def half(path, content, **_):
         with files.replacing(path) as scratch:
             scratch.write_bytes(content[: len(content) // 2])
             raise OSError(errno.ENOSPC, "No space left on device")

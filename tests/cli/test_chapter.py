@@ -24,7 +24,7 @@ from gluonbook.export import import_symbol
 from gluonbook.export.__main__ import main as export
 from gluonbook.predict import load_run
 from gluonbook.recipes import RECIPES, STABLE, TUNED
-from gluonbook.system import device, machine
+from gluonbook.system import device, files, machine
 from gluonbook.system.errors import Failure
 from gluonbook.system.files import FileFailure
 from hypothesis import given, settings
@@ -382,7 +382,7 @@ def test_a_run_from_before_the_option_is_tested_on_all_images(tiny, tmp_path):
     folder, _ = run(tmp_path, *SMALL, "--epochs", "1", "--limit", "40")
     config = json.loads((folder / "config.json").read_text())
     del config["options"]["limit_test"]
-    (folder / "config.json").write_text(json.dumps(config))
+    files.write(folder / "config.json", json.dumps(config))
     assert Chapter("lenet", ["--resume", str(folder)]).options.limit_test == 10_000
 
 
