@@ -1,8 +1,11 @@
-"""Give damaged and hostile files to every reader, and count what happens."""
+"""Give damaged and hostile files to every reader, and count what happens.
+
+Whatever is read from a changed file is compared with what is read from the file as it was. A reader
+that has a checksum must not take another value; one that has none may not be able to tell.
+"""
 
 from __future__ import annotations
 
-import argparse
 import collections
 import faulthandler
 import gzip
@@ -11,13 +14,18 @@ import os
 from pathlib import Path
 import random
 import re
+import runpy
 import struct
 import subprocess
 import sys
 import tempfile
 import time
 from typing import Any, Callable, NamedTuple
+from unittest import mock
 
+import results
+
+CHAPTERS = Path(__file__).parents[1] / "chapters"
 SECONDS, MEMORY = 20, 2**30
 EXTREME = [0, 1, 0x7F, 0xFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**31, 2**62, 2**63 - 1, 2**63, 2**64 - 1]
 WEIRD: list[Any] = [
@@ -27,16 +35,24 @@ WEIRD: list[Any] = [
 ]
 
 
+#: Kinds of files. Only the first must be refused whenever they hold other values than before: the
+#: second have no checksum, and the third have a right one over false content.
+DAMAGED, UNCHECKED, FORGED = "damaged", "damaged, no checksum", "forged"
+#: What may be rightly done with a file.
+OUTCOMES = ("refused", "the same", "other values")
+
+
 class Reader(NamedTuple):
     """A reader of one kind of file, and how many of 20,000 inputs are for it."""
 
     inputs: int
     originals: Callable[[Path], list[bytes]]
     """Real files to damage, made in a scratch folder."""
-    read: Callable[[Path, bytes], bool]
-    """Reads the bytes from the folder; False if it accepts what it should not."""
+    read: Callable[[Path, bytes], object]
+    """Reads the bytes from the folder: the values read, or False if they can be no such values."""
     structured: Callable[[bytes, random.Random], bytes] | None = None
     """A change that keeps the format but lies in its content."""
+    kind: str = DAMAGED
 
 
 # --- changes --------------------------------------------------------------------------------
@@ -177,7 +193,14 @@ def _step(net: Any, trainer: Any) -> None:
     mx.nd.waitall()
 
 
-def _checkpoint(inputs: int) -> Reader:
+def _values(net: Any) -> list[bytes]:
+    """The values of a Gluon net's parameters, in the order of their places."""
+    from gluonbook.checkpoints.net_state import parameter_arrays
+
+    return [value.tobytes() for _, value in sorted(parameter_arrays(net))]
+
+
+def _checkpoint(inputs: int, forged: bool = False) -> Reader:
     from gluonbook.checkpoints.checkpoint import Checkpoint
     from gluonbook.checkpoints.format import Progress, digest
     from gluonbook.data.image_batches import ImageBatches
@@ -200,7 +223,7 @@ def _checkpoint(inputs: int) -> Reader:
         saved.end()
         return [path.read_bytes()]
 
-    def read(folder: Path, content: bytes) -> bool:
+    def read(folder: Path, content: bytes) -> object:
         for old in folder.glob("checkpoint-*"):
             old.unlink()
         (folder / name).write_bytes(content)
@@ -211,11 +234,12 @@ def _checkpoint(inputs: int) -> Reader:
         resumed.end()
         _step(net, trainer)
         next(batches.split_batches([mx.cpu()], epoch=at.epoch - 1, first=min(at.batch, 4)))
-        return (
+        possible = (
             all(param.data().shape == param.shape for param in net.collect_params().values())
             and at.epoch == len(history) + 1
             and at.batch <= len(batches)
         )
+        return possible and (at, history.epochs, _values(net))
 
     def structured(content: bytes, rng: random.Random) -> bytes:
         length = int.from_bytes(content[:8], "little")
@@ -227,7 +251,10 @@ def _checkpoint(inputs: int) -> Reader:
         metadata = {"state": text, "sha256": digest(text, arrays)}
         return safetensors.numpy.save(arrays, metadata)
 
-    return Reader(inputs, originals, read, structured)
+    return Reader(
+        *(inputs, originals, read),
+        *((structured, FORGED) if forged else (None, DAMAGED)),
+    )
 
 
 def _parameters(inputs: int) -> Reader:
@@ -237,28 +264,65 @@ def _parameters(inputs: int) -> Reader:
         save_parameters(_lenet(), folder / "net.params")
         return [(folder / "net.params").read_bytes()]
 
-    def read(folder: Path, content: bytes) -> bool:
+    def read(folder: Path, content: bytes) -> object:
         (folder / "net.params").write_bytes(content)
-        load_parameters(_lenet(), folder / "net.params")
-        return True
+        net = _lenet()
+        load_parameters(net, folder / "net.params")
+        return _values(net)
+
+    return Reader(inputs, originals, read, kind=UNCHECKED)
+
+
+def _of_a_run(inputs: int, name: str) -> Reader:
+    """One of the files that a run of LeNet leaves."""
+    from gluonbook.cli.options import saved_options, trained_epochs
+    from gluonbook.export import import_symbol
+    from gluonbook.figures.history import History
+    from gluonbook.predict import load_run
+    import mxnet as mx
+
+    def originals(folder: Path) -> list[bytes]:
+        options = ["--limit", "64", "--limit-test", "20", "--epochs", "1", "--batch-size", "16"]
+        argv = ["lenet.py", *options, "--seed", "1", "--out", str(folder / "files")]
+        with mock.patch.multiple(sys, argv=argv, stdout=sys.stdout, excepthook=sys.excepthook):
+            runpy.run_path(str(CHAPTERS / "lenet.py"))
+        [run] = (folder / "files").iterdir()
+        return [(run / name).read_bytes()]
+
+    def read(folder: Path, content: bytes) -> object:
+        [run] = folder.iterdir()
+        (run / name).write_bytes(content)
+        trained, exported = load_run(run), import_symbol(run / "lenet")
+        return (
+            *(
+                saved_options("lenet", run),
+                trained_epochs(run),
+                History.read(run / "history.csv").epochs,
+            ),
+            *(_values(trained.net), exported(mx.nd.ones((1, 1, 28, 28))).asnumpy().tobytes()),
+        )
 
     return Reader(inputs, originals, read)
 
 
-def _torch_weights(inputs: int, ending: str) -> Reader:
+def _torch_weights(inputs: int, ending: str, kind: str = DAMAGED) -> Reader:
     from gluonbook.pytorch import nets
     from gluonbook.pytorch.transfer import load_weights, save_weights
+    import safetensors.torch
 
     def originals(folder: Path) -> list[bytes]:
+        if kind == UNCHECKED:
+            return [safetensors.torch.save(nets.lenet().state_dict())]
         save_weights(nets.lenet(), folder / f"weights{ending}")
         return [(folder / f"weights{ending}").read_bytes()]
 
-    def read(folder: Path, content: bytes) -> bool:
+    def read(folder: Path, content: bytes) -> object:
         (folder / f"weights{ending}").write_bytes(content)
-        load_weights(nets.lenet(), folder / f"weights{ending}")
-        return True
+        net = nets.lenet()
+        load_weights(net, folder / f"weights{ending}")
+        return [tensor.numpy().tobytes() for tensor in net.state_dict().values()]
 
-    return Reader(inputs, originals, read)
+    return Reader(inputs, originals, read, kind=kind)
 
 
 def _config(inputs: int) -> Reader:
@@ -276,30 +340,39 @@ def _config(inputs: int) -> Reader:
         }
         return [json.dumps(config, indent=2).encode()]
 
-    def read(folder: Path, content: bytes) -> bool:
+    def read(folder: Path, content: bytes) -> object:
         (folder / chapter_options.CONFIG).write_bytes(content)
         options = chapter_options.parse("lenet", ["--resume", str(folder)])
-        return options.batch_size >= 1 and options.lr > 0 and options.edition in EDITIONS
+        possible = options.batch_size >= 1 and options.lr > 0 and options.edition in EDITIONS
+        return possible and vars(options)
 
     def structured(content: bytes, rng: random.Random) -> bytes:
         return json.dumps(lie(json.loads(content), rng)).encode()
 
-    return Reader(inputs, originals, read, structured)
+    return Reader(inputs, originals, read, structured, UNCHECKED)
 
 
 def readers() -> dict[str, Callable[[], Reader]]:
     from gluonbook.data import fashion_mnist as fm
 
     return {
-        "IDX labels, gzip": lambda: _data_file(fm.TEST_LABELS, 3000, True),
-        "IDX labels": lambda: _data_file(fm.TRAIN_LABELS, 2500, False),
-        "IDX images, gzip": lambda: _data_file(fm.TEST_IMAGES, 700, True),
-        "IDX images": lambda: _data_file(fm.TRAIN_IMAGES, 300, False),
-        "checkpoint": lambda: _checkpoint(4500),
-        "configuration of a run": lambda: _config(2000),
-        ".params": lambda: _parameters(3500),
-        "state_dict": lambda: _torch_weights(2000, ".pt"),
+        "IDX labels, gzip": lambda: _data_file(fm.TEST_LABELS, 2000, True),
+        "IDX labels": lambda: _data_file(fm.TRAIN_LABELS, 2000, False),
+        "IDX images, gzip": lambda: _data_file(fm.TEST_IMAGES, 500, True),
+        "IDX images": lambda: _data_file(fm.TRAIN_IMAGES, 250, False),
+        "checkpoint": lambda: _checkpoint(3000),
+        "configuration of a run": lambda: _of_a_run(800, "config.json"),
+        "parameters of a run": lambda: _of_a_run(1500, "lenet.params"),
+        "symbol of a run": lambda: _of_a_run(500, "lenet-symbol.json"),
+        "exported parameters of a run": lambda: _of_a_run(500, "lenet-0000.params"),
+        "history of a run": lambda: _of_a_run(600, "history.csv"),
+        "digests of a run": lambda: _of_a_run(600, "SHA256SUMS"),
+        "state_dict": lambda: _torch_weights(1500, ".pt"),
         "safetensors": lambda: _torch_weights(1500, ".safetensors"),
+        ".params": lambda: _parameters(2000),
+        "safetensors of others": lambda: _torch_weights(500, ".safetensors", UNCHECKED),
+        "configuration alone": lambda: _config(750),
+        "checkpoint, forged": lambda: _checkpoint(1500, forged=True),
     }
 
 
@@ -320,19 +393,31 @@ def child(kind: str, inputs: int, seed: int, folder: Path) -> dict[str, Any]:
     originals = reader.originals(folder)
     (folder / "run").mkdir(exist_ok=True)
     before = _tree(folder)
+
+    def read(content: bytes) -> object:
+        (folder / "input").write_bytes(content)  # what is left if the process dies
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        try:
+            return reader.read(folder / "files", content)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+    values = {original: read(original) for original in originals}
     counts: collections.Counter[str] = collections.Counter()
     slowest, defects = 0.0, []
     for i in range(inputs):
-        content = rng.choice(originals)
-        if reader.structured is not None and rng.random() < 0.35:
-            content = reader.structured(content, rng)
+        original = rng.choice(originals)
+        if reader.structured is not None and (reader.kind == FORGED or rng.random() < 0.35):
+            content = reader.structured(original, rng)
         else:
-            content = damage(content, rng)
-        (folder / "input").write_bytes(content)  # what is left if the process dies
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
+            content = damage(original, rng)
         start = time.perf_counter()
         try:
-            outcome = "accepted" if reader.read(folder / "files", content) else "wrongly accepted"
+            found = read(content)
+            if found is False or (reader.kind == DAMAGED and found != values[original]):
+                outcome = "wrongly accepted"
+            else:
+                outcome = "the same" if found == values[original] else "other values"
         except (Failure, mx.base.MXNetError) as error:
             outcome = "refused"
             if "\n" in str(error) and isinstance(error, Failure):
@@ -341,7 +426,6 @@ def child(kind: str, inputs: int, seed: int, folder: Path) -> dict[str, Any]:
             outcome = "another error"
             defects.append(f"input {i}: {error!r}")
         slowest = max(slowest, time.perf_counter() - start)
-        faulthandler.cancel_dump_traceback_later()
         counts[outcome] += 1
     if _tree(folder) != before:
         defects.append("something was written outside of the folder of files")
@@ -365,9 +449,10 @@ def run(kind: str, inputs: int, seed: int) -> dict[str, Any]:
     """Run `child` in its own process, so that a crash or a hang is counted too."""
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(
-            [sys.executable, __file__, kind, str(inputs), str(seed), scratch],
+            [sys.executable, "-c", CHILD, kind, str(inputs), str(seed), scratch],
             capture_output=True,
             text=True,
+            cwd=Path(__file__).parent,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         if done.returncode != 0:
@@ -376,6 +461,14 @@ def run(kind: str, inputs: int, seed: int) -> dict[str, Any]:
                 "defects": [done.stderr[-1500:]],
             }
     return json.loads(done.stdout.splitlines()[-1])
+
+
+CHILD = """
+import json, pathlib, sys
+import fuzz
+kind, inputs, seed, folder = sys.argv[1:]
+print(json.dumps(fuzz.child(kind, int(inputs), int(seed), pathlib.Path(folder))))
+"""
 
 
 def faults(result: dict[str, Any]) -> list[str]:
@@ -388,11 +481,44 @@ def faults(result: dict[str, Any]) -> list[str]:
     return found
 
 
+def fuzz_readers(num_inputs: int, seed: int) -> list[dict[str, Any]]:
+    """Share out `num_inputs` files among the readers."""
+    kinds = {name: make() for name, make in readers().items()}
+    whole = sum(reader.inputs for reader in kinds.values())
+    rows = []
+    for name, reader in kinds.items():
+        found = run(name, -(-reader.inputs * num_inputs // whole), seed)
+        rows.append(
+            {
+                **{"file": name, "kind": reader.kind, "tried": found["inputs"]},
+                **{outcome: found.get(outcome, 0) for outcome in OUTCOMES},
+                **{"faults": faults(found), "figures": found},
+            }
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def main() -> None:
+    options = results.parser(__doc__)
+    options.add_argument("--inputs", type=int, default=20_000, help="over all readers")
+    options.add_argument("--seed", type=int, default=1, help="of the damage")
+    options = options.parse_args()
+    rows = fuzz_readers(options.inputs, options.seed)
+    table = results.markdown(
+        ["file", "kind", "tried", *OUTCOMES, "faults", "slowest", "memory"],
+        [
+            [row["file"], row["kind"]]
+            + [f"{row[figure]:,}" for figure in ("tried", *OUTCOMES)]
+            + [str(len(row["faults"])), f"{row['figures'].get('slowest_s', 0):.2f} s"]
+            + [f"{row['figures'].get('peak_bytes', 0) / 2**20:.0f} MiB"]
+            for row in rows
+        ],
+    )
+    results.write("fuzz", options.out, "Damaged files", table, rows)
+    if any(row["faults"] for row in rows):
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind")
-    parser.add_argument("inputs", type=int)
-    parser.add_argument("seed", type=int)
-    parser.add_argument("folder", type=Path)
-    options = parser.parse_args()
-    print(json.dumps(child(options.kind, options.inputs, options.seed, options.folder)))
+    main()

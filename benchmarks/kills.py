@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+import hashlib
 import json
 from pathlib import Path
 import random
@@ -101,7 +102,7 @@ def figures(folder: Path, out: Path) -> dict[str, object]:
 
 
 def half_written(folder: Path) -> list[str]:
-    """Files that have their final name but are not whole."""
+    """Files that have their final name but are not whole, or not the one whose digest is listed."""
     found = []
     for path in folder.glob("[!.]*"):
         try:
@@ -113,6 +114,10 @@ def half_written(folder: Path) -> list[str]:
                 assert all(len(row.split(",")) == 5 for row in path.read_text().splitlines())
             elif path.suffix == ".png":
                 assert path.read_bytes().endswith(b"IEND\xaeB`\x82")
+            elif path.name == "SHA256SUMS":
+                for line in path.read_text().splitlines()[1:]:
+                    digest, name = line.split("  ")
+                    assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
         except Exception as error:
             found.append(f"{path.name}: {error!r}")
     return found

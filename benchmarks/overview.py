@@ -152,10 +152,24 @@ the book's recipe remains the default.""",
     Part(
         "What a run survives",
         """\
-Trainings that were killed at random moments and resumed, readers that were given damaged files, and
-processes that wanted the same thing at once. A fault is a result that differs in a single bit, a
-damaged file that is taken, or an end without a sentence.""",
+Trainings that were killed at random moments and resumed, and processes that wanted the same thing
+at once. A fault is a result that differs in a single bit, or an end without a sentence.""",
         "soak",
+    ),
+    Part(
+        "Damaged files",
+        """\
+Files that were changed at random in one to three places: a bit flipped, bytes overwritten with
+extreme numbers, noise or zeros, a part cut off, removed or repeated. What is read from each is
+compared with what is read from the file as it was.
+
+The data set's files, checkpoints, what a run leaves in its folder, torch's files and the
+safetensors of `save_weights` have checksums, and must not be read with other values. A `.params`
+file from elsewhere, others' safetensors and a configuration without its list of digests have none.
+They are refused if their form is broken or a value is not finite. Forged checkpoints have a right
+checksum over false content, and must not be taken for a state that cannot be. A fault is also an
+end without a sentence, after more than 20 s, or with more than 1 GiB of memory.""",
+        "fuzz",
     ),
     Part(
         "What a run by several processes survives",

@@ -1,4 +1,4 @@
-"""Count what a run and its readers survive: kills, damaged files, many processes at once.
+"""Count what a run survives: kills, and many processes at once.
 
 With the default numbers it takes about an hour on two cores.
 """
@@ -17,7 +17,6 @@ import tempfile
 import threading
 import time
 
-import fuzz
 from gluonbook.checkpoints.checkpoint import Checkpoint
 from gluonbook.checkpoints.format import Progress
 from gluonbook.data import fashion_mnist as fm
@@ -66,28 +65,6 @@ def signal_runs(num_signals: int, work: Path, longest: float) -> dict:
         + ", ".join(f"{count} {when}" for when, count in tally.killed_at.items()),
         "faults": tally.faults,
     }
-
-
-def fuzz_readers(num_inputs: int, seed: int) -> list[dict]:
-    """Share out `num_inputs` damaged files among the readers."""
-    kinds = fuzz.readers()
-    whole = sum(make().inputs for make in kinds.values())
-    rows = []
-    for kind, make in kinds.items():
-        found = fuzz.run(kind, -(-make().inputs * num_inputs // whole), seed)
-        rows.append(
-            {
-                "what": f"damaged files: {kind}",
-                "tried": found["inputs"],
-                "outcome": f"{found.get('refused', 0):,} refused, {found.get('accepted', 0):,} "
-                f"still sound; slowest {found.get('slowest_s', 0):.2f} s, peak "
-                f"{found.get('peak_bytes', 0) / 2**20:.0f} MiB",
-                "faults": fuzz.faults(found),
-                "figures": found,
-            }
-        )
-        print(rows[-1]["what"], rows[-1]["outcome"], rows[-1]["faults"], flush=True)
-    return rows
 
 
 def one_cache(rounds: int, work: Path) -> dict:
@@ -231,9 +208,7 @@ def main() -> None:
     options = results.parser(__doc__)
     options.add_argument("--kills", type=int, default=200, help="over three sections")
     options.add_argument("--signals", type=int, default=30, help="pairs of them")
-    options.add_argument("--inputs", type=int, default=20_000, help="over all readers")
     options.add_argument("--rounds", type=int, default=5, help="of the rest")
-    options.add_argument("--seed", type=int, default=1, help="of the damage")
     options.add_argument(
         "--longest", type=float, default=9, metavar="SECONDS", help="a process lives until its kill"
     )
@@ -242,7 +217,6 @@ def main() -> None:
         work = Path(scratch)
         rows = [
             cost(options.rounds, work),
-            *fuzz_readers(options.inputs, options.seed),
             one_cache(options.rounds, work),
             *one_folder(options.rounds, work),
             *kill_runs(options.kills, work, options.longest),
@@ -255,7 +229,7 @@ def main() -> None:
             for row in rows
         ],
     )
-    results.write("soak", options.out, "What a run and its readers survive", table, rows)
+    results.write("soak", options.out, "What a run survives", table, rows)
     if any(row["faults"] for row in rows):
         sys.exit(1)
 

@@ -93,6 +93,9 @@ TOLD = {
     "PyTorch edition": ("the PyTorch edition's seven nets", "PyTorch 版的七个网络"),
     "one busy": ("beside one busy process", "旁边有一个占满一个核的进程"),
     "two workers": ("by two workers", "由两个进程"),
+    "with a checksum": ("Of {} damaged files with a checksum", "{} 个带校验和的损坏文件"),
+    "without one, tried": ("Of {} without one", "{} 个没有校验和的文件"),
+    "without one, other values": ("{} were", "有 {} 个被读出了别的数值"),
     "batches": ("batches of {} or {}", "批量大小为各节的 {} 或 {}"),
     "LeNet's batches": ("in batches of {}", "以 {} 的批量大小"),
     **{5: ("five", "五轮"), 10: ("ten", "十轮"), 50: ("fifty", "五十轮")},
@@ -173,12 +176,23 @@ def test_the_headlines_on_reliability_are_measured_and_carry_their_conditions(he
         return sum(number for what, number in tried.items() if what.startswith(beginning))
 
     states(f"{total('kill -9'):,}", f"{total('SIGTERM and SIGINT'):,}")
-    states(f"{total('damaged files'):,}", "CPU")
+    states("CPU")
     states(*(what.rpartition(", ")[2] for what in tried if what.startswith(("kill", "SIGTERM"))))
 
     [run] = result("distributed_kills")["rows"]
     assert run["faults"] == [] and (run["section"], run["workers"]) == ("lenet", 2)
     states(f"{sum(run['killed'].values())}", "two workers")
+
+    fuzz = result("fuzz")["rows"]
+    assert not any(row["faults"] for row in fuzz)
+
+    def damaged(kind, figure):
+        return sum(row[figure] for row in fuzz if row["kind"] == kind)
+
+    assert damaged("damaged", "other values") == 0
+    states(("with a checksum", f"{damaged('damaged', 'tried'):,}"))
+    for figure in ("tried", "other values"):
+        states((f"without one, {figure}", f"{damaged('damaged, no checksum', figure):,}"))
 
 
 def test_the_headline_on_the_comparison_is_measured_and_carries_its_conditions(headlines):

@@ -1,15 +1,10 @@
-"""The soak in small: a few kills and damaged files of each kind (`benchmarks/soak.py` has many)."""
+"""The soak in small: a few kills (`benchmarks/soak.py` has many)."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-import subprocess
-import sys
 
 import pytest
-
-from ..conftest import NO_TORCH
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -59,51 +54,4 @@ def test_the_comparison_of_runs_sees_a_difference(benchmarks, dataset, tmp_path)
     assert all(found[0][what] != found[1][what] for what in found[0])
     (folder / "checkpoint-9-9.safetensors").write_bytes(b"half")
     (folder / "config.json").write_text("{")
-    assert len(kills.half_written(folder)) == 2
-
-
-@pytest.mark.parametrize(
-    "kind", ["IDX labels, gzip", "IDX labels", "checkpoint", "configuration of a run", ".params"]
-)
-def test_damaged_files_are_refused(kind, benchmarks, dataset):
-    import fuzz
-
-    result = fuzz.run(kind, 40, seed=3)
-    assert fuzz.faults(result) == []
-    assert result["refused"] > 0
-
-
-@pytest.mark.pytorch
-@pytest.mark.parametrize("kind", ["state_dict", "safetensors"])
-def test_damaged_weights_are_refused(kind, benchmarks):
-    pytest.importorskip("torch", reason=NO_TORCH)
-    import fuzz
-
-    result = fuzz.run(kind, 40, seed=3)
-    assert fuzz.faults(result) == []
-    assert result["refused"] > 0
-
-
-def test_the_fuzzer_sees_a_wrong_acceptance_a_crash_and_a_hang(benchmarks, monkeypatch, tmp_path):
-    """What would be counted, if a reader were at fault."""
-    code = f"""
-import json, pathlib, sys
-sys.path.insert(0, {str(BENCHMARKS)!r})
-import fuzz
-fuzz.SECONDS = 1
-def hang(folder, content): import time; time.sleep(60)
-def crash(folder, content): import os; os.abort()
-reads = {{"accepts": lambda folder, content: False, "hang": hang, "crash": crash}}
-read = reads[sys.argv[1]]
-fuzz.readers = lambda: {{"x": lambda: fuzz.Reader(1, lambda folder: [b"abc"], read)}}
-folder = pathlib.Path({str(tmp_path)!r}) / sys.argv[1]
-folder.mkdir()
-print(json.dumps(fuzz.child("x", 3, 1, folder)))
-"""
-    done = {
-        kind: subprocess.run([sys.executable, "-c", code, kind], capture_output=True, text=True)
-        for kind in ("accepts", "hang", "crash")
-    }
-    assert json.loads(done["accepts"].stdout.splitlines()[-1])["wrongly accepted"] == 3
-    assert done["hang"].returncode != 0 and "Timeout" in done["hang"].stderr
-    assert done["crash"].returncode < 0
+    assert len(kills.half_written(folder)) == 3  # and the list of digests
