@@ -15,6 +15,7 @@
 # %%
 import argparse
 import gzip
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -60,11 +61,17 @@ for path in (options.net, *(options.images or archives)):
 # A session holds the net, ready to run. The graph has one input, `images`, of shape (N, C, H, W)
 # with any N, and one output, `logits`. A graph of numbers does not know what they mean, so the file
 # has that beside it: the names of the classes, and how an image becomes the input. This script can
-# do that in one way. It takes no file that asks for another, or that is damaged.
+# do that in one way. It takes no file that asks for another, or that is damaged: where training has
+# left the file, `SHA256SUMS` has its digest.
 
 # %%
+content, sums = Path(options.net).read_bytes(), Path(options.net).with_name("SHA256SUMS")
+lines = sums.read_text(errors="replace").splitlines() if sums.is_file() else []
+listed = {line[66:]: line[:64] for line in lines}.get(Path(options.net).name)
+if listed not in (None, hashlib.sha256(content).hexdigest()):
+    parser.error(f"{options.net} is damaged, or was changed: it is not the one in {sums}")
 try:
-    session = onnxruntime.InferenceSession(options.net, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     shape = session.get_inputs()[0].shape
 except Exception as error:  # onnxruntime has a class of error for each kind of damage
     parser.error(f"{options.net} is not an ONNX file that onnxruntime reads ({error})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from importlib import metadata
 import json
 import runpy
@@ -272,6 +273,19 @@ def with_text_bomb(path):
     text = b"zTXt" + b"comment\0\0" + zlib.compress(bytes(10**8), 9)
     size, check = struct.pack(">I", len(text) - 4), struct.pack(">I", zlib.crc32(text))
     path.write_bytes(content[:33] + size + text + check + content[33:])
+
+
+def test_a_flipped_bit_of_a_listed_net_is_found(net, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "lenet.onnx"
+    Image.fromarray(EYE).save(tmp_path / "eye.png")
+    content = bytearray(path.read_bytes())
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / "SHA256SUMS").write_text(f"# a title\n{digest}  lenet.onnx\n")
+    assert run_in_process(monkeypatch, capsys, path, tmp_path / "eye.png").returncode == 0
+    content[len(content) // 2] ^= 1  # among the weights
+    path.write_bytes(content)
+    told = ended(run_in_process(monkeypatch, capsys, path, tmp_path / "eye.png"))
+    assert f"{path} is damaged, or was changed" in told
 
 
 def test_images_that_do_not_serve_end_in_one_sentence(net, tmp_path, monkeypatch, capsys):
