@@ -32,7 +32,7 @@ class Figures(NamedTuple):
     """Of the labels, as is `greatest`."""
     greatest: float
     fraction: float
-    """Sum of what the labels lack to whole numbers: 0, or there are some that are not."""
+    """Sum of the fractional parts of the labels; not 0 if any label is not a whole number."""
     loss: float = 0.0
     """Sum of the losses."""
 

@@ -27,7 +27,7 @@ class Tuning(NamedTuple):
     """The share of the steps in which the learning rate rises in a line from 0. It then falls to 0
     as half a period of the cosine, at the latest in the last step. With None it stays as it is."""
     smoothing: float = 0.0
-    """The share of the label that all classes have in equal parts."""
+    """Label smoothing: the probability that is spread evenly over all classes."""
     augment: bool = False
     """Flip and shift the training images at random."""
 

@@ -79,7 +79,7 @@ exercise.answer(
 # `chapters/resnet.py --recipe tuned` trains for ten epochs, and so leaves the images where they
 # are. `--recipe long` has moved images and weight decay, and trains for twenty.
 #
-# Do smaller images do, which leave time for more epochs? With `--recipe long --epochs 30 --size 48`
+# Are smaller images enough, given more epochs? With `--recipe long --epochs 30 --size 48`
 # two cores are at work for little longer than with `tuned`. On the held-out images that brings
 # 0.942, and `tuned` 0.937. On the test images it brings 0.941, and `tuned` 0.943. Of 5,000 images
 # some thousandths more or less are right by chance, so neither is shown to be better.

@@ -1,8 +1,8 @@
 """The processes of a run on one machine, all of which end as soon as one of them has died.
 
-ps-lite notices no death: the processes that are left wait for ever. The kernel ends each of them
-with the supervisor, so that none stays behind where the supervisor itself is killed; a witness then
-says so. It also removes the sockets of processes that were killed.
+ps-lite notices no death: the processes that are left wait for ever. If the supervisor is killed,
+the kernel kills its children, and a helper process reports it. That process also removes the
+sockets of processes that were killed.
 """
 
 from __future__ import annotations
