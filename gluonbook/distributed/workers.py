@@ -128,8 +128,10 @@ class Workers:
     def stepping(self) -> Iterator[None]:
         """Within the block a step has to end in the time that the launcher has stated."""
         self._wait_for(self._timeout)
-        yield
-        self._wait_for(PATIENCE)
+        try:
+            yield
+        finally:
+            self._wait_for(PATIENCE)
 
     def beat(self) -> None:
         """Say that this worker gets on."""

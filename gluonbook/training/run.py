@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 import logging
 import os
 import signal
@@ -76,6 +77,12 @@ class Run:
         self._disturbed = not self._workers.alone  # the others of a run are no disturbance
 
     def __enter__(self) -> Run:
+        with ExitStack() as entered:  # a failure half-way leaves neither lock nor signal handler
+            self._enter(entered)
+            self._entered = entered.pop_all()
+        return self
+
+    def _enter(self, entered: ExitStack) -> None:
         self._request = Request()
         self._workers.check(self.trainer, self.train_iter)
         scale_losses_of(self.trainer, self.ctxs)
@@ -84,17 +91,15 @@ class Run:
             self.at = self._checkpoint.begin(
                 self.net, self.trainer, self.train_iter, self.history, facts
             )
+            entered.callback(self._checkpoint.end)
             self._saved_at = (self.at.epoch, self.at.batch)
             first = self._saved_at == (1, 0)
             self._stuck_loss = StuckLoss(early=first, one_answer=self._one_answer)
-            self._requests = requests()
-            self._request = self._requests.__enter__()
+            self._request = entered.enter_context(requests())
         elif isinstance(self.train_iter, PositionedLoader):  # the same order on all workers
             self.train_iter.seed = int(self._workers.from_first(b"%d" % self.train_iter.seed))
         self._workers.share_parameters(self.trainer)
-        self._stepping = self._workers.stepping()
-        self._stepping.__enter__()
-        return self
+        entered.enter_context(self._workers.stepping())
 
     def __exit__(
         self,
@@ -102,10 +107,7 @@ class Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stepping.__exit__(None, None, None)
-        if self._checkpoint is not None:
-            self._checkpoint.end()
-            self._requests.__exit__(kind, error, trace)
+        self._entered.__exit__(kind, error, trace)
 
     def batches(self) -> Iterator[SplitBatch]:
         """The batches of the epoch that are left to train on."""

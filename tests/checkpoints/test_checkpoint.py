@@ -15,9 +15,11 @@ import threading
 import gluonbook as gb
 from gluonbook.checkpoints.checkpoint import Checkpoint, NotFinite
 from gluonbook.checkpoints.format import CheckpointError, digest, read
+from gluonbook.checkpoints.lock import FolderLock
 from gluonbook.data.image_batches import ImageBatches
+from gluonbook.distributed.workers import workers
 from gluonbook.figures.history import History
-from gluonbook.system import files
+from gluonbook.system import files, interrupts
 from gluonbook.system.interrupts import Interrupted
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -925,3 +927,21 @@ def test_a_file_far_too_large_is_not_read(saved, tmp_path):
         file.truncate(2**33)
     with pytest.raises(CheckpointError, match="is too large"):
         fit(tmp_path)
+
+
+def test_a_beginning_that_fails_leaves_neither_lock_nor_signal_handlers(tmp_path, monkeypatch):
+    """As where a worker does not reach the others after the folder was locked."""
+
+    def unreachable(trainer):
+        raise ConnectionError
+
+    net, data = small_net(), [(nd.ones((4, 3)), nd.zeros(4))]
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    monkeypatch.setattr(workers(), "share_parameters", unreachable)
+    before = [signal.getsignal(signum) for signum in interrupts.SIGNALS]
+    with pytest.raises(ConnectionError):
+        gb.train_ch5(net, data, data, 4, trainer, mx.cpu(), 1, checkpoint=tmp_path)
+    assert [signal.getsignal(signum) for signum in interrupts.SIGNALS] == before
+    lock = FolderLock(tmp_path)
+    lock.acquire()  # or InUse
+    lock.release()
