@@ -202,9 +202,10 @@ def _values(net: Any) -> list[bytes]:
 
 def _checkpoint(inputs: int, forged: bool = False) -> Reader:
     from gluonbook.checkpoints.checkpoint import Checkpoint
-    from gluonbook.checkpoints.format import Progress, digest
+    from gluonbook.checkpoints.format import digest
     from gluonbook.data.image_batches import ImageBatches
     from gluonbook.figures.history import Epoch, History
+    from gluonbook.figures.tally import Progress
     import mxnet as mx
     import numpy as np
     import safetensors.numpy

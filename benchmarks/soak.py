@@ -18,9 +18,9 @@ import threading
 import time
 
 from gluonbook.checkpoints.checkpoint import Checkpoint
-from gluonbook.checkpoints.format import Progress
 from gluonbook.data import fashion_mnist as fm
 from gluonbook.figures.history import History
+from gluonbook.figures.tally import Progress
 from gluonbook.measure.interleaving import median
 from gluonbook.recipes import RECIPES
 import kills

@@ -12,6 +12,7 @@ with one_line_if_interrupted():
     from .system import runtime  # isort: skip  (MXNet can be imported only after it)
 
     if runtime.failure is None:
+        from .book import accuracy, evaluate_accuracy, train, train_ch3, train_ch5
         from .checkpoints.checkpoint import Checkpoint
         from .data import mxnet_class  # noqa: F401  (MXNet's own class then reads the same files)
         from .data.fashion_mnist import load_data_fashion_mnist
@@ -37,7 +38,6 @@ with one_line_if_interrupted():
             vgg_block,
         )
         from .system.device import try_all_gpus, try_gpu
-        from .training.loop import accuracy, evaluate_accuracy, train, train_ch3, train_ch5
         from .zoo import get_model, list_models
 
 #: Names that need matplotlib, which is slow to import: only once one of them is used.

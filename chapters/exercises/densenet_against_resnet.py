@@ -11,9 +11,9 @@ import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
 from gluonbook.figures.runs import mean_last
 from gluonbook.measure import contenders
+from gluonbook.measure.trial import trial
 from gluonbook.operations import gluon_ops
 from gluonbook.summary import num_parameters, planned_memory
-from gluonbook.training.trial import trial
 from matplotlib.figure import Figure
 from mxnet import nd
 

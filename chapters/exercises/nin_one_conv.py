@@ -13,8 +13,8 @@ from functools import partial
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
 from gluonbook.figures.runs import draw_runs, mean_last
+from gluonbook.measure.trial import trial
 from gluonbook.summary import num_parameters
-from gluonbook.training.trial import trial
 from mxnet import nd
 
 exercise = Exercise(

@@ -12,8 +12,8 @@
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
 from gluonbook.figures.runs import draw_runs, mean_last
+from gluonbook.measure.trial import trial
 from gluonbook.recipes import Tuning
-from gluonbook.training.trial import trial
 
 exercise = Exercise(
     "tuning",

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 import random
 import re
-from typing import Any, Mapping, Sized
+from typing import Any, Mapping, NoReturn, Sized
 
 import mxnet as mx
 from mxnet import gluon, nd
@@ -20,10 +20,11 @@ import safetensors.numpy
 from ..data.batches import PositionedLoader
 from ..distributed.workers import workers
 from ..figures.history import Epoch, History
-from ..figures.learning_rate import given_rate
+from ..figures.learning_rate import NotFinite, given_rate
+from ..figures.tally import Progress
 from ..system import files, mxnet_private
-from ..system.errors import Failure, whole_number
-from .format import VERSION, CheckpointError, OtherVersion, Progress, check_state, digest, read
+from ..system.errors import whole_number
+from .format import VERSION, CheckpointError, OtherVersion, check_state, digest, read
 from .lock import FolderLock, InUse
 from .net_state import (
     check_net,
@@ -48,26 +49,6 @@ def checkpoints_in(folder: Path) -> dict[tuple[int, int], Path]:
         if match and not path.is_dir():
             found[int(match[1]), int(match[2])] = path
     return found
-
-
-class NotFinite(Failure, ArithmeticError):
-    """The loss or a parameter is infinite or not a number.
-
-    Parameters
-    ----------
-    lr
-        The learning rate that the user has given, or None if that is not known.
-    """
-
-    def __init__(
-        self, what: str, epoch: int, batch: int, lr: float | None, folder: Path | None
-    ) -> None:
-        given, lower = ("", "half of it") if lr is None else (f" of {lr:g}", f"{lr / 2:g}")
-        kept = f" (the last good state is kept in {folder})" if folder else ""
-        super().__init__(
-            f"{what} at epoch {epoch}, batch {batch}: most likely the learning rate{given} is "
-            f"too high; start again with a lower one, such as {lower}{kept}"
-        )
 
 
 class Checkpoint:
@@ -265,6 +246,13 @@ class Checkpoint:
                 "or of its schedule: train without a checkpoint"
             ) from error
         return safetensors.numpy.save(arrays, {"state": text, "sha256": digest(text, arrays)})
+
+    def refuse_other_length(self, batch: int, found: int) -> NoReturn:
+        """Raise the error for data that ends after `found` batches, before batch `batch`."""
+        raise CheckpointError(
+            f"{self.folder} holds a run that is at batch {batch:,} of an epoch, and the data has "
+            f"{found:,}: give the same data, or start a new run"
+        )
 
     def remove_older(self, kept: int = 1) -> None:
         """Remove all checkpoints but the newest `kept`: a run that is done needs only one."""

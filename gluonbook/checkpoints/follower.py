@@ -9,8 +9,9 @@ import mxnet as mx
 import numpy as np
 
 from ..distributed.workers import Workers
+from ..figures.tally import Progress
 from .checkpoint import Checkpoint
-from .format import Progress, parse
+from .format import parse
 
 
 class Follower(Checkpoint):

@@ -7,7 +7,7 @@ SHA-256 of both.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 import hashlib
 import json
 import math
@@ -20,7 +20,7 @@ import safetensors
 import safetensors.numpy
 
 from ..figures.history import Epoch
-from ..figures.tally import Sums
+from ..figures.tally import Progress
 from ..system import files
 from ..system.errors import Failure
 
@@ -40,16 +40,6 @@ class CheckpointError(Failure, ValueError):
 
 class OtherVersion(CheckpointError):
     """A checkpoint is of another version of this package."""
-
-
-@dataclass
-class Progress(Sums):
-    """How far a run is: `batch` batches of `epoch` (from 1), and the sums over them."""
-
-    epoch: int = 1
-    batch: int = 0
-    seconds: float = 0.0
-    """Time that the epoch has taken."""
 
 
 def read(path: str | os.PathLike[str], limit: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -125,7 +125,10 @@ class Chapter:
         if self.options.deterministic:
             be_deterministic()
         self.ctxs = devices(self.options.device)
-        precision.use(self.options.amp, section, self.options.recipe, self.ctxs)
+        precision.use(
+            *(self.options.amp, section, self.options.recipe, self.ctxs),
+            alone=self.workers.alone,
+        )
         self.folder: Path | None = None
         random.seed(self.options.seed)
         np.random.seed(self.options.seed)

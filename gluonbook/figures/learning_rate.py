@@ -1,10 +1,13 @@
-"""The learning rate that advice names: the number that a user has given."""
+"""The learning rate that advice names, and the error that a rate too high most often causes."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import mxnet as mx
+
+from ..system.errors import Failure
 
 
 def given_rate(trainer: Any) -> float | None:
@@ -24,3 +27,23 @@ def given_rate(trainer: Any) -> float | None:
         return float(schedule.base_lr_orig)
     # The others take an optimizer's own learning rate instead of theirs.
     return float(schedule.warmup_final_lr if optimizer.lr is None else optimizer.lr)
+
+
+class NotFinite(Failure, ArithmeticError):
+    """The loss or a parameter is infinite or not a number.
+
+    Parameters
+    ----------
+    lr
+        The learning rate that the user has given, or None if that is not known.
+    """
+
+    def __init__(
+        self, what: str, epoch: int, batch: int, lr: float | None, folder: Path | None
+    ) -> None:
+        given, lower = ("", "half of it") if lr is None else (f" of {lr:g}", f"{lr / 2:g}")
+        kept = f" (the last good state is kept in {folder})" if folder else ""
+        super().__init__(
+            f"{what} at epoch {epoch}, batch {batch}: most likely the learning rate{given} is "
+            f"too high; start again with a lower one, such as {lower}{kept}"
+        )

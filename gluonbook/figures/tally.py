@@ -48,6 +48,16 @@ class Sums:
         return count
 
 
+@dataclass
+class Progress(Sums):
+    """How far a run is: `batch` batches of `epoch` (from 1), and the sums over them."""
+
+    epoch: int = 1
+    batch: int = 0
+    seconds: float = 0.0
+    """Time that the epoch has taken."""
+
+
 class Counted(NamedTuple):
     """What a batch adds to the sums."""
 

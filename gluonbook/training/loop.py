@@ -1,158 +1,22 @@
-"""The book's training loop and its measures, on one device or several."""
+"""The training loop and the evaluation, on one device or several."""
 
 from __future__ import annotations
 
-import os
-from typing import Any, Callable, Iterable, Iterator, Sequence, Sized
+from typing import Any, Callable, Iterable, Iterator, Sized
 
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 from tqdm import tqdm
 
-from ..checkpoints.checkpoint import Checkpoint
 from ..data.batches import PositionedLoader, SplitBatch, split_batches
-from ..distributed.workers import workers
 from ..figures.history import Epoch, History
 from ..figures.tally import PendingBatches, Sums
-from ..from_scratch import sgd
 from ..graphs import answers, inference_of, step_of
-from ..nets.auxiliary import AuxiliaryLoss
-from .precision import scaled
-from .run import Run
+from .loss_scaling import scaled
+from .run import Company, Run
 
 
-def train_ch3(
-    net: Callable[[nd.NDArray], nd.NDArray],
-    train_iter: Iterable[Any],
-    test_iter: Iterable[Any],
-    loss: Callable[[nd.NDArray, nd.NDArray], nd.NDArray],
-    num_epochs: int,
-    batch_size: int,
-    params: Iterable[nd.NDArray] | None = None,
-    lr: float | None = None,
-    trainer: gluon.Trainer | None = None,
-) -> History:
-    """Train a classifier on the CPU and print one line per epoch (sections on softmax regression).
-
-    `net` and `loss` may be plain functions. Without a `trainer`, `params` are changed by `sgd`
-    with the learning rate `lr`. The other parameters, the result and the errors are those of
-    `train_ch5`.
-
-    Raises
-    ------
-    ValueError
-        Also if there is neither a `trainer` nor both `params` and `lr`.
-    """
-    if trainer is None:
-        if params is None or lr is None:
-            raise ValueError("give either a trainer, or params and lr")
-        trainer = _ByHand(params, lr)
-    run = Run(net, train_iter, trainer, [mx.cpu()])
-    return _fit(run, test_iter, loss, num_epochs, batch_size, line=Epoch.without_time)
-
-
-class _ByHand:
-    """What the loop asks of a trainer, by the book's own `sgd`."""
-
-    def __init__(self, params: Iterable[nd.NDArray], lr: float) -> None:
-        self._params, self.learning_rate = list(params), lr
-
-    def step(self, batch_size: int) -> None:
-        sgd(self._params, self.learning_rate, batch_size)
-
-
-def train_ch5(
-    net: gluon.Block,
-    train_iter: Iterable[Any],
-    test_iter: Iterable[Any],
-    batch_size: int,
-    trainer: gluon.Trainer,
-    ctx: mx.Context,
-    num_epochs: int,
-    *,
-    progress: bool = False,
-    history: History | None = None,
-    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
-) -> History:
-    """Train `net` with softmax cross-entropy and print one line per epoch (section on LeNet).
-
-    The summed gradients of a batch are divided by `batch_size`, so a smaller last batch weighs
-    less. If after 90 batches, or at the end, the loss is still that of guessing (ln 10 for ten
-    classes) or lies above it, one warning is logged that says what to do.
-
-    Parameters
-    ----------
-    train_iter, test_iter
-        Iterables of batches ``(X, y)``: X float32 (N, ...), y class numbers, (N,) or (N, 1).
-    progress
-        Show a progress bar on a terminal.
-    history
-        What to add the epochs to; by default a new one.
-    checkpoint
-        A folder, or a `Checkpoint`, in which the run is kept as each epoch ends. If a run is
-        there already, this goes on with it, and prints the later epochs only.
-
-    Returns
-    -------
-    History
-        Loss, accuracies and seconds of each epoch.
-
-    Raises
-    ------
-    ValueError
-        If `train_iter` or `test_iter` gives no batch.
-    BatchError
-        If a label is not the number of a class, the labels have another shape than the net's
-        answers, or an image is not finite; names the value, the shapes or the image. That is
-        noticed up to two batches later, before anything is saved. Also if the net has several
-        outputs, which `train` takes with an `AuxiliaryLoss`.
-    NotFinite
-        If the loss becomes infinite or not a number; names the epoch, the batch and a lower
-        learning rate.
-    CheckpointError, FileFailure
-        If `checkpoint` holds another run, only damaged checkpoints, or cannot be written.
-    Interrupted
-        With a `checkpoint`, after Ctrl-C or a signal to end: the batch is finished and the run
-        saved first. A second one of its kind ends the process.
-    """
-    loss = gluon.loss.SoftmaxCrossEntropyLoss()
-    run = Run(net, train_iter, trainer, [ctx], history, checkpoint)
-    run.say(f"training on {ctx}")
-    return _fit(run, test_iter, loss, num_epochs, batch_size, progress)
-
-
-def train(
-    train_iter: Iterable[Any],
-    test_iter: Iterable[Any],
-    net: gluon.Block,
-    loss: gluon.loss.Loss,
-    trainer: gluon.Trainer,
-    ctx: mx.Context | Sequence[mx.Context],
-    num_epochs: int,
-    *,
-    progress: bool = False,
-    history: History | None = None,
-    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
-) -> History:
-    """Train `net` on one device or several and print one line per epoch (sections on several
-    GPUs and on image augmentation).
-
-    Each batch is split among the devices, and the gradients are divided by its size. The other
-    parameters, the result and the errors are those of `train_ch5`; besides, a batch smaller
-    than the number of devices raises a `BatchError`.
-
-    The net may answer for each pixel: outputs (N, classes, H, W) and labels (N, H, W). The loss
-    that is printed is the mean over the examples, whether `loss` gives one number for each
-    example, for each pixel or for the batch. If the net has several outputs, as one with auxiliary
-    classifiers has, `loss` is given them all, and the accuracies are those of the first.
-    """
-    one_answer = not isinstance(loss, AuxiliaryLoss)
-    run = Run(net, train_iter, trainer, _listed(ctx), history, checkpoint, one_answer=one_answer)
-    run.say(f"training on {ctx}")
-    return _fit(run, test_iter, loss, num_epochs, None, progress)
-
-
-def _fit(
+def fit(
     run: Run,
     test_iter: Iterable[Any],
     loss: gluon.loss.Loss,
@@ -161,6 +25,17 @@ def _fit(
     progress: bool = False,
     line: Callable[[Epoch], str] = str,
 ) -> History:
+    """Train until `num_epochs` are done, and print a line for each.
+
+    Parameters
+    ----------
+    batch_size
+        What the summed gradients are divided by; with None, the size of each batch.
+    progress
+        Whether to show a progress bar on a terminal.
+    line
+        What is printed of an epoch.
+    """
     net, trainer = run.net, run.trainer
     step = step_of(net, loss)
     # The trainer's first step copies the first device's running statistics to the others. A static
@@ -197,42 +72,25 @@ def _fit(
                     must_wait = False
                 trainer.step(batch_size or run.num_examples(parts))
                 run.add(parts, outcomes)
-            run.take_statistics()
-            row = run.end_epoch(_accuracy(test_iter, net, run.ctxs, testing))
+            run.workers.share_statistics(net)
+            row = run.end_epoch(accuracy_of(test_iter, net, run.ctxs, run.workers, testing))
             run.save()
             run.say(line(row))
         run.judge()
     return run.history
 
 
-def evaluate_accuracy(
-    data_iter: Iterable[Any],
-    net: gluon.Block,
-    ctx: mx.Context | Sequence[mx.Context] | None = None,
-) -> float:
-    """Share of the labels that `net` answers rightly, from 0 to 1.
-
-    Parameters
-    ----------
-    ctx
-        One device or several, the CPU by default; each batch is split among them.
-
-    Raises
-    ------
-    ValueError
-        If `data_iter` gives no batch.
-    BatchError
-        As `train_ch5` raises it.
-    """
-    return _accuracy(data_iter, net, _listed(ctx or mx.cpu()))
-
-
-def _accuracy(
+def accuracy_of(
     data_iter: Iterable[Any],
     net: gluon.Block,
     ctxs: list[mx.Context],
+    workers: Company,
     watched: Callable[[Iterator[SplitBatch]], Iterable[SplitBatch]] = iter,
 ) -> float:
+    """Share of the labels that `net` answers rightly, over the data of all workers.
+
+    `watched` is given the batches, and gives them on.
+    """
     sums, infer = Sums(), inference_of(net, ctxs)
     ahead = PendingBatches(
         "the evaluation", check_images=not isinstance(data_iter, PositionedLoader)
@@ -243,22 +101,6 @@ def _accuracy(
             sums.add(batch)
     for batch in ahead.done(pending=0):
         sums.add(batch)
-    together = workers()
-    if getattr(data_iter, "part", None) == together.part:
-        sums.correct, sums.labels = map(int, together.sum([sums.correct, sums.labels]))
+    if getattr(data_iter, "part", None) == workers.part:
+        sums.correct, sums.labels = map(int, workers.sum([sums.correct, sums.labels]))
     return sums.accuracy()
-
-
-def accuracy(y_hat: nd.NDArray, y: nd.NDArray) -> float:
-    """Share of the rows of `y_hat` (N, classes) whose greatest entry is at `y` (N,).
-
-    Raises
-    ------
-    BatchError
-        If `y` does not have one label for each row.
-    """
-    return answers(y_hat, y).read().correct / y.size
-
-
-def _listed(ctx: mx.Context | Sequence[mx.Context]) -> list[mx.Context]:
-    return [ctx] if isinstance(ctx, mx.Context) else list(ctx)

@@ -14,14 +14,13 @@ import os
 from typing import Sequence
 
 import mxnet as mx
-from mxnet import gluon, nd
 from mxnet.contrib import amp
 
-from ..distributed.workers import workers
 from ..system import mxnet_private
 from ..system.errors import Failure
 from ..system.machine import instruction_sets
 from ..system.onednn import ISA_VARIABLE
+from .loss_scaling import on_gpus
 
 #: What ``benchmarks/bfloat16.py`` found of each section's recipe, and on which machine. None is
 #: safe; a text is the reason to refuse. Untested recipes are refused.
@@ -39,10 +38,15 @@ SOAKED_ON = "AMD EPYC, 2 cores"
 _FIX = "train without --amp"
 
 
-def refusal(section: str, recipe: str, ctxs: Sequence[mx.Context]) -> str | None:
-    """Why `section` should not be trained in 16 bits on `ctxs`, or None if it may be."""
+def refusal(
+    section: str, recipe: str, ctxs: Sequence[mx.Context], *, alone: bool = True
+) -> str | None:
+    """Why `section` should not be trained in 16 bits on `ctxs`, or None if it may be.
+
+    `alone` says whether this process is the only one that trains.
+    """
     if on_gpus(ctxs):
-        if len(ctxs) > 1 or not workers().alone:
+        if len(ctxs) > 1 or not alone:
             return "in float16, one GPU trains alone: choose one with --device gpu, or " + _FIX
         return None
     if "AVX-512 BF16" not in instruction_sets():
@@ -61,11 +65,9 @@ def refusal(section: str, recipe: str, ctxs: Sequence[mx.Context]) -> str | None
     return None if reason is None else f"where it was tried ({SOAKED_ON}), {reason}: {_FIX}"
 
 
-def on_gpus(ctxs: Sequence[mx.Context]) -> bool:
-    return ctxs[0].device_type == "gpu"
-
-
-def use(wanted: bool, section: str, recipe: str, ctxs: Sequence[mx.Context]) -> None:
+def use(
+    wanted: bool, section: str, recipe: str, ctxs: Sequence[mx.Context], *, alone: bool = True
+) -> None:
     """Let all nets that are built from now on in this process compute in 16 bits, or in float32.
 
     Raises
@@ -81,7 +83,7 @@ def use(wanted: bool, section: str, recipe: str, ctxs: Sequence[mx.Context]) -> 
                 "notebook's kernel"
             )
         return
-    reason = refusal(section, recipe, ctxs)
+    reason = refusal(section, recipe, ctxs, alone=alone)
     if reason is not None:
         raise Failure(f"--amp: {reason}")
     init_amp("float16" if on_gpus(ctxs) else "bfloat16")
@@ -96,24 +98,3 @@ def init_amp(dtype: str = "bfloat16") -> None:
         amp.init(target_dtype=dtype)
     finally:
         root.removeHandler(silent)
-
-
-def scale_losses_of(trainer: gluon.Trainer, ctxs: Sequence[mx.Context]) -> None:
-    """Let MXNet choose the scale of the losses, and adapt it, where AMP computes in float16.
-
-    A step whose gradients are too large for float16 changes nothing but the scale, which is halved.
-    After 2,000 steps without such a one it is doubled.
-    """
-    if on_gpus(ctxs) and mxnet_private.amp_is_on() and not mxnet_private.scales_losses(trainer):
-        amp.init_trainer(trainer)
-
-
-def scaled(losses: list[nd.NDArray], trainer: gluon.Trainer) -> list[nd.NDArray]:
-    """The losses whose gradients `trainer` expects: larger ones, if it scales them down again.
-
-    Called while MXNet records.
-    """
-    if not mxnet_private.scales_losses(trainer):
-        return losses
-    with amp.scale_loss(losses, trainer) as larger:
-        return larger

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 import logging
-import os
+from pathlib import Path
 import signal
 import time
 from types import TracebackType
-from typing import Any, Iterable, Iterator, Sequence
+from typing import (
+    Any,
+    ContextManager,
+    Iterable,
+    Iterator,
+    Mapping,
+    NoReturn,
+    Protocol,
+    Sequence,
+)
 
 import mxnet as mx
-from mxnet import gluon, nd
+from mxnet import gluon
 import numpy as np
 from tqdm import tqdm
 
-from ..checkpoints.checkpoint import Checkpoint, NotFinite
-from ..checkpoints.format import CheckpointError, Progress
-from ..checkpoints.net_state import parameters_of
 from ..data.batches import (
     BatchError,
     PositionedLoader,
@@ -26,18 +32,76 @@ from ..data.batches import (
     from_workers,
     split_batches,
 )
-from ..distributed.workers import workers
 from ..figures.history import Epoch, History
-from ..figures.learning_rate import given_rate
+from ..figures.learning_rate import NotFinite, given_rate
 from ..figures.stuck_loss import StuckLoss
-from ..figures.tally import BATCHES_AHEAD, Counted, PendingBatches
+from ..figures.tally import BATCHES_AHEAD, Counted, PendingBatches, Progress
 from ..graphs import Outcome
 from ..system import contention, mxnet_private
 from ..system.interrupts import Interrupted, Request, requests
 from ..system.output import say
-from .precision import scale_losses_of
+from .loss_scaling import scale_losses_of
 
 log = logging.getLogger("gluonbook")
+
+
+class Keeper(Protocol):
+    """What keeps a run on a disk, so that it can be resumed: a `Checkpoint`."""
+
+    folder: Path
+    save_every: int | None
+
+    def begin(
+        self,
+        net: gluon.Block,
+        trainer: gluon.Trainer,
+        train_iter: Any,
+        history: History,
+        facts: Mapping[str, Any],
+    ) -> Progress:
+        """Restore the run into the arguments, or save its beginning."""
+
+    def save(self, progress: Progress) -> object: ...
+
+    def end(self) -> None: ...
+
+    def seed_epoch(self, epoch: int) -> None: ...
+
+    def seed_batch(self, epoch: int, batch: int) -> None: ...
+
+    def seed_of(self, epoch: int, batch: int | None = None) -> int: ...
+
+    def refuse_other_length(self, batch: int, found: int) -> NoReturn: ...
+
+
+class Company(Protocol):
+    """The processes that train together, as one of them sees them: `Workers`."""
+
+    @property
+    def alone(self) -> bool: ...
+
+    @property
+    def is_first(self) -> bool: ...
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """Which part of each batch is this worker's, and of how many."""
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """The sums over all workers."""
+
+    def from_first(self, content: bytes = b"") -> bytes:
+        """What the first worker has given."""
+
+    def check(self, trainer: gluon.Trainer, train_iter: object) -> None: ...
+
+    def share_parameters(self, trainer: gluon.Trainer) -> None: ...
+
+    def share_statistics(self, net: gluon.Block) -> None: ...
+
+    def stepping(self) -> ContextManager[None]: ...
+
+    def beat(self) -> None: ...
 
 
 class Run:
@@ -58,23 +122,22 @@ class Run:
         train_iter: Iterable[Any],
         trainer: gluon.Trainer,
         ctxs: Sequence[mx.Context],
+        workers: Company,
         history: History | None = None,
-        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+        checkpoint: Keeper | None = None,
         *,
         one_answer: bool = True,
     ) -> None:
-        if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
-            checkpoint = Checkpoint(checkpoint)
         self.at = Progress()
         self.net, self.train_iter, self.trainer = net, train_iter, trainer
         self.ctxs, self._checkpoint = list(ctxs), checkpoint
         self.history = History() if history is None else history
-        self._workers = workers()
+        self.workers = workers
         self._asked = False
         self._saved_at: tuple[int, int] | None = None
         self._one_answer = one_answer
         self._stuck_loss = StuckLoss(one_answer=one_answer)
-        self._disturbed = not self._workers.alone  # the others of a run are no disturbance
+        self._disturbed = not self.workers.alone  # the others of a run are no disturbance
 
     def __enter__(self) -> Run:
         with ExitStack() as entered:  # a failure half-way leaves neither lock nor signal handler
@@ -84,7 +147,7 @@ class Run:
 
     def _enter(self, entered: ExitStack) -> None:
         self._request = Request()
-        self._workers.check(self.trainer, self.train_iter)
+        self.workers.check(self.trainer, self.train_iter)
         scale_losses_of(self.trainer, self.ctxs)
         if self._checkpoint is not None:
             facts = {"devices": len(self.ctxs), **facts_of(self.train_iter)}
@@ -97,9 +160,9 @@ class Run:
             self._stuck_loss = StuckLoss(early=first, one_answer=self._one_answer)
             self._request = entered.enter_context(requests())
         elif isinstance(self.train_iter, PositionedLoader):  # the same order on all workers
-            self.train_iter.seed = int(self._workers.from_first(b"%d" % self.train_iter.seed))
-        self._workers.share_parameters(self.trainer)
-        entered.enter_context(self._workers.stepping())
+            self.train_iter.seed = int(self.workers.from_first(b"%d" % self.train_iter.seed))
+        self.workers.share_parameters(self.trainer)
+        entered.enter_context(self.workers.stepping())
 
     def __exit__(
         self,
@@ -155,29 +218,13 @@ class Run:
         """`batches`; raises `Interrupted` between two of them if a signal has asked to stop."""
         for parts in batches:
             self._stop_if_asked()
-            self._workers.beat()
+            self.workers.beat()
             yield parts
 
     def num_examples(self, parts: SplitBatch) -> int:
         """Number of examples in a batch, over all workers."""
-        [number] = self._workers.sum([sum(len(X) for X, _ in parts)])
+        [number] = self.workers.sum([sum(len(X) for X, _ in parts)])
         return int(number)
-
-    def take_statistics(self) -> None:
-        """Give the running statistics of the first worker to all, which then evaluate one net."""
-        if self._workers.alone:
-            return
-        params = [p for p in parameters_of(self.net).values() if p.grad_req == "null"]
-        own = [param.list_data()[0].asnumpy() for param in params]
-        content = self._workers.from_first(b"".join(value.tobytes() for value in own))
-        if self._workers.is_first:
-            return
-        start = 0
-        for param, value in zip(params, own):
-            end = start + value.nbytes
-            given = np.frombuffer(content[start:end], value.dtype).reshape(value.shape)
-            param.set_data(nd.array(given, dtype=value.dtype))
-            start = end
 
     def end_epoch(self, test_acc: float) -> Epoch:
         """Add the epoch to the history, and go on to the next.
@@ -221,7 +268,7 @@ class Run:
 
         Of several workers, the first prints.
         """
-        if not self._workers.is_first:
+        if not self.workers.is_first:
             return
         if self._checkpoint is None:
             print(line, flush=True)
@@ -243,10 +290,7 @@ class Run:
         for batch in range(first):
             self._seed(batch)
             if next(batches, None) is None:
-                raise CheckpointError(
-                    f"{checkpoint.folder} holds a run that is at batch {first:,} of an epoch, and "
-                    f"the data has {batch:,}: give the same data, or start a new run"
-                )
+                checkpoint.refuse_other_length(first, batch)
         return batches
 
     def _seed(self, batch: int) -> None:
@@ -255,7 +299,7 @@ class Run:
 
     def _stop_if_asked(self) -> None:
         signum = self._request.signum
-        if not self._workers.alone:  # all of them stop after the same batch
+        if not self.workers.alone:  # all of them stop after the same batch
             signum = (signum or signal.SIGTERM) if self._asked else None
         if signum is not None and self._checkpoint is not None:
             self.save()
@@ -285,17 +329,17 @@ class Run:
 
     def _over_all_workers(self, batch: Counted) -> Counted:
         """What all workers have counted of a batch; notes whether one is asked to stop."""
-        if self._workers.alone:
+        if self.workers.alone:
             return batch
         asked = self._request.signum is not None
         own = (batch.loss, batch.examples, batch.correct, batch.labels, asked)
-        loss, *counts, all_asked = self._workers.sum(own)
+        loss, *counts, all_asked = self.workers.sum(own)
         self._asked = all_asked > 0
         examples, correct, labels = map(int, counts)
         return batch._replace(loss=loss, examples=examples, correct=correct, labels=labels)
 
     def _warn(self, sentence: str | None) -> None:
         """Log a warning, if there is one. Of several workers, the first does."""
-        if sentence is not None and self._workers.is_first:
+        if sentence is not None and self.workers.is_first:
             with tqdm.external_write_mode():  # beside a progress bar
                 log.warning(sentence)

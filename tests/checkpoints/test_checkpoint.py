@@ -13,12 +13,13 @@ import sys
 import threading
 
 import gluonbook as gb
-from gluonbook.checkpoints.checkpoint import Checkpoint, NotFinite
+from gluonbook.checkpoints.checkpoint import Checkpoint
 from gluonbook.checkpoints.format import CheckpointError, digest, read
 from gluonbook.checkpoints.lock import FolderLock
 from gluonbook.data.image_batches import ImageBatches
 from gluonbook.distributed.workers import workers
 from gluonbook.figures.history import History
+from gluonbook.figures.learning_rate import NotFinite
 from gluonbook.system import files, interrupts
 from gluonbook.system.interrupts import Interrupted
 from hypothesis import example, given, settings

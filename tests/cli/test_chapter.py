@@ -15,13 +15,13 @@ from unittest import mock
 
 import gluonbook as gb
 from gluonbook import recipes
-from gluonbook.checkpoints.checkpoint import NotFinite
 from gluonbook.checkpoints.format import CheckpointError
 from gluonbook.checkpoints.lock import FolderLock
 from gluonbook.cli import Chapter, chapter, messages
 from gluonbook.data import fashion_mnist as fm
 from gluonbook.export import import_symbol
 from gluonbook.export.__main__ import main as export
+from gluonbook.figures.learning_rate import NotFinite
 from gluonbook.predict import load_run
 from gluonbook.recipes import RECIPES, STABLE, TUNED
 from gluonbook.system import device, files, machine

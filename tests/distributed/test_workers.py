@@ -7,11 +7,11 @@ import threading
 from types import SimpleNamespace
 
 import gluonbook as gb
+from gluonbook import book
 from gluonbook.cli import Chapter, chapter
 from gluonbook.data.batches import BatchError
 from gluonbook.distributed.workers import Workers
 from gluonbook.system.errors import Failure
-from gluonbook.training import run
 import mxnet as mx
 from mxnet import gluon, nd
 import numpy as np
@@ -103,7 +103,7 @@ def test_the_closing_sentence_has_the_loss_of_all_workers(monkeypatch, caplog):
             loss, examples, *others = values
             return [2 * loss + 0.1 * examples, 2 * examples, *others]
 
-    monkeypatch.setattr(run, "workers", WithAnother)
+    monkeypatch.setattr(book, "workers", WithAnother)
     net = gluon.nn.Dense(3, in_units=2)
     net.initialize(mx.init.Zero())
     trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 1e-9})
@@ -113,6 +113,6 @@ def test_the_closing_sentence_has_the_loss_of_all_workers(monkeypatch, caplog):
 
     caplog.clear()
     monkeypatch.setattr(WithAnother, "is_first", False)
-    monkeypatch.setattr(run.Run, "take_statistics", lambda self: None)
+    monkeypatch.setattr(WithAnother, "share_statistics", lambda self, net: None)
     gb.train_ch5(net, batches, batches, 3, trainer, mx.cpu(), 1)
     assert caplog.text == ""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 
 import gluonbook as gb
-from gluonbook.checkpoints.checkpoint import NotFinite
-from gluonbook.figures.learning_rate import given_rate
+from gluonbook.figures.learning_rate import NotFinite, given_rate
 from gluonbook.recipes import Tuning
 from gluonbook.training.tuned import schedule, tuned
 import mxnet as mx

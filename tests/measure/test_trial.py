@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gluonbook as gb
+from gluonbook.measure.trial import trial
 from gluonbook.recipes import Tuning
-from gluonbook.training.trial import trial
 import mxnet as mx
 from mxnet import gluon
 import numpy as np

@@ -9,11 +9,11 @@ import mxnet as mx
 from mxnet import gluon
 import numpy as np
 
+from ..book import train, train_ch5
 from ..data.fashion_mnist import load_data_fashion_mnist
 from ..figures.history import History
 from ..recipes import Tuning
-from .loop import train, train_ch5
-from .tuned import tuned
+from ..training.tuned import tuned
 
 
 def trial(

@@ -1,0 +1,206 @@
+"""The book's functions that train and evaluate: each gives the loop what it works with."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Iterable, Sequence
+
+import mxnet as mx
+from mxnet import gluon, nd
+
+from .checkpoints.checkpoint import Checkpoint
+from .distributed.workers import workers
+from .figures.history import Epoch, History
+from .from_scratch import sgd
+from .graphs import answers
+from .nets.auxiliary import AuxiliaryLoss
+from .training.loop import accuracy_of, fit
+from .training.run import Run
+
+
+def train_ch3(
+    net: Callable[[nd.NDArray], nd.NDArray],
+    train_iter: Iterable[Any],
+    test_iter: Iterable[Any],
+    loss: Callable[[nd.NDArray, nd.NDArray], nd.NDArray],
+    num_epochs: int,
+    batch_size: int,
+    params: Iterable[nd.NDArray] | None = None,
+    lr: float | None = None,
+    trainer: gluon.Trainer | None = None,
+) -> History:
+    """Train a classifier on the CPU and print one line per epoch (sections on softmax regression).
+
+    `net` and `loss` may be plain functions. Without a `trainer`, `params` are changed by `sgd`
+    with the learning rate `lr`. The other parameters, the result and the errors are those of
+    `train_ch5`.
+
+    Raises
+    ------
+    ValueError
+        Also if there is neither a `trainer` nor both `params` and `lr`.
+    """
+    if trainer is None:
+        if params is None or lr is None:
+            raise ValueError("give either a trainer, or params and lr")
+        trainer = _ByHand(params, lr)
+    run = _run(net, train_iter, trainer, mx.cpu())
+    return fit(run, test_iter, loss, num_epochs, batch_size, line=Epoch.without_time)
+
+
+class _ByHand:
+    """What the loop asks of a trainer, by the book's own `sgd`."""
+
+    def __init__(self, params: Iterable[nd.NDArray], lr: float) -> None:
+        self._params, self.learning_rate = list(params), lr
+
+    def step(self, batch_size: int) -> None:
+        sgd(self._params, self.learning_rate, batch_size)
+
+
+def train_ch5(
+    net: gluon.Block,
+    train_iter: Iterable[Any],
+    test_iter: Iterable[Any],
+    batch_size: int,
+    trainer: gluon.Trainer,
+    ctx: mx.Context | Sequence[mx.Context],
+    num_epochs: int,
+    *,
+    progress: bool = False,
+    history: History | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+) -> History:
+    """Train `net` with softmax cross-entropy and print one line per epoch (section on LeNet).
+
+    The summed gradients of a batch are divided by `batch_size`, so a smaller last batch weighs
+    less. If after 90 batches, or at the end, the loss is still that of guessing (ln 10 for ten
+    classes) or lies above it, one warning is logged that says what to do.
+
+    Parameters
+    ----------
+    train_iter, test_iter
+        Iterables of batches ``(X, y)``: X float32 (N, ...), y class numbers, (N,) or (N, 1).
+    ctx
+        One device or several; each batch is split among them.
+    progress
+        Show a progress bar on a terminal.
+    history
+        What to add the epochs to; by default a new one.
+    checkpoint
+        A folder, or a `Checkpoint`, in which the run is kept as each epoch ends. If a run is
+        there already, this goes on with it, and prints the later epochs only.
+
+    Returns
+    -------
+    History
+        Loss, accuracies and seconds of each epoch.
+
+    Raises
+    ------
+    ValueError
+        If `train_iter` or `test_iter` gives no batch.
+    BatchError
+        If a label is not the number of a class, the labels have another shape than the net's
+        answers, or an image is not finite; names the value, the shapes or the image. That is
+        noticed up to two batches later, before anything is saved. Also if the net has several
+        outputs, which `train` takes with an `AuxiliaryLoss`.
+    NotFinite
+        If the loss becomes infinite or not a number; names the epoch, the batch and a lower
+        learning rate.
+    CheckpointError, FileFailure
+        If `checkpoint` holds another run, only damaged checkpoints, or cannot be written.
+    Interrupted
+        With a `checkpoint`, after Ctrl-C or a signal to end: the batch is finished and the run
+        saved first. A second one of its kind ends the process.
+    """
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    run = _run(net, train_iter, trainer, ctx, history, checkpoint)
+    run.say(f"training on {ctx}")
+    return fit(run, test_iter, loss, num_epochs, batch_size, progress)
+
+
+def train(
+    train_iter: Iterable[Any],
+    test_iter: Iterable[Any],
+    net: gluon.Block,
+    loss: gluon.loss.Loss,
+    trainer: gluon.Trainer,
+    ctx: mx.Context | Sequence[mx.Context],
+    num_epochs: int,
+    *,
+    progress: bool = False,
+    history: History | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+) -> History:
+    """Train `net` on one device or several and print one line per epoch (sections on several
+    GPUs and on image augmentation).
+
+    Each batch is split among the devices, and the gradients are divided by its size. The other
+    parameters, the result and the errors are those of `train_ch5`; besides, a batch smaller
+    than the number of devices raises a `BatchError`.
+
+    The net may answer for each pixel: outputs (N, classes, H, W) and labels (N, H, W). The loss
+    that is printed is the mean over the examples, whether `loss` gives one number for each
+    example, for each pixel or for the batch. If the net has several outputs, as one with auxiliary
+    classifiers has, `loss` is given them all, and the accuracies are those of the first.
+    """
+    one_answer = not isinstance(loss, AuxiliaryLoss)
+    run = _run(net, train_iter, trainer, ctx, history, checkpoint, one_answer=one_answer)
+    run.say(f"training on {ctx}")
+    return fit(run, test_iter, loss, num_epochs, None, progress)
+
+
+def evaluate_accuracy(
+    data_iter: Iterable[Any],
+    net: gluon.Block,
+    ctx: mx.Context | Sequence[mx.Context] | None = None,
+) -> float:
+    """Share of the labels that `net` answers rightly, from 0 to 1.
+
+    Parameters
+    ----------
+    ctx
+        One device or several, the CPU by default; each batch is split among them.
+
+    Raises
+    ------
+    ValueError
+        If `data_iter` gives no batch.
+    BatchError
+        As `train_ch5` raises it.
+    """
+    return accuracy_of(data_iter, net, _listed(ctx or mx.cpu()), workers())
+
+
+def accuracy(y_hat: nd.NDArray, y: nd.NDArray) -> float:
+    """Share of the rows of `y_hat` (N, classes) whose greatest entry is at `y` (N,).
+
+    Raises
+    ------
+    BatchError
+        If `y` does not have one label for each row.
+    """
+    return answers(y_hat, y).read().correct / y.size
+
+
+def _run(
+    net: Any,
+    train_iter: Iterable[Any],
+    trainer: Any,
+    ctx: mx.Context | Sequence[mx.Context],
+    history: History | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    *,
+    one_answer: bool = True,
+) -> Run:
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        checkpoint = Checkpoint(checkpoint)
+    return Run(
+        *(net, train_iter, trainer, _listed(ctx), workers(), history, checkpoint),
+        one_answer=one_answer,
+    )
+
+
+def _listed(ctx: mx.Context | Sequence[mx.Context]) -> list[mx.Context]:
+    return [ctx] if isinstance(ctx, mx.Context) else list(ctx)
