@@ -34,7 +34,7 @@ from ..system import files, machine
 from ..system.device import be_deterministic, devices
 from ..system.errors import Failure, print_sentences, printable
 from ..system.interrupts import Interrupted
-from ..system.output import Forgiving, in_notebook, say, show_picture
+from ..system.output import TolerantStream, in_notebook, say, show_picture
 from ..system.ownership import versions
 from ..training import precision
 from .messages import describe, is_too_small, lacks_memory, resume_command
@@ -116,7 +116,7 @@ class Chapter:
             argv = []
         elif argv is None:
             argv = sys.argv[1:]
-            sys.stdout = cast(TextIO, Forgiving(sys.stdout))
+            sys.stdout = cast(TextIO, TolerantStream(sys.stdout))
         print_sentences(describe)
         options = parse(section, argv) if is_first() else Options()
         self.workers = workers()

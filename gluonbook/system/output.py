@@ -23,10 +23,10 @@ def say(line: object, stream: TextIO | None = None) -> None:
     If the stream fails (a closed pipe or terminal, a full disk), one warning is logged and its
     later output is discarded, so that neither the next line nor Python's flush at exit fails.
     """
-    print(line, file=Forgiving(sys.stdout if stream is None else stream), flush=True)
+    print(line, file=TolerantStream(sys.stdout if stream is None else stream), flush=True)
 
 
-class Forgiving:
+class TolerantStream:
     """A text stream that raises no error when it can no longer be written; see `say`."""
 
     def __init__(self, stream: TextIO) -> None:

@@ -27,7 +27,7 @@ import psutil
 
 from .contention import watch
 from .errors import Failure, print_sentences, told
-from .later import imported_later
+from .lazy_import import lazy_import
 from .machine import physical_cores
 
 log = logging.getLogger("gluonbook")
@@ -216,7 +216,7 @@ def import_mxnet() -> types.ModuleType:
     try:
         load_cuda()
         # Few programs use what MXNet takes from SciPy, and importing it takes half a second.
-        with imported_later("scipy", "sparse", "stats"):
+        with lazy_import("scipy", "sparse", "stats"):
             mxnet = importlib.import_module("mxnet")
     except (ImportError, OSError, AttributeError) as error:
         raise MXNetUnavailable(explain(error)) from error

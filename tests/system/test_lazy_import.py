@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from gluonbook.system.later import imported_later
+from gluonbook.system.lazy_import import lazy_import
 import pytest
 
 from ..conftest import python
@@ -27,7 +27,7 @@ def package(tmp_path, monkeypatch):
 
 
 def test_a_module_is_imported_when_something_of_it_is_used(package):
-    with imported_later(package, "inner"):
+    with lazy_import(package, "inner"):
         early = importlib.import_module(f"{package}.inner")
     times = importlib.import_module(package)
     assert times.times == 0
@@ -40,10 +40,10 @@ def test_a_module_is_imported_when_something_of_it_is_used(package):
 
 def test_used_in_the_block_or_imported_before_it_the_module_is_the_real_one(package):
     real = importlib.import_module(f"{package}.inner")
-    with imported_later(package, "inner"):
+    with lazy_import(package, "inner"):
         assert importlib.import_module(f"{package}.inner") is real
     del sys.modules[f"{package}.inner"]
-    with imported_later(package, "inner"):
+    with lazy_import(package, "inner"):
         early = importlib.import_module(f"{package}.inner")
         assert early.answer == 42
         assert importlib.import_module(f"{package}.inner") is not early
@@ -51,7 +51,7 @@ def test_used_in_the_block_or_imported_before_it_the_module_is_the_real_one(pack
 
 def test_a_package_that_is_not_installed_is_missing_as_ever():
     missing = pytest.raises(ModuleNotFoundError, match="not_installed_anywhere")
-    with missing, imported_later("not_installed_anywhere", "inner"):
+    with missing, lazy_import("not_installed_anywhere", "inner"):
         importlib.import_module("not_installed_anywhere.inner")
 
 

@@ -22,7 +22,7 @@ class _StandIn(types.ModuleType):
 
 
 @contextmanager
-def imported_later(package: str, *names: str) -> Iterator[None]:
+def lazy_import(package: str, *names: str) -> Iterator[None]:
     """Let imports of ``package.name`` inside the ``with`` block cost nothing until they are used.
 
     Whoever imports such a module in the block keeps a stand-in, which answers as the module does.
