@@ -13,8 +13,8 @@ from typing import Callable, NamedTuple
 from mxnet.gluon import nn
 
 from . import nets
-from .nets.cifar_resnet import cifar_resnet
 from .nets.edition import follows_pytorch
+from .zoo import get_model
 
 
 class Tuning(NamedTuple):
@@ -102,7 +102,10 @@ LONG = {
 #: The paper's net for small images, which takes less work for each image and so sees more of them.
 SMALL = {
     "resnet": LONG["resnet"]._replace(
-        title="ResNet-20", build=partial(cifar_resnet, 20), size=28, num_epochs=50
+        title="ResNet-20",
+        build=partial(get_model, "cifar_resnet20_v1", num_classes=10),
+        size=28,
+        num_epochs=50,
     ),
 }
 
@@ -125,3 +128,21 @@ NAMED = {"book": RECIPES, "stable": STABLE, "tuned": TUNED, "long": LONG, "small
 def recipes_of(section: str) -> dict[str, Recipe]:
     """The recipes of a section by their names: ``"book"`` and, where there are others, these."""
     return {name: recipes[section] for name, recipes in NAMED.items() if section in recipes}
+
+
+def recipe_of(name: str) -> Recipe:
+    """The book's recipe of a section; for any other model, numbers that serve to compare it.
+
+    The other models have the ten classes of Fashion-MNIST and images of 96×96, as the section on
+    ResNet has; VGG has 224×224, which its dense layers are made for.
+
+    Raises
+    ------
+    UnknownModel
+        If no net has that name, when the net is made.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    size = 224 if name.startswith("vgg") else 96
+    build = partial(get_model, name, num_classes=10)
+    return RECIPES["resnet"]._replace(section=name, title=name, build=build, size=size)

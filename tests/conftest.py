@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib.util
+import math
 import os
 from pathlib import Path
 import runpy
@@ -189,6 +190,21 @@ def randomized(net, size: int, num_channels: int = 3):
     return net
 
 
+def inferred_shapes(net, size: int, num_channels: int = 3):
+    """Shapes of the parameters that train, and of the output, without a single array."""
+    symbol = net(mx.sym.var("data"))
+    symbol = mx.sym.Group(list(symbol)) if isinstance(symbol, (list, tuple)) else symbol
+    arguments, outputs, _ = symbol.infer_shape(data=(1, num_channels, size, size))
+    of = dict(zip(symbol.list_arguments(), arguments))
+    training = [name for name, p in net.collect_params().items() if p.grad_req != "null"]
+    return [of[name] for name in training], outputs
+
+
+def num_inferred(net, size: int, num_channels: int = 3) -> int:
+    """Number of parameters that train, without a single array."""
+    return sum(math.prod(shape) for shape in inferred_shapes(net, size, num_channels)[0])
+
+
 def _needs(extra: str, *packages: str):
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     reason = f"needs {' and '.join(missing)}: pip install -e '.[{extra}]'"
@@ -204,10 +220,12 @@ __all__ = [
     "NO_MIRROR",
     "NO_TORCH",
     "gb",
+    "inferred_shapes",
     "initialized",
     "needs_gluoncv",
     "needs_onnx",
     "needs_tensorboard",
+    "num_inferred",
     "python",
     "randomized",
     "run_script",

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 import re
 
+from gluonbook.recipes import RECIPES
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "gluonbook"
@@ -15,9 +16,9 @@ FLOORS = [
     {"_version"},
     {"system"},
     {"data", "distributed", "from_scratch", "nets"},
-    {"batches", "graphs", "operations", "plots", "recipes", "summary"},
+    {"batches", "graphs", "operations", "plots", "summary"},
     {"figures", "predictions", "zoo"},
-    {"checkpoints"},
+    {"checkpoints", "recipes"},
     {"export", "training"},
     {"book"},
     {"measure"},
@@ -66,6 +67,17 @@ def test_imports_point_to_lower_floors(path):
 def test_only_the_pytorch_rooms_import_torch(path):
     if any(name.split(".")[0] == "torch" or name == "safetensors.torch" for name in imports(path)):
         assert room_of(path) in ("pytorch", "compare")
+
+
+def test_nets_holds_the_sections_and_what_they_import_alone():
+    nets = PACKAGE / "nets"
+    shared = {
+        node.module
+        for section in RECIPES
+        for node in ast.walk(ast.parse((nets / f"{section}.py").read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.level == 1
+    }
+    assert {path.stem for path in nets.glob("*.py")} == {"__init__", *RECIPES, *shared}
 
 
 #: Not MXNet's: methods of named tuples, and the end of a process, which Python documents.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gluonbook.recipes import RECIPES, recipes_of
+from gluonbook.recipes import RECIPES, recipe_of, recipes_of
 from gluonbook.summary import num_parameters
 import pytest
 
@@ -52,3 +52,13 @@ def test_editions(section, gluon, pytorch):
 def test_a_wrong_edition_is_refused_in_every_section(section):
     with pytest.raises(ValueError, match="edition must be"):
         RECIPES[section].net("tensorflow")
+
+
+def test_a_section_is_compared_by_its_own_recipe_and_others_by_resnets():
+    assert all(recipe_of(section) is recipe for section, recipe in RECIPES.items())
+    other = recipe_of("densenet121")
+    assert (other.title, other.size, other.lr) == ("densenet121", 96, RECIPES["resnet"].lr)
+    assert other.net("pytorch")[-1].weight.shape[0] == 10
+    assert recipe_of("vgg16_bn").size == 224  # of its dense layers
+    with pytest.raises(ValueError, match="there is no model 'dense121'"):
+        recipe_of("dense121").net()

@@ -13,8 +13,8 @@ import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
 from gluonbook.figures.runs import draw_runs, mean_last
 from gluonbook.measure.trial import trial
-from gluonbook.nets.resnet_family import TABLE_1, bottleneck
 from gluonbook.summary import layer_table, totals
+from gluonbook.zoo.resnet_family import TABLE_1, bottleneck
 from mxnet import nd
 
 exercise = Exercise(

@@ -24,11 +24,10 @@ from ..cli.parser import Parser, add_shared, learning_rate, seed_number, whole_n
 from ..data.fashion_mnist import FashionMNIST, fashion_mnist
 from ..data.image_batches import ImageBatches
 from ..nets.edition import EDITIONS
-from ..recipes import RECIPES
+from ..recipes import RECIPES, recipe_of
 from ..system import contention
 from ..system.errors import print_sentences, printable
 from ..system.ownership import refuse_foreign
-from ..zoo.recipes import recipe_of
 
 print_sentences(partial(describe, options=["--batch-size"]))
 

@@ -18,7 +18,7 @@ import torch
 
 from ..export import onnxruntime_session, quantize, to_onnx
 from ..measure.contenders import serve, untrained
-from ..zoo.recipes import recipe_of
+from ..recipes import recipe_of
 from .numbers import torch_net
 
 INT8 = "gluonbook, int8"

@@ -15,9 +15,8 @@ from torch.nn import functional as F
 from ..pytorch import nets, torchvision
 from ..pytorch.training import init_weights
 from ..pytorch.transfer import Pair, TransferError, pairs, to_gluon, to_torch
-from ..recipes import RECIPES, Recipe
+from ..recipes import RECIPES, Recipe, recipe_of
 from ..system import mxnet_private
-from ..zoo.recipes import recipe_of
 
 #: Greatest relative difference allowed in float64, by quantity.
 TOLERANCES = {

@@ -20,9 +20,8 @@ import psutil
 
 from ..data.image_batches import ImageBatches
 from ..graphs import inference_of, step_of
-from ..recipes import Recipe
+from ..recipes import Recipe, recipe_of
 from ..system.machine import peak_resident
-from ..zoo.recipes import recipe_of
 from .subprocess_worker import SubprocessWorker
 
 HYBRIDIZED = "Gluon, hybridized"

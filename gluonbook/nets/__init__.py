@@ -1,17 +1,12 @@
 """The seven nets of the book's modern-CNN sections, one file per section.
 
-The papers' families, such as ResNet-18 to ResNet-152, are in files beside them, and are had by name
-from `gluonbook.get_model`.
+All other nets are in `gluonbook.zoo`, and `gluonbook.get_model` gives each by its name.
 """
 
 from .alexnet import alexnet
 from .auxiliary import AuxiliaryLoss
-from .bninception import bninception
 from .densenet import DenseBlock, conv_block, densenet, transition_block
 from .googlenet import Inception, googlenet
-from .inceptionresnet import inceptionresnetv1, inceptionresnetv2
-from .inceptionv3 import inceptionv3
-from .inceptionv4 import inceptionv4
 from .lenet import lenet
 from .nin import nin, nin_block
 from .resnet import Residual, resnet, resnet18, resnet_block
@@ -23,14 +18,9 @@ __all__ = [
     "Inception",
     "Residual",
     "alexnet",
-    "bninception",
     "conv_block",
     "densenet",
     "googlenet",
-    "inceptionresnetv1",
-    "inceptionresnetv2",
-    "inceptionv3",
-    "inceptionv4",
     "lenet",
     "nin",
     "nin_block",

@@ -30,21 +30,11 @@ def nin_block(
         If `num_1x1_convs` is not a whole number of at least 0.
     """
     num_1x1_convs = whole_number("num_1x1_convs", num_1x1_convs)
-    return _mlpconv((num_channels,) * (1 + num_1x1_convs), kernel_size, strides, padding)
-
-
-def _mlpconv(
-    num_channels: tuple[int, ...],
-    kernel_size: int,
-    strides: int,
-    padding: int,
-    prefix: str | None = None,
-) -> nn.HybridSequential:
-    first, *others = num_channels
-    block = nn.HybridSequential(prefix=prefix)
+    block = nn.HybridSequential()
     with block.name_scope():
-        block.add(nn.Conv2D(first, kernel_size, strides, padding, activation="relu"))
-        block.add(*(nn.Conv2D(n, kernel_size=1, activation="relu") for n in others))
+        block.add(nn.Conv2D(num_channels, kernel_size, strides, padding, activation="relu"))
+        for _ in range(num_1x1_convs):
+            block.add(nn.Conv2D(num_channels, kernel_size=1, activation="relu"))
     return block
 
 
@@ -71,33 +61,4 @@ def nin(num_classes: int = 10, *, num_1x1_convs: int = 2) -> nn.HybridSequential
         nn.GlobalAvgPool2D(),  # (N, num_classes, 1, 1)
         nn.Flatten(),
     )
-    return net
-
-
-def nin_cifar10(num_classes: int = 10) -> nn.HybridSequential:
-    """The paper's own net for CIFAR-10, for input (N, C, 32, 32); output (N, num_classes), logits.
-
-    Three mlpconv layers; a max pooling that halves the image and a dropout of one half follow the
-    first two (sections 3.3 and 4.1). The paper's text gives no sizes: they are those of the
-    authors' published definition (cuda-convnet's ``NIN/cifar-10_def``), whose poolings round up, so
-    that 32×32 pixels become 16×16 and 8×8. The authors' later net for Caffe averages in the second
-    pooling; here both take the maximum, as the paper says.
-
-    An image larger than 32×32 gives an answer too, since the last pooling averages over all pixels.
-    As in the paper, a ReLU precedes it, so a class score is never negative.
-    """
-    net = nn.HybridSequential()
-    with net.name_scope():
-        net.add(
-            # (N, C, 32, 32)
-            _mlpconv((192, 160, 96), 5, strides=1, padding=2, prefix="mlpconv1_"),
-            nn.MaxPool2D(pool_size=3, strides=2, ceil_mode=True),  # (N, 96, 16, 16)
-            nn.Dropout(0.5),
-            _mlpconv((192, 192, 192), 5, strides=1, padding=2, prefix="mlpconv2_"),
-            nn.MaxPool2D(pool_size=3, strides=2, ceil_mode=True),  # (N, 192, 8, 8)
-            nn.Dropout(0.5),
-            _mlpconv((192, 192, num_classes), 3, strides=1, padding=1, prefix="mlpconv3_"),
-            nn.GlobalAvgPool2D(),  # (N, num_classes, 1, 1)
-            nn.Flatten(),
-        )
     return net

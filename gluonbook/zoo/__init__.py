@@ -1,4 +1,4 @@
-"""Every net of this package by its name, and GluonCV's models with their weights."""
+"""The papers' nets beside the sections', all nets by name, and GluonCV's models with weights."""
 
 from .gluoncv import from_gluoncv
 from .models import get_model, list_models

@@ -17,10 +17,10 @@ from mxnet import gluon, nd
 from mxnet.gluon import nn
 
 from ..data.download import reason
-from ..nets import cifar_resnet
 from ..operations import Op, gluon_ops
 from ..system.errors import Failure, last_line
 from ..system.mxnet_private import give_values
+from . import cifar_resnet
 from .models import get_model
 
 #: Height and width of the images of a model, where they are not 224.

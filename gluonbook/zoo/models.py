@@ -8,9 +8,13 @@ from typing import Any, Callable
 from mxnet.gluon import nn
 
 from .. import nets
-from ..nets import cifar_resnet, densenet_family, preresnet, resnet_family, vgg_family
-from ..nets.nin import nin_cifar10
 from ..system.errors import Failure
+from . import cifar_resnet, densenet_family, preresnet, resnet_family, vgg_family
+from .bninception import bninception
+from .inceptionresnet import inceptionresnetv1, inceptionresnetv2
+from .inceptionv3 import inceptionv3
+from .inceptionv4 import inceptionv4
+from .nin_cifar10 import nin_cifar10
 
 
 class UnknownModel(Failure, ValueError):
@@ -26,11 +30,11 @@ MODELS: dict[str, Callable[..., nn.HybridSequential]] = {
     "nin": nets.nin,
     "resnet": nets.resnet,
     "vgg": nets.vgg,
-    "bninception": nets.bninception,
-    "inceptionresnetv1": nets.inceptionresnetv1,
-    "inceptionresnetv2": nets.inceptionresnetv2,
-    "inceptionv3": nets.inceptionv3,
-    "inceptionv4": nets.inceptionv4,
+    "bninception": bninception,
+    "inceptionresnetv1": inceptionresnetv1,
+    "inceptionresnetv2": inceptionresnetv2,
+    "inceptionv3": inceptionv3,
+    "inceptionv4": inceptionv4,
     "nin_cifar10": nin_cifar10,
     **cifar_resnet.MODELS,
     **densenet_family.MODELS,

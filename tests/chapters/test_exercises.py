@@ -6,7 +6,7 @@ import json
 import runpy
 import sys
 
-from gluonbook.nets import densenet_family, resnet_family
+from gluonbook.zoo import densenet_family, resnet_family
 import pytest
 
 from ..conftest import CHAPTERS

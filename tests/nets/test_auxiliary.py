@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gluonbook as gb
-from gluonbook import nets
 from gluonbook.data.batches import BatchError
 from gluonbook.export import export_symbol, import_symbol
 from gluonbook.graphs import _OneGraph, inference_of, step_of
@@ -14,9 +13,6 @@ from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
 import numpy as np
 import pytest
-
-from ..conftest import initialized
-from .test_inception import num_parameters, shapes
 
 
 def small():
@@ -203,73 +199,3 @@ def test_labels_that_do_not_fit_are_refused(hybridize, batch):
     net.hybridize(hybridize)
     with pytest.raises(BatchError, match=r"labels of shape \(3,\)"), autograd.record():
         step_of(net, gb.AuxiliaryLoss())(X, y[:3])
-
-
-# --- GoogLeNet and Inception v3 -------------------------------------------------------------------
-
-
-def test_googlenets_classifiers_have_the_papers_layers():
-    """Section 5: 128 channels of 1×1 over 4×4 averages, 1,024 units, and the classes."""
-    net = gb.googlenet(1000, auxiliary=True)
-    heads = sum((inputs + 1) * 128 + (16 * 128 + 1) * 1024 + 1025 * 1000 for inputs in (512, 528))
-    plain = num_parameters(gb.googlenet(1000), 224)
-    assert num_parameters(net, 224) == plain + heads
-    assert shapes(net, 224)[1] == 3 * [(1, 1000)]
-    for head, channels in zip(net.heads, (512, 528)):
-        x, found = mx.sym.var("data"), []
-        for layer in head:
-            x = layer(x)
-            found += x.infer_shape(data=(1, channels, 14, 14))[1]
-        assert found[:2] == [(1, channels, 4, 4), (1, 128, 4, 4)]
-        assert head[3]._rate == 0.7
-
-
-def test_googlenet_without_its_classifiers_is_the_sections_net():
-    """The same operations on the same parameters, though the fourth module is in three parts."""
-    ours, plain = (gluon_ops(gb.googlenet(auxiliary=auxiliary)) for auxiliary in (True, False))
-    assert [(op.kind, op.settings, op.inputs) for op in ours] == [
-        (op.kind, op.settings, op.inputs) for op in plain
-    ]
-
-
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_googlenet_trains_all_its_classifiers(batch_norm, dataset):
-    """Through `gb.train`, on real images, in one graph with the loss."""
-    net = initialized(gb.googlenet(auxiliary=True, batch_norm=batch_norm), 65)
-    net.hybridize(static_alloc=True, static_shape=True)
-    before = {
-        name: parameter.data().copy()
-        for name, parameter in net.collect_params().items()
-        if parameter.grad_req != "null"
-    }
-    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1})
-    images = nd.array(np.pad(dataset.train.images[:4], ((0, 0), (0, 0), (18, 19), (18, 19))) / 255)
-    batches = 4 * [(images, nd.array(dataset.train.labels[:4]))]
-    history = gb.train(batches, batches[:1], net, gb.AuxiliaryLoss(), trainer, mx.cpu(), 3)
-    # It begins as three guesses among ten classes, two of which are weighted.
-    assert history[0].loss == pytest.approx(1.6 * np.log(10), rel=0.3)
-    assert history[-1].loss < history[0].loss
-    params = net.collect_params()
-    unchanged = [name for name in before if (params[name].data() == before[name]).asnumpy().all()]
-    assert not unchanged
-
-
-def test_inceptionv3s_classifier_has_the_published_size():
-    """With it, torchvision counts 27,161,264."""
-    net = nets.inceptionv3(auxiliary=True)
-    assert num_parameters(net, 299) == 27_161_264
-    assert shapes(net, 299)[1] == 2 * [(1, 1000)]
-
-
-def test_inceptionv3_trains_its_classifier_on_small_images():
-    net = initialized(nets.inceptionv3(10, small_images=True, auxiliary=True), 28)
-    net.hybridize(static_alloc=True, static_shape=True)
-    X, y = nd.random.normal(shape=(2, 1, 28, 28)), nd.array([1, 5])
-    step = step_of(net, gb.AuxiliaryLoss())
-    assert isinstance(step, _OneGraph)
-    with autograd.record():
-        outcome = step(X, y)
-    outcome.losses.backward()
-    for name, parameter in net.collect_params().items():
-        if parameter.grad_req != "null":
-            assert np.abs(parameter.grad().asnumpy()).max() > 0, name

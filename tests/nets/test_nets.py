@@ -11,8 +11,7 @@ from mxnet import autograd, nd
 import numpy as np
 import pytest
 
-from ..conftest import initialized, needs_gluoncv
-from .test_inception import num_parameters as num_inferred
+from ..conftest import initialized, needs_gluoncv, num_inferred
 
 #: Net, image size, the parameters that the book's text gives it.
 NETS = [

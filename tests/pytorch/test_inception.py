@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gluonbook import nets
+import gluonbook as gb
 from gluonbook.pytorch import torchvision
 from gluonbook.pytorch.architecture import architecture
 from gluonbook.pytorch.transfer import to_gluon
@@ -42,7 +42,7 @@ def close(found, expected):
 
 def test_inceptionv3_is_torchvisions(theirs):
     """In every setting of every layer, and in its outputs, whatever the size of the image."""
-    ours = nets.inceptionv3(10)
+    ours = gb.get_model("inceptionv3", 10)
     assert not any(layer.differences for layer in architecture(ours, theirs))
     to_gluon(theirs, ours)
     X = two_images(107)
@@ -51,7 +51,7 @@ def test_inceptionv3_is_torchvisions(theirs):
 
 
 def test_inceptionv3s_classifier_is_torchvisions(theirs, monkeypatch):
-    ours = nets.inceptionv3(10, auxiliary=True)
+    ours = gb.get_model("inceptionv3", 10, auxiliary=True)
     [head] = ours.heads
     assert not any(layer.differences for layer in architecture(head, theirs.AuxLogits))
     to_gluon(theirs, ours)

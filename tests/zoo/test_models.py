@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gluonbook as gb
-from gluonbook.recipes import RECIPES
 from gluonbook.summary import num_parameters
 from gluonbook.system.errors import Failure
-from gluonbook.zoo.recipes import recipe_of
 from mxnet import nd
 import pytest
 
@@ -61,13 +59,3 @@ def test_an_unknown_name_is_told_the_nearest(name, near):
 def test_what_is_no_name_is_refused_as_well():
     with pytest.raises(ValueError, match="there is no model None"):
         gb.get_model(None)
-
-
-def test_a_section_is_compared_by_its_own_recipe_and_others_by_resnets():
-    assert all(recipe_of(section) is recipe for section, recipe in RECIPES.items())
-    other = recipe_of("densenet121")
-    assert (other.title, other.size, other.lr) == ("densenet121", 96, RECIPES["resnet"].lr)
-    assert other.net("pytorch")[-1].weight.shape[0] == 10
-    assert recipe_of("vgg16_bn").size == 224  # of its dense layers
-    with pytest.raises(ValueError, match="there is no model 'dense121'"):
-        recipe_of("dense121").net()

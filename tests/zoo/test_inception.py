@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 
 import gluonbook as gb
-from gluonbook import nets
 from gluonbook.export import export_symbol, import_symbol
-from gluonbook.graphs import inference_of, step_of
-from gluonbook.nets.googlenet import INCEPTION_3, INCEPTION_4, INCEPTION_5
-from gluonbook.nets.inceptionresnet import A_V1
-from gluonbook.nets.paths import avg_pool, block_of, max_pool
+from gluonbook.graphs import _OneGraph, inference_of, step_of
 from gluonbook.operations import gluon_ops
 from gluonbook.zoo.gluoncv import model_zoo
+from gluonbook.zoo.inception_tables import avg_pool, block_of, max_pool
+from gluonbook.zoo.inceptionresnet import A_V1
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 import numpy as np
 import pytest
 
-from ..conftest import initialized, needs_gluoncv
+from ..conftest import inferred_shapes, initialized, needs_gluoncv, num_inferred
 
 #: Trainable parameters for 1,000 classes and 3 channels, as published for these nets.
 PARAMETERS = {
@@ -30,36 +28,23 @@ PARAMETERS = {
 }
 
 
-def shapes(net, size, num_channels=3):
-    """Shapes of the parameters that train, and of the output, without a single array."""
-    symbol = net(mx.sym.var("data"))
-    symbol = mx.sym.Group(list(symbol)) if isinstance(symbol, (list, tuple)) else symbol
-    arguments, outputs, _ = symbol.infer_shape(data=(1, num_channels, size, size))
-    of = dict(zip(symbol.list_arguments(), arguments))
-    return [of[name] for name in net.collect_params() if name in of], outputs
-
-
-def num_parameters(net, size, num_channels=3):
-    return sum(math.prod(shape) for shape in shapes(net, size, num_channels)[0])
-
-
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_are_the_published_ones(name):
     size, parameters = PARAMETERS[name]
-    net = getattr(nets, name)()
-    assert num_parameters(net, size) == parameters
-    assert shapes(net, size)[1] == [(1, 1000)]
+    net = gb.get_model(name)
+    assert num_inferred(net, size) == parameters
+    assert inferred_shapes(net, size)[1] == [(1, 1000)]
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_stem_for_small_images_changes_no_size_but_bninceptions_first(name):
     """There 64 filters have 3·3 weights for each of 3 channels, not 7·7."""
     _, parameters = PARAMETERS[name]
-    net = getattr(nets, name)(small_images=True)
+    net = gb.get_model(name, small_images=True)
     parameters -= 64 * 3 * (49 - 9) if name == "bninception" else 0
     for size in (28, 33, 64, 96):
-        assert num_parameters(net, size) == parameters
-        assert shapes(net, size)[1] == [(1, 1000)]
+        assert num_inferred(net, size) == parameters
+        assert inferred_shapes(net, size)[1] == [(1, 1000)]
 
 
 #: What the papers print after each row: channels, and height and width. BN-Inception's rows 3c and
@@ -86,7 +71,7 @@ ROWS = {
 def test_rows_have_the_papers_shapes(name):
     size, _ = PARAMETERS[name]
     x, found = mx.sym.var("data"), []
-    for row in getattr(nets, name)():
+    for row in gb.get_model(name):
         x = row(x)
         _, [shape], _ = x.infer_shape(data=(1, 3, size, size))
         found.append(shape[1:])
@@ -125,7 +110,7 @@ def close(found, expected, rtol=1e-4):
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_hybrid_fused_exported_and_backward(name, tmp_path):
-    net = randomized(getattr(nets, name)(7, small_images=True), 28, 1)
+    net = randomized(gb.get_model(name, 7, small_images=True), 28, 1)
     X, y = two_images(1, 28), nd.array([1, 5])
     imperative = net(X)
     net.hybridize(static_alloc=True, static_shape=True)
@@ -150,7 +135,7 @@ def test_inceptionv3_equals_gluoncvs():
     """Layer by layer in the order of computation: theirs are named and nested otherwise."""
     theirs = model_zoo().get_model("inceptionv3", classes=10)
     randomized(theirs, 299)
-    ours = initialized(nets.inceptionv3(10), 299, 3)
+    ours = initialized(gb.get_model("inceptionv3", 10), 299, 3)
     layers = [[op for op in gluon_ops(net) if op.weights] for net in (theirs, ours)]
     assert [op.settings for op in layers[0]] == [op.settings for op in layers[1]]
     for source, target in zip(*layers):
@@ -166,25 +151,25 @@ def conv(inputs, outputs, *kernel):
 
 
 def test_the_blocks_of_inceptionv3_by_arithmetic():
-    rows = {row.name: row for row in nets.inceptionv3()}
+    rows = {row.name: row for row in gb.get_model("inceptionv3")}
     # Figure 5 over 192 channels, with 32 channels after the pooling.
     a = conv(192, 64, 1) + conv(192, 48, 1) + conv(48, 64, 5, 5) + conv(192, 64, 1)
     a += conv(64, 96, 3, 3) + conv(96, 96, 3, 3) + conv(192, 32, 1)
-    assert num_parameters(rows["mixed_5b"], 35, 192) == a
+    assert num_inferred(rows["mixed_5b"], 35, 192) == a
     # Figure 6 over 768 channels, with 128 channels between the one-sided convolutions.
     b = conv(768, 192, 1) + 2 * conv(768, 128, 1) + 4 * conv(128, 128, 7) + 2 * conv(128, 192, 7)
     b += conv(768, 192, 1)
-    assert num_parameters(rows["mixed_6b"], 17, 768) == b
+    assert num_inferred(rows["mixed_6b"], 17, 768) == b
     # Figure 7 over 1,280 channels.
     c = conv(1280, 320, 1) + conv(1280, 384, 1) + 4 * conv(384, 384, 3)
     c += conv(1280, 448, 1) + conv(448, 384, 3, 3) + conv(1280, 192, 1)
-    assert num_parameters(rows["mixed_7b"], 8, 1280) == c
+    assert num_inferred(rows["mixed_7b"], 8, 1280) == c
 
 
 def test_a_residual_block_by_arithmetic():
     paths = 3 * conv(256, 32, 1) + 3 * conv(32, 32, 3, 3)
     expansion = 96 * 256 + 256  # with a bias and no batch normalisation
-    assert num_parameters(A_V1(), 5, 256) == paths + expansion
+    assert num_inferred(A_V1(), 5, 256) == paths + expansion
 
 
 def test_a_residual_block_adds_its_scaled_paths():
@@ -206,7 +191,7 @@ def test_entries_of_a_table():
 
 
 def test_bninception_overfits_one_batch(dataset):
-    net = initialized(nets.bninception(10, small_images=True), 28)
+    net = initialized(gb.get_model("bninception", 10, small_images=True), 28)
     net.hybridize(static_alloc=True, static_shape=True)
     trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.05})
     X, y = nd.array(dataset.train.images[:4] / 255), nd.array(dataset.train.labels[:4])
@@ -221,35 +206,22 @@ def test_bninception_overfits_one_batch(dataset):
     assert losses[-1] < 0.1 < 2 < losses[0]
 
 
-# --- the section's net ---------------------------------------------------------------------------
+def test_inceptionv3s_classifier_has_the_published_size():
+    """With it, torchvision counts 27,161,264."""
+    net = gb.get_model("inceptionv3", auxiliary=True)
+    assert num_inferred(net, 299) == 27_161_264
+    assert inferred_shapes(net, 299)[1] == 2 * [(1, 1000)]
 
 
-def test_googlenet_with_batch_norm_trades_each_bias_for_a_scale_and_a_shift():
-    convolutions = 64 + 64 + 192
-    for c1, c2, c3, c4 in INCEPTION_3 + INCEPTION_4 + INCEPTION_5:
-        convolutions += c1 + sum(c2) + sum(c3) + c4
-    assert convolutions == 7_280
-    assert num_parameters(gb.googlenet(batch_norm=True), 96, 1) == 5_977_530 + convolutions
-
-
-@pytest.mark.parametrize("edition", ["gluon", "pytorch"])
-def test_googlenet_with_batch_norm_has_it_after_each_convolution(edition):
-    kinds = [op.kind for op in gluon_ops(gb.googlenet(edition=edition, batch_norm=True))]
-    plain = [op.kind for op in gluon_ops(gb.googlenet(edition=edition))]
-    without = [kind for kind in kinds if kind != "batch norm"]
-    assert without == plain and kinds.count("batch norm") == plain.count("conv") == 57
-    assert all(b == "batch norm" for a, b in zip(kinds, kinds[1:]) if a == "conv")
-
-
-def test_googlenet_as_the_section_has_it_is_unchanged():
-    block = gb.Inception(1, (2, 3), (4, 5), 6, prefix="inception_")
-    assert [
-        layer.name for layer in (block.p1_1, block.p2_1, block.p2_2, block.p3_1, block.p3_2)
-    ] == [f"inception_conv{i}" for i in range(5)]
-    assert block.p4_1.name == "inception_pool0" and block.p4_2.name == "inception_conv5"
-    assert list(block.collect_params()) == [
-        f"inception_conv{i}_{what}" for i in range(6) for what in ("weight", "bias")
-    ]
-    names = list(gb.googlenet()._collect_params_with_prefix())
-    assert names[:3] == ["0.0.weight", "0.0.bias", "1.0.weight"]
-    assert names[-4:] == ["4.1.p4_2.weight", "4.1.p4_2.bias", "5.weight", "5.bias"]
+def test_inceptionv3_trains_its_classifier_on_small_images():
+    net = initialized(gb.get_model("inceptionv3", 10, small_images=True, auxiliary=True), 28)
+    net.hybridize(static_alloc=True, static_shape=True)
+    X, y = nd.random.normal(shape=(2, 1, 28, 28)), nd.array([1, 5])
+    step = step_of(net, gb.AuxiliaryLoss())
+    assert isinstance(step, _OneGraph)
+    with autograd.record():
+        outcome = step(X, y)
+    outcome.losses.backward()
+    for name, parameter in net.collect_params().items():
+        if parameter.grad_req != "null":
+            assert np.abs(parameter.grad().asnumpy()).max() > 0, name

@@ -11,8 +11,8 @@ from typing import Any
 
 from mxnet.gluon import nn
 
+from .inception_tables import Row, avg_pool, block_of, classifier, max_pool, net_of
 from .inceptionv3 import SMALL_STEM, STEM
-from .paths import Row, avg_pool, block_of, classifier, max_pool, net_of
 
 
 class InceptionResidual(nn.HybridBlock):

@@ -12,6 +12,7 @@ from typing import Any, Callable
 
 from mxnet.gluon import nn
 
+from ..nets.tables import row_of
 from .resnet_family import (
     BASIC,
     EXPANSION,
@@ -23,7 +24,6 @@ from .resnet_family import (
     stages,
     stem,
 )
-from .tables import row_of
 
 #: Blocks in conv2_x, conv3_x, conv4_x and conv5_x, by the number of layers with weights.
 NUM_BLOCKS = {**TABLE_1, 200: (3, 24, 36, 3)}

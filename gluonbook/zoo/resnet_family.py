@@ -2,7 +2,7 @@
 
 Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016, table 1 (the
 nets) and figure 5 (the blocks). `resnet_v1` is the paper's net, `resnet_v1b` the one that is used
-most today. The section's own net, ``resnet.resnet``, differs from both in its biases and shortcuts.
+most today. The section's own net, ``nets.resnet``, differs from both in its biases and shortcuts.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, Callable
 
 from mxnet.gluon import nn
 
-from .resnet import NUM_CHANNELS, NUM_RESIDUALS
-from .tables import row_of
+from ..nets.resnet import NUM_CHANNELS, NUM_RESIDUALS
+from ..nets.tables import row_of
 
 #: Table 1: blocks in conv2_x, conv3_x, conv4_x and conv5_x, by the number of layers with weights.
 BASIC = NUM_RESIDUALS

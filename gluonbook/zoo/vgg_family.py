@@ -12,7 +12,7 @@ from typing import Callable
 
 from mxnet.gluon import nn
 
-from .vgg import CONV_ARCHS, conv_arch
+from ..nets.vgg import CONV_ARCHS, conv_arch
 
 
 def vgg_imagenet(
@@ -32,7 +32,7 @@ def vgg_imagenet(
         For images of 28 to 64 pixels: the first block does not pool, so that 32×32 pixels end as
         2×2. All else is the same.
 
-    Without either, this is ``vgg.vgg(num_classes, depth=depth, ratio=1)``.
+    Without either, this is ``nets.vgg(num_classes, depth=depth, ratio=1)``.
 
     Raises
     ------

@@ -11,8 +11,8 @@ from typing import Callable
 
 from mxnet.gluon import nn
 
+from ..nets.tables import row_of
 from .resnet_family import basic, block_of, convolution, stages
-from .tables import row_of
 
 #: Table 6: blocks in each of the three stages, by the number of layers with weights.
 NUM_BLOCKS = {20: 3, 32: 5, 44: 7, 56: 9, 110: 18}

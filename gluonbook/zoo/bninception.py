@@ -10,7 +10,7 @@ from functools import partial
 
 from mxnet.gluon import nn
 
-from .paths import Row, avg_pool, convolution, net_of
+from .inception_tables import Row, avg_pool, convolution, net_of
 
 #: Poolings that halve the image, rounding up, and that keep its size.
 _halving = partial(nn.MaxPool2D, pool_size=3, strides=2, padding=1)

@@ -6,13 +6,14 @@ import gluonbook as gb
 from gluonbook.export import export_symbol, import_symbol
 from gluonbook.graphs import step_of
 from gluonbook.operations import gluon_ops
-from gluonbook.summary import layer_table, num_parameters
+from gluonbook.summary import layer_table
+from gluonbook.zoo import cifar_resnet, densenet_family, preresnet, resnet_family, vgg_family
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 import numpy as np
 import pytest
 
-from ..conftest import randomized
+from ..conftest import num_inferred, randomized
 
 #: Trainable parameters for three channels and 1000 classes, as torchvision, GluonCV (``_v1``) and
 #: imgclsmob (preresnet) publish them.
@@ -48,15 +49,9 @@ PARAMETERS = {
 }
 
 
-def counted(net, size=224, num_channels=3):
-    """Trainable parameters, found without making them."""
-    net.infer_shape(nd.zeros((1, num_channels, size, size)))
-    return num_parameters(net)
-
-
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_are_the_published_ones(name):
-    assert counted(gb.get_model(name)) == PARAMETERS[name]
+    assert num_inferred(gb.get_model(name), 224) == PARAMETERS[name]
 
 
 def test_densenet264_by_arithmetic():
@@ -70,7 +65,7 @@ def test_densenet264_by_arithmetic():
             total += 2 * channels + channels * (channels // 2)
             channels //= 2
     total += 2 * channels + 1000 * (channels + 1)
-    assert counted(gb.get_model("densenet264")) == total
+    assert num_inferred(gb.get_model("densenet264"), 224) == total
     assert round(total / 1e6) == 33
 
 
@@ -79,7 +74,7 @@ def test_nin_for_cifar10_by_arithmetic():
     weights += 96 * 192 * 25 + 2 * 192 * 192
     weights += 192 * 192 * 9 + 192 * 192 + 192 * 10
     biases = (192 + 160 + 96) + 3 * 192 + (192 + 192 + 10)
-    assert counted(gb.get_model("nin_cifar10", 10), 32) == weights + biases == 966_986
+    assert num_inferred(gb.get_model("nin_cifar10", 10), 32) == weights + biases == 966_986
 
 
 @pytest.mark.parametrize(
@@ -95,15 +90,15 @@ def test_resnets_for_cifar10_by_arithmetic_and_table_6(depth, millions):
             channels = width
     total += 64 * 10 + 10
     shortcuts = (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64)
-    assert counted(gb.get_model(f"cifar_resnet{depth}_v1", 10), 32) == total + shortcuts
+    assert num_inferred(gb.get_model(f"cifar_resnet{depth}_v1", 10), 32) == total + shortcuts
     assert round(total / 1e6, 1 if depth == 110 else 2) == millions
 
 
 @pytest.mark.parametrize("name", ["resnet18_v1b", "preresnet50", "densenet161"])
 def test_a_stem_for_small_images_is_3_by_3(name):
     channels = 96 if name == "densenet161" else 64
-    small = counted(gb.get_model(name, small_images=True), 32)
-    assert small == counted(gb.get_model(name)) - 3 * channels * (49 - 9)
+    small = num_inferred(gb.get_model(name, small_images=True), 32)
+    assert small == num_inferred(gb.get_model(name), 224) - 3 * channels * (49 - 9)
 
 
 @pytest.mark.parametrize("name", ["resnet18_v1", "resnet50_v1b", "preresnet18", "densenet121"])
@@ -120,7 +115,7 @@ def test_small_images_are_halved_three_times(name, size):
 def test_small_images_are_halved_four_times_by_vgg(name, size, last):
     small, large = gb.get_model(name, 10, small_images=True), gb.get_model(name, 10)
     fewer = 4096 * 512 * (7 * 7 - last * last)
-    assert counted(small, size) == counted(large) - fewer
+    assert num_inferred(small, size) == num_inferred(large, 224) - fewer
 
 
 #: Table 1 of "Deep residual learning" at 224×224.
@@ -243,23 +238,23 @@ def test_the_step_of_training_overfits_one_batch(name, options, size):
     ("call", "message"),
     [
         (
-            lambda: gb.nets.resnet_family.resnet_v1(20),
+            lambda: resnet_family.resnet_v1(20),
             "depth must be one of 18, 34, 50, 101, 152, not 20",
         ),
         (
-            lambda: gb.nets.preresnet.preresnet(20),
+            lambda: preresnet.preresnet(20),
             "depth must be one of 18, 34, 50, 101, 152, 200, not 20",
         ),
         (
-            lambda: gb.nets.cifar_resnet.cifar_resnet(18),
+            lambda: cifar_resnet.cifar_resnet(18),
             "depth must be one of 20, 32, 44, 56, 110, not 18",
         ),
         (
-            lambda: gb.nets.densenet_family.densenet_bc(100),
+            lambda: densenet_family.densenet_bc(100),
             "depth must be one of 121, 161, 169, 201, 264, not 100",
         ),
         (
-            lambda: gb.nets.vgg_family.vgg_imagenet(12),
+            lambda: vgg_family.vgg_imagenet(12),
             "depth must be one of 11, 13, 16, 19, not 12",
         ),
     ],

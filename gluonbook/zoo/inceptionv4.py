@@ -10,7 +10,7 @@ from functools import partial
 
 from mxnet.gluon import nn
 
-from .paths import Row, avg_pool, classifier, max_pool, net_of
+from .inception_tables import Row, avg_pool, classifier, max_pool, net_of
 
 #: The mean of the pixels that there are, without the padding's zeros.
 _avg_pool = partial(avg_pool, count_include_pad=False)

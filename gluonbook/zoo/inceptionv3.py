@@ -11,8 +11,8 @@ from functools import partial
 
 from mxnet.gluon import nn
 
-from .auxiliary import WithAuxiliary
-from .paths import Row, avg_pool, block_of, classifier, max_pool, net_of
+from ..nets.auxiliary import WithAuxiliary
+from .inception_tables import Row, avg_pool, block_of, classifier, max_pool, net_of
 
 STEM: dict[str, Row] = {
     # (N, C, 299, 299)

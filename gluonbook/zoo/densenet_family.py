@@ -11,8 +11,8 @@ from typing import Callable
 
 from mxnet.gluon import nn
 
-from .densenet import DenseBlock, conv_block, transition_block
-from .tables import row_of
+from ..nets.densenet import DenseBlock, conv_block, transition_block
+from ..nets.tables import row_of
 
 #: Table 1, by the number of layers with weights: growth rate k, and layers in the dense blocks.
 #: DenseNet-161 is the authors' too; the paper's last version has DenseNet-264 in its place.
