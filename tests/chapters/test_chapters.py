@@ -93,10 +93,11 @@ def test_a_run_prints_the_books_lines_and_leaves_its_folder(
     [folder] = (tmp_path / "runs").iterdir()
     assert folder.name.startswith(f"{section}-")
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        [".lock", "README.txt", "config.json", "curve.png", "history.csv", "layers.txt"]
-        + ["checkpoint-2-0.safetensors", "predictions.png"]
+        [".lock", "README.txt", "SHA256SUMS", "config.json", "curve.png", "history.csv"]
+        + ["checkpoint-2-0.safetensors", "layers.txt", "predictions.png"]
         + [f"{section}{end}" for end in ("-0000.params", "-symbol.json", ".params")]
     )
+    subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
     told = (folder / "README.txt").read_text().replace("checkpoint-E-B", "checkpoint-2-0")
     assert all(path.name in told for path in folder.glob("[!.R]*"))
     config = json.loads((folder / "config.json").read_text())
