@@ -204,8 +204,8 @@ def _checkpoint(inputs: int, forged: bool = False) -> Reader:
     from gluonbook.checkpoints.checkpoint import Checkpoint
     from gluonbook.checkpoints.format import digest
     from gluonbook.data.image_batches import ImageBatches
-    from gluonbook.figures.history import Epoch, History
-    from gluonbook.figures.tally import Progress
+    from gluonbook.training.history import Epoch, History
+    from gluonbook.training.tally import Progress
     import mxnet as mx
     import numpy as np
     import safetensors.numpy
@@ -278,8 +278,8 @@ def _of_a_run(inputs: int, name: str) -> Reader:
     """One of the files that a run of LeNet leaves."""
     from gluonbook.cli.options import saved_options, trained_epochs
     from gluonbook.export import import_symbol
-    from gluonbook.figures.history import History
     from gluonbook.predict import load_run
+    from gluonbook.training.history import History
     import mxnet as mx
 
     def originals(folder: Path) -> list[bytes]:

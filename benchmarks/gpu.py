@@ -11,11 +11,11 @@ from typing import Any
 
 import gluonbook as gb
 from gluonbook.data.fashion_mnist import fashion_mnist
-from gluonbook.graphs import step_of
 from gluonbook.recipes import RECIPES, STABLE, Recipe
 from gluonbook.system import mxnet_private, nvidia_driver
 from gluonbook.system.device import be_deterministic, devices
 from gluonbook.system.errors import print_sentences
+from gluonbook.training.graphs import step_of
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 import numpy as np

@@ -23,12 +23,12 @@ from gluonbook.export import (
     quantize_within,
 )
 from gluonbook.export.kept_int8 import training_images
-from gluonbook.graphs import inference_of
 from gluonbook.measure.contenders import seconds_each
 from gluonbook.measure.interleaving import interleaved, median
 from gluonbook.predict import load_run
 from gluonbook.predictions.classifier import Classifier
 from gluonbook.recipes import RECIPES
+from gluonbook.training.graphs import inference_of
 from matplotlib.figure import Figure
 import mxnet as mx
 import numpy as np

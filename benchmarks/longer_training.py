@@ -22,10 +22,10 @@ from typing import Dict, Iterator, List, NamedTuple
 from gluonbook.data.augmentation import draw_moves
 from gluonbook.data.fashion_mnist import Split, fashion_mnist
 from gluonbook.data.image_batches import resize
-from gluonbook.figures.history import Epoch
 from gluonbook.pytorch import nets
 from gluonbook.pytorch.training import init_weights
 from gluonbook.recipes import TUNED
+from gluonbook.training.history import Epoch
 from gluonbook.training.tuned import schedule
 from matplotlib.figure import Figure
 import numpy as np

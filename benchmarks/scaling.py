@@ -14,9 +14,9 @@ import sys
 import time
 
 from gluonbook.distributed.workers import workers
-from gluonbook.graphs import step_of
 from gluonbook.measure.interleaving import median
 from gluonbook.recipes import RECIPES
+from gluonbook.training.graphs import step_of
 from matplotlib.figure import Figure
 import mxnet as mx
 from mxnet import autograd, gluon, nd

@@ -19,10 +19,10 @@ import time
 
 from gluonbook.checkpoints.checkpoint import Checkpoint
 from gluonbook.data import fashion_mnist as fm
-from gluonbook.figures.history import History
-from gluonbook.figures.tally import Progress
 from gluonbook.measure.interleaving import median
 from gluonbook.recipes import RECIPES
+from gluonbook.training.history import History
+from gluonbook.training.tally import Progress
 import kills
 import mxnet as mx
 

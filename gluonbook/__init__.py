@@ -16,7 +16,6 @@ with one_line_if_interrupted():
         from .checkpoints.checkpoint import Checkpoint
         from .data import mxnet_class  # noqa: F401  (MXNet's own class then reads the same files)
         from .data.fashion_mnist import load_data_fashion_mnist
-        from .figures.history import History
         from .from_scratch import Benchmark, corr2d, sgd
         from .nets import (
             AuxiliaryLoss,
@@ -38,6 +37,7 @@ with one_line_if_interrupted():
             vgg_block,
         )
         from .system.device import try_all_gpus, try_gpu
+        from .training.history import History
         from .zoo import get_model, list_models
 
 #: Names that need matplotlib, which is slow to import: only once one of them is used.

@@ -10,10 +10,10 @@ from mxnet import gluon, nd
 
 from .checkpoints.checkpoint import Checkpoint
 from .distributed.workers import workers
-from .figures.history import Epoch, History
 from .from_scratch import sgd
-from .graphs import answers
 from .nets.auxiliary import AuxiliaryLoss
+from .training.graphs import answers
+from .training.history import Epoch, History
 from .training.loop import accuracy_of, fit
 from .training.run import Run
 

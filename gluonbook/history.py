@@ -9,10 +9,10 @@ from typing import Sequence
 
 from .cli.messages import describe
 from .cli.parser import Parser, add_shared
-from .figures.history import History
 from .figures.runs import draw_runs
 from .system.errors import Failure, print_sentences, printable
 from .system.ownership import refuse_foreign, save_picture
+from .training.history import History
 
 
 def main(argv: Sequence[str] | None = None) -> int:

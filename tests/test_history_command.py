@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gluonbook import history as command
-from gluonbook.figures.history import Epoch, History
 from gluonbook.system.errors import Failure
 from gluonbook.system.ownership import NotOurs
+from gluonbook.training.history import Epoch, History
 import pytest
 
 

@@ -19,11 +19,11 @@ import safetensors.numpy
 
 from ..data.batches import PositionedLoader
 from ..distributed.workers import workers
-from ..figures.history import Epoch, History
-from ..figures.learning_rate import NotFinite, given_rate
-from ..figures.tally import Progress
 from ..system import files, mxnet_private
 from ..system.errors import whole_number
+from ..training.history import Epoch, History
+from ..training.learning_rate import NotFinite, given_rate
+from ..training.tally import Progress
 from .format import VERSION, CheckpointError, OtherVersion, check_state, digest, read
 from .lock import FolderLock, InUse
 from .net_state import (

@@ -9,7 +9,7 @@ import mxnet as mx
 import numpy as np
 
 from ..distributed.workers import Workers
-from ..figures.tally import Progress
+from ..training.tally import Progress
 from .checkpoint import Checkpoint
 from .format import parse
 

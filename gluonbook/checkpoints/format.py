@@ -19,10 +19,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from ..figures.history import Epoch
-from ..figures.tally import Progress
 from ..system import files
 from ..system.errors import Failure
+from ..training.history import Epoch
+from ..training.tally import Progress
 
 VERSION = 2
 #: Settings of optimizers and schedules that are whole numbers.

@@ -25,7 +25,6 @@ from ..data.image_batches import refuse_uneven_parts
 from ..distributed.environment import is_first
 from ..distributed.workers import workers
 from ..export import export_symbol, fashion_mnist_to_onnx, save_parameters
-from ..figures.history import History
 from ..predictions.classifier import Classifier
 from ..predictions.pictures import draw_images
 from ..recipes import recipes_of
@@ -37,6 +36,7 @@ from ..system.interrupts import Interrupted
 from ..system.output import TolerantStream, in_notebook, say, show_picture
 from ..system.ownership import versions
 from ..training import precision
+from ..training.history import History
 from .messages import describe, is_too_small, lacks_memory, resume_command
 from .options import (
     CONFIG,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..graphs import step_of
+from ..training.graphs import step_of
 from .numbers import Nets, biased, switch_off_dropout
 
 #: Greatest relative difference of the losses that is allowed in float64.

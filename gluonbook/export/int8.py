@@ -29,7 +29,6 @@ from mxnet import gluon, nd
 from mxnet.gluon import nn
 import numpy as np
 
-from ..graphs import CALLS, answers, inference_of
 from ..nets.auxiliary import answer_of
 from ..operations import trace
 from ..system import files, mxnet_private
@@ -37,6 +36,7 @@ from ..system.errors import Failure
 from ..system.machine import instruction_sets
 from ..system.onednn import Node, may_use_vnni
 from ..system.output import without_log_of_library
+from ..training.graphs import CALLS, answers, inference_of
 from .int8_error import relative_error, wrong_operations
 from .int8_graph import LAYERS, float32_nodes, fused_nodes, separated_for_int8
 from .symbol import export_symbol, import_symbol

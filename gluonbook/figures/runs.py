@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Mapping, Sequence
 
-from .history import Epoch, History
+from ..training.history import Epoch, History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,9 +19,9 @@ import numpy as np
 import psutil
 
 from ..data.image_batches import ImageBatches
-from ..graphs import inference_of, step_of
 from ..recipes import Recipe, recipe_of
 from ..system.machine import peak_resident
+from ..training.graphs import inference_of, step_of
 from .subprocess_worker import SubprocessWorker
 
 HYBRIDIZED = "Gluon, hybridized"

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..data.batches import split_batches
 from ..data.image_batches import ImageBatches
-from ..graphs import inference_of
 from ..nets.auxiliary import answer_of
+from ..training.graphs import inference_of
 
 _BATCH_SIZE = 256
 

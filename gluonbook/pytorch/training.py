@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..data import fashion_mnist
 from ..data.image_batches import ImageBatches
-from ..figures.history import Epoch, History
+from ..training.history import Epoch, History
 
 
 class TensorBatches:

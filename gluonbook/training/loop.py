@@ -9,11 +9,11 @@ from mxnet import autograd, gluon, nd
 from tqdm import tqdm
 
 from ..data.batches import PositionedLoader, SplitBatch, split_batches
-from ..figures.history import Epoch, History
-from ..figures.tally import PendingBatches, Sums
-from ..graphs import answers, inference_of, step_of
+from .graphs import answers, inference_of, step_of
+from .history import Epoch, History
 from .loss_scaling import scaled
 from .run import Company, Run
+from .tally import PendingBatches, Sums
 
 
 def fit(

@@ -32,15 +32,15 @@ from ..data.batches import (
     from_workers,
     split_batches,
 )
-from ..figures.history import Epoch, History
-from ..figures.learning_rate import NotFinite, given_rate
-from ..figures.stuck_loss import StuckLoss
-from ..figures.tally import BATCHES_AHEAD, Counted, PendingBatches, Progress
-from ..graphs import Outcome
 from ..system import contention, mxnet_private
 from ..system.interrupts import Interrupted, Request, requests
 from ..system.output import say
+from .graphs import Outcome
+from .history import Epoch, History
+from .learning_rate import NotFinite, given_rate
 from .loss_scaling import scale_losses_of
+from .stuck_loss import StuckLoss
+from .tally import BATCHES_AHEAD, Counted, PendingBatches, Progress
 
 log = logging.getLogger("gluonbook")
 

@@ -18,10 +18,10 @@ from gluonbook.checkpoints.format import CheckpointError, digest, read
 from gluonbook.checkpoints.lock import FolderLock
 from gluonbook.data.image_batches import ImageBatches
 from gluonbook.distributed.workers import workers
-from gluonbook.figures.history import History
-from gluonbook.figures.learning_rate import NotFinite
 from gluonbook.system import files, interrupts
 from gluonbook.system.interrupts import Interrupted
+from gluonbook.training.history import History
+from gluonbook.training.learning_rate import NotFinite
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 import mxnet as mx

@@ -21,12 +21,12 @@ from gluonbook.cli import Chapter, chapter, messages
 from gluonbook.data import fashion_mnist as fm
 from gluonbook.export import import_symbol
 from gluonbook.export.__main__ import main as export
-from gluonbook.figures.learning_rate import NotFinite
 from gluonbook.predict import load_run
 from gluonbook.recipes import RECIPES, STABLE, TUNED
 from gluonbook.system import device, files, machine
 from gluonbook.system.errors import Failure
 from gluonbook.system.files import FileFailure
+from gluonbook.training.learning_rate import NotFinite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import mxnet as mx

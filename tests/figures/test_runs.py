@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gluonbook.figures.history import Epoch, History
 from gluonbook.figures.runs import draw_runs, mean_last
+from gluonbook.training.history import Epoch, History
 
 
 def history(*epochs):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gluonbook as gb
 from gluonbook.data.batches import BatchError
 from gluonbook.export import export_symbol, import_symbol
-from gluonbook.graphs import _OneGraph, inference_of, step_of
 from gluonbook.nets.auxiliary import WithAuxiliary
 from gluonbook.operations import gluon_ops
+from gluonbook.training.graphs import _OneGraph, inference_of, step_of
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn

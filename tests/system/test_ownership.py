@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from gluonbook.figures.history import Epoch, History
 from gluonbook.system import ownership
+from gluonbook.training.history import Epoch, History
 from matplotlib.figure import Figure
 from PIL import Image
 import pytest

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import gluonbook as gb
 from gluonbook.data.batches import BatchError
-from gluonbook.figures import tally
 from gluonbook.system import contention
+from gluonbook.training import tally
 import mxnet as mx
 from mxnet import gluon, nd
 from mxnet.gluon import nn

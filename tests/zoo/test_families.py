@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gluonbook as gb
 from gluonbook.export import export_symbol, import_symbol
-from gluonbook.graphs import step_of
 from gluonbook.operations import gluon_ops
 from gluonbook.summary import layer_table
+from gluonbook.training.graphs import step_of
 from gluonbook.zoo import cifar_resnet, densenet_family, preresnet, resnet_family, vgg_family
 import mxnet as mx
 from mxnet import autograd, gluon, nd

@@ -6,8 +6,8 @@ import math
 
 import gluonbook as gb
 from gluonbook.export import export_symbol, import_symbol
-from gluonbook.graphs import _OneGraph, inference_of, step_of
 from gluonbook.operations import gluon_ops
+from gluonbook.training.graphs import _OneGraph, inference_of, step_of
 from gluonbook.zoo.gluoncv import model_zoo
 from gluonbook.zoo.inception_tables import avg_pool, block_of, max_pool
 from gluonbook.zoo.inceptionresnet import A_V1

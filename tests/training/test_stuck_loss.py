@@ -6,7 +6,7 @@ import logging
 import math
 
 import gluonbook as gb
-from gluonbook.figures.stuck_loss import StuckLoss
+from gluonbook.training.stuck_loss import StuckLoss
 import mxnet as mx
 from mxnet import gluon, nd
 from mxnet.gluon import nn

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 import gluonbook as gb
-from gluonbook.figures.learning_rate import NotFinite, given_rate
 from gluonbook.recipes import Tuning
+from gluonbook.training.learning_rate import NotFinite, given_rate
 from gluonbook.training.tuned import schedule, tuned
 import mxnet as mx
 from mxnet import gluon, nd

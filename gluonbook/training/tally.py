@@ -11,7 +11,7 @@ from mxnet import nd
 import numpy as np
 
 from ..data.batches import BatchError, SplitBatch
-from ..graphs import Figures, Outcome
+from .graphs import Figures, Outcome
 
 #: Batches that Python may run ahead of the device; each holds its images in memory.
 BATCHES_AHEAD = 2

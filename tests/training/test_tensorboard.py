@@ -5,9 +5,9 @@ from __future__ import annotations
 import resource
 import sys
 
-from gluonbook.figures.history import Epoch, History
-from gluonbook.figures.tensorboard import TAGS, TensorBoardUnavailable
 from gluonbook.system.files import FileFailure
+from gluonbook.training.history import Epoch, History
+from gluonbook.training.tensorboard import TAGS, TensorBoardUnavailable
 import pytest
 
 from ..conftest import needs_tensorboard

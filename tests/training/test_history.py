@@ -6,7 +6,7 @@ import csv
 import json
 import struct
 
-from gluonbook.figures.history import Epoch, History, HistoryError
+from gluonbook.training.history import Epoch, History, HistoryError
 import pytest
 
 EPOCHS = [Epoch(1, 1.25, 0.5, 0.625, 3.5), Epoch(2, 0.5, 0.75, 0.8125, 3.25)]

@@ -15,10 +15,10 @@ from mxnet import autograd, gluon, nd
 from mxnet.gluon import HybridBlock
 import numpy as np
 
-from .data.batches import BatchError
-from .nets.auxiliary import AuxiliaryLoss, answer_of
-from .system import mxnet_private
-from .system.onednn import separated
+from ..data.batches import BatchError
+from ..nets.auxiliary import AuxiliaryLoss, answer_of
+from ..system import mxnet_private
+from ..system.onednn import separated
 
 log = logging.getLogger("gluonbook")
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import gluonbook as gb
-from gluonbook import graphs as step_module
 from gluonbook.data.image_batches import resize
-from gluonbook.graphs import _OneGraph, inference_of, step_of
 from gluonbook.recipes import RECIPES
+from gluonbook.training import graphs as step_module
+from gluonbook.training.graphs import _OneGraph, inference_of, step_of
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
 import numpy as np
 import pytest
 
-from .conftest import initialized, python
+from ..conftest import initialized, python
 
 LOSS = gluon.loss.SoftmaxCrossEntropyLoss()
 
@@ -236,7 +236,7 @@ def test_a_fused_net_takes_batches_of_several_sizes(size):
 
 THREE_INFERENCES = """
 import gluonbook as gb, mxnet as mx
-from gluonbook.graphs import inference_of
+from gluonbook.training.graphs import inference_of
 net, X = gb.resnet18(10), mx.nd.ones((4, 1, 48, 48))
 net.initialize()
 net(X)
