@@ -12,9 +12,10 @@ import time
 from typing import Callable, Iterable, Sequence
 
 from gluonbook.measure.tables import markdown
+from gluonbook.plots.figure import save_picture
 from gluonbook.recipes import RECIPES
 from gluonbook.system import machine, ownership, runtime
-from gluonbook.system.ownership import SOFTWARE, save_picture, versions
+from gluonbook.system.ownership import SOFTWARE, versions
 from matplotlib.figure import Figure
 import mxnet as mx
 import numpy as np

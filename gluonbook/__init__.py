@@ -53,7 +53,7 @@ _PLOTS = (
 
 def __getattr__(name: str) -> object:
     if name in _PLOTS:
-        return getattr(importlib.import_module(".plots", __name__), name)
+        return getattr(importlib.import_module(".plots.book", __name__), name)
     if name == "utils":
         return importlib.import_module(".utils", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,9 +9,10 @@ from typing import Sequence
 
 from .cli.messages import describe
 from .cli.parser import Parser, add_shared
-from .figures.runs import draw_runs
+from .plots.curves import draw_runs
+from .plots.figure import save_picture
 from .system.errors import Failure, print_sentences, printable
-from .system.ownership import refuse_foreign, save_picture
+from .system.ownership import refuse_foreign
 from .training.history import History
 
 

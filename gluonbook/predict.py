@@ -26,7 +26,9 @@ from .data import fashion_mnist
 from .data.fashion_mnist import CLASSES
 from .export import load_parameters
 from .export.kept_int8 import int8_of_run
-from .predictions import measures, pictures
+from .plots.figure import save_picture
+from .plots.predictions import draw_confusion, draw_filters, draw_images
+from .predictions import measures
 from .predictions.classifier import Classifier
 from .predictions.images import GROUNDS, read_image
 from .recipes import recipes_of
@@ -143,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = _of_files(classifier, options.images, options.ground, folder)
     else:
         result = _of_test_images(classifier, options.data, options.limit_test, folder)
-    pictures.draw_filters(folder / "filters.png", classifier.net)
+    save_picture(draw_filters(classifier.net), folder / "filters.png")
     print(json.dumps(result, indent=2) if options.json else _text(result))
     print(printable(f"pictures are in {folder}"), file=sys.stderr)
     return 0
@@ -170,7 +172,8 @@ def _of_files(
 ) -> dict[str, Any]:
     answers, images = classify(classifier, paths, ground)
     probabilities = np.array([list(answer.probabilities.values()) for answer in answers])
-    pictures.draw_images(folder / "images.png", images[:_PAGE], probabilities[:_PAGE], CLASSES)
+    page = draw_images(images[:_PAGE], probabilities[:_PAGE], CLASSES)
+    save_picture(page, folder / "images.png")
     return {"images": [answer._asdict() for answer in answers]}
 
 
@@ -184,18 +187,16 @@ def _of_test_images(
     worst = measures.worst_mistakes(labels, probabilities, _PAGE)
     for name, chosen in (("predictions", np.arange(len(labels))[:_PAGE]), ("mistakes", worst)):
         if len(chosen):
-            pictures.draw_images(
-                folder / f"{name}.png",
-                *(images[chosen], probabilities[chosen], CLASSES, labels[chosen]),
-            )
-    pictures.draw_confusion(folder / "confusion.png", matrix, CLASSES)
-    figures = zip(CLASSES, measures.precision(matrix), measures.recall(matrix))
+            page = draw_images(images[chosen], probabilities[chosen], CLASSES, labels[chosen])
+            save_picture(page, folder / f"{name}.png")
+    figures = (measures.precision(matrix), measures.recall(matrix))
+    save_picture(draw_confusion(matrix, CLASSES, *figures), folder / "confusion.png")
     return {
         "test_images": len(labels),
         "accuracy": float((predicted == labels).mean()),
         "classes": {
             name: {"precision": _number(precision), "recall": _number(recall)}
-            for name, precision, recall in figures
+            for name, precision, recall in zip(CLASSES, *figures)
         },
         "confusion": matrix.tolist(),
     }

@@ -20,7 +20,7 @@ FLOORS = [
     {"zoo"},
     {"recipes"},
     {"training"},
-    {"checkpoints", "figures", "predictions"},
+    {"checkpoints", "predictions"},
     {"export"},
     {"book"},
     {"measure"},

@@ -9,11 +9,11 @@ from math import prod
 
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
-from gluonbook.figures.runs import mean_last
 from gluonbook.measure import contenders
 from gluonbook.measure.trial import trial
 from gluonbook.operations import gluon_ops
 from gluonbook.summary import num_parameters, planned_memory
+from gluonbook.training.history import mean_last
 from matplotlib.figure import Figure
 from mxnet import nd
 

@@ -10,9 +10,10 @@
 # %%
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
-from gluonbook.figures.runs import draw_runs, mean_last
 from gluonbook.measure.trial import trial
+from gluonbook.plots.curves import draw_runs
 from gluonbook.recipes import TUNED
+from gluonbook.training.history import mean_last
 
 exercise = Exercise(
     "moved_images",

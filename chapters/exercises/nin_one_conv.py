@@ -12,9 +12,10 @@ from functools import partial
 
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
-from gluonbook.figures.runs import draw_runs, mean_last
 from gluonbook.measure.trial import trial
+from gluonbook.plots.curves import draw_runs
 from gluonbook.summary import num_parameters
+from gluonbook.training.history import mean_last
 from mxnet import nd
 
 exercise = Exercise(

@@ -25,8 +25,9 @@ from ..data.image_batches import refuse_uneven_parts
 from ..distributed.environment import is_first
 from ..distributed.workers import workers
 from ..export import export_symbol, fashion_mnist_to_onnx, save_parameters
+from ..plots.figure import save_picture
+from ..plots.predictions import draw_images
 from ..predictions.classifier import Classifier
-from ..predictions.pictures import draw_images
 from ..recipes import recipes_of
 from ..summary import Layer, format_table, layer_table
 from ..system import files, machine
@@ -311,8 +312,8 @@ class Chapter:
         images, labels = (array[:_PREDICTED] for array in test)
         [ctx, *_] = next(iter(net.collect_params().values())).list_ctx()
         probabilities = Classifier(net, self.options.size, ctx).probabilities(images)
-        path = folder / "predictions.png"
-        draw_images(path, images, probabilities, fashion_mnist.CLASSES, labels)
+        page = draw_images(images, probabilities, fashion_mnist.CLASSES, labels)
+        save_picture(page, folder / "predictions.png")
 
     def _draw(self, history: History, folder: Path) -> None:
         history.draw(folder / "curve.png", f"{self.recipe.title} on Fashion-MNIST")

@@ -15,11 +15,12 @@ from typing import Any, Callable, Sequence
 import mxnet as mx
 
 from ..measure.tables import markdown
+from ..plots.figure import save_picture
 from ..system import files, machine
 from ..system.device import devices
 from ..system.errors import one_line_if_interrupted, print_sentences, printable
 from ..system.output import in_notebook, show_picture
-from ..system.ownership import SOFTWARE, refuse_foreign, save_picture, versions
+from ..system.ownership import SOFTWARE, refuse_foreign, versions
 from .messages import describe
 from .parser import (
     Parser,

@@ -1,1 +1,1 @@
-"""A trained net at work: images classified, counted and drawn."""
+"""A trained net at work: images classified and counted."""

@@ -12,17 +12,13 @@ import os
 from pathlib import Path
 import re
 import stat
-from typing import TYPE_CHECKING, Iterable
+from typing import Iterable
 
 import mxnet as mx
 import numpy as np
 
 from .._version import __version__
-from . import files
 from .errors import Failure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: In a picture, and in the closing line of Markdown.
 SOFTWARE = f"gluonbook {__version__}"
@@ -68,18 +64,3 @@ def _is_ours(path: Path) -> bool:
             return _SAYS_SO.search(file.read(_READ)) is not None
     except OSError:
         return False
-
-
-def save_picture(
-    figure: Figure, path: str | os.PathLike[str], dpi: int = 120, format: str = "png"
-) -> None:
-    """Write a figure, wholly or not at all; a PNG says that this package wrote it.
-
-    Raises
-    ------
-    FileFailure
-        If the file cannot be written; it is then as it was.
-    """
-    metadata = {"Software": SOFTWARE} if format == "png" else None
-    with files.replacing(path) as scratch:
-        figure.savefig(scratch, dpi=dpi, format=format, metadata=metadata)

@@ -1,4 +1,4 @@
-"""What a run measured, epoch by epoch: CSV, JSON, picture."""
+"""What a run measured, epoch by epoch, and its files."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import io
 import json
 import math
 import os
-from typing import TYPE_CHECKING, Iterable, Iterator, NamedTuple
+from typing import Iterable, Iterator, NamedTuple, Sequence
 
+from ..plots.curves import draw_history
+from ..plots.figure import png_of, save_picture
 from ..system import files
 from ..system.errors import Failure
-from ..system.ownership import save_picture
 from .tensorboard import EventFile
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 #: Bytes that a history may have: tens of thousands of epochs.
 _LARGEST = 2**22
@@ -151,7 +148,7 @@ class History:
     def draw(self, path: str | os.PathLike[str], title: str = "") -> None:
         """Draw loss and accuracies over the epochs, as a PNG or what the path's ending says."""
         kind = os.path.splitext(path)[1][1:].lower()
-        save_picture(self._figure(title), path, format=kind or "png")
+        save_picture(draw_history(self, title), path, format=kind or "png")
 
     def __repr__(self) -> str:
         last = f", the last: {self.epochs[-1]}" if self.epochs else ""
@@ -159,29 +156,11 @@ class History:
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows where a history is the last value of a cell: its curves."""
-        if not self.epochs:
-            return None
-        content = io.BytesIO()
-        self._figure().savefig(content, format="png", dpi=100)
-        return content.getvalue()
+        return png_of(draw_history(self)) if self.epochs else None
 
-    def _figure(self, title: str = "") -> Figure:
-        from matplotlib.figure import Figure  # slow to import, and not every run draws
-        from matplotlib.ticker import MaxNLocator
 
-        figure = Figure(figsize=(8, 3.2), layout="constrained")
-        loss_axes, accuracy_axes = figure.subplots(1, 2)
-        x = [epoch.epoch for epoch in self.epochs]
-        loss_axes.plot(x, [epoch.loss for epoch in self.epochs], "o-", label="training loss")
-        loss_axes.set_ylabel("cross-entropy (nats)")
-        loss_axes.set_ylim(bottom=0)
-        accuracy_axes.plot(x, [epoch.train_acc for epoch in self.epochs], "o--", label="training")
-        accuracy_axes.plot(x, [epoch.test_acc for epoch in self.epochs], "o-", label="test")
-        accuracy_axes.set_ylabel("accuracy")
-        for axes in (loss_axes, accuracy_axes):
-            axes.set_xlabel("epoch")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-            axes.grid(alpha=0.3)
-            axes.legend()
-        figure.suptitle(title)
-        return figure
+def mean_last(histories: Sequence[History]) -> Epoch:
+    """The mean of the last epochs of several runs."""
+    last = [history[-1] for history in histories]
+    means = [sum(values) / len(last) for values in zip(*last)]
+    return Epoch(last[0].epoch, *means[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+from gluonbook.plots.figure import save_picture
 from gluonbook.system import ownership
 from gluonbook.training.history import Epoch, History
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ import pytest
 
 
 def test_what_this_package_writes_says_so(tmp_path):
-    ownership.save_picture(Figure(figsize=(1, 1)), tmp_path / "picture")
+    save_picture(Figure(figsize=(1, 1)), tmp_path / "picture")
     assert Image.open(tmp_path / "picture").text["Software"] == ownership.SOFTWARE
     history = History(tmp_path / "history.csv")
     history.append(Epoch(1, 2.0, 0.5, 0.5, 1.0))

@@ -6,7 +6,7 @@ import csv
 import json
 import struct
 
-from gluonbook.training.history import Epoch, History, HistoryError
+from gluonbook.training.history import Epoch, History, HistoryError, mean_last
 import pytest
 
 EPOCHS = [Epoch(1, 1.25, 0.5, 0.625, 3.5), Epoch(2, 0.5, 0.75, 0.8125, 3.25)]
@@ -64,6 +64,13 @@ def test_in_a_notebook_a_history_is_its_curves_and_else_one_line():
     history.extend([Epoch(1, 0.5, 0.8, 0.7, 1.0), Epoch(2, 0.25, 0.9, 0.75, 1.0)])
     assert history._repr_png_().startswith(b"\x89PNG\r\n")
     assert repr(history) == f"<History of 2 epochs, the last: {history[1]}>"
+
+
+def test_the_mean_of_the_last_epochs(history):
+    other = History()
+    other.extend([Epoch(1, 2.2, 0.2, 0.1, 5.0), Epoch(2, 1.5, 0.25, 0.1875, 4.75)])
+    assert mean_last([history, other]) == (2, 1.0, 0.5, 0.5, 4.0)
+    assert mean_last([history]) == EPOCHS[-1]
 
 
 def test_what_is_written_is_read_back(tmp_path):

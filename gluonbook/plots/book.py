@@ -9,8 +9,8 @@ from typing import Any, Iterable, Sequence
 
 from matplotlib import pyplot as plt
 
-from .data.fashion_mnist import CLASSES
-from .system.output import in_notebook
+from ..data.fashion_mnist import CLASSES
+from ..system.output import in_notebook
 
 
 def use_svg_display() -> None:

@@ -8,7 +8,7 @@ from mxnet import nd
 import numpy as np
 import pytest
 
-from .conftest import python
+from ..conftest import python
 
 
 @pytest.fixture(autouse=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-from typing import TYPE_CHECKING, Any, Literal, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
 from mxnet import gluon, nd
 import numpy as np
 
-from ..system.ownership import save_picture
-from .measures import precision, recall
+from .figure import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,20 +20,14 @@ _MARGIN, _TEXT = 0.04, 0.42
 
 
 def draw_images(
-    path: str | os.PathLike[str],
     images: np.ndarray,
     probabilities: np.ndarray,
     names: Sequence[str],
     labels: np.ndarray | None = None,
-) -> None:
+) -> Figure:
     """Draw images (N, 1, H, W), each with the predicted class and its probability.
 
     With `labels`, the title of a wrong prediction is red and names the true class too.
-
-    Raises
-    ------
-    FileFailure
-        If the file cannot be written; it is then as it was.
     """
     figure, axes, corners = _page(len(images), _COLUMNS, _TEXT + 1.0)
     predicted = probabilities.argmax(axis=1)
@@ -48,19 +40,15 @@ def draw_images(
         color = "red" if wrong else "black"
         place = (left + 0.5, top + _TEXT)
         axes.text(*place, title, fontsize=7, color=color, ha="center", va="bottom")
-    save_picture(figure, path)
+    return figure
 
 
-def draw_confusion(path: str | os.PathLike[str], matrix: np.ndarray, names: Sequence[str]) -> None:
-    """Draw a confusion matrix with the precision and the recall of each class.
-
-    Raises
-    ------
-    FileFailure
-        If the file cannot be written; it is then as it was.
-    """
+def draw_confusion(
+    matrix: np.ndarray, names: Sequence[str], precision: np.ndarray, recall: np.ndarray
+) -> Figure:
+    """Draw a confusion matrix with the precision and the recall of each class."""
     n = len(names)
-    figure = _figure(8.5, 7)
+    figure = new_figure(8.5, 7)
     axes = figure.subplots()
     shares = np.nan_to_num(matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True)))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -68,15 +56,15 @@ def draw_confusion(path: str | os.PathLike[str], matrix: np.ndarray, names: Sequ
         if matrix[i, j]:
             color = "white" if shares[i, j] > 0.5 else "black"
             axes.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", color=color, fontsize=8)
-    columns = [f"{name}\n{_percent(value)}" for name, value in zip(names, precision(matrix))]
-    rows = [f"{name}  {_percent(value)}" for name, value in zip(names, recall(matrix))]
+    columns = [f"{name}\n{_percent(value)}" for name, value in zip(names, precision)]
+    rows = [f"{name}  {_percent(value)}" for name, value in zip(names, recall)]
     axes.set_xticks(range(n), columns, rotation=60, fontsize=8)
     axes.set_yticks(range(n), rows, fontsize=8)
     axes.set(xlabel="predicted class, precision", ylabel="true class, recall")
-    save_picture(figure, path)
+    return figure
 
 
-def draw_filters(path: str | os.PathLike[str], net: gluon.Block) -> None:
+def draw_filters(net: gluon.Block) -> Figure:
     """Draw the weights of the first convolution, (filters, channels, h, w), one picture a filter.
 
     Of several channels the mean is drawn. White is positive, black negative, gray 0.
@@ -85,8 +73,6 @@ def draw_filters(path: str | os.PathLike[str], net: gluon.Block) -> None:
     ------
     ValueError
         If the net has no convolution.
-    FileFailure
-        If the file cannot be written; it is then as it was.
     """
     nd.waitall()  # oneDNN may still be rearranging weights after the last inference
     weights = [p for p in net.collect_params().values() if p.shape and len(p.shape) == 4]
@@ -97,7 +83,7 @@ def draw_filters(path: str | os.PathLike[str], net: gluon.Block) -> None:
     limit = np.abs(first).max() or 1.0
     for weight, (left, top) in zip(first, corners):
         _put(axes, weight, left, top, cmap="gray", vmin=-limit, vmax=limit)
-    save_picture(figure, path)
+    return figure
 
 
 def _percent(share: float) -> str:
@@ -112,7 +98,8 @@ def _page(
     A panel for each cell would take matplotlib a second to lay out.
     """
     num_rows = math.ceil(number / columns)
-    figure = _figure(columns, height * num_rows, layout=None)
+    figure = new_figure(columns, height * num_rows)
+    figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, columns), ylim=(height * num_rows, 0))
     axes.axis("off")
@@ -123,11 +110,3 @@ def _put(axes: Axes, picture: np.ndarray, left: float, top: float, **colors: Any
     sides = (left + _MARGIN, left + 1 - _MARGIN)
     extent = (*sides, top + 1 - _MARGIN, top + _MARGIN)
     axes.imshow(picture, extent=extent, aspect="auto", **colors)
-
-
-def _figure(
-    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
-) -> Figure:
-    from matplotlib.figure import Figure  # slow to import, and not every program draws
-
-    return Figure(figsize=(width, height), layout=layout)

@@ -1,1 +1,0 @@
-"""What a training prints and keeps: counted, judged, drawn."""

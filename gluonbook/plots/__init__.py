@@ -1,0 +1,1 @@
+"""Every picture that this package draws, from plain numbers."""
