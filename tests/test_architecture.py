@@ -82,6 +82,13 @@ def test_nets_holds_the_sections_and_what_they_import_alone():
     assert {path.stem for path in nets.glob("*.py")} == {"__init__", *RECIPES, *shared}
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_pictures_are_drawn_in_one_room(path):
+    """An exercise's script draws its own: `cli` imports matplotlib where Ctrl-C is one line."""
+    if any(name.split(".")[0] == "matplotlib" for name in imports(path)):
+        assert room_of(path) == "plots" or path == PACKAGE / "cli" / "exercise.py"
+
+
 #: Not MXNet's: methods of named tuples, and the end of a process, which Python documents.
 DOCUMENTED = {"_asdict", "_exit", "_fields", "_replace"}
 

@@ -7,8 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..plots.comparison import draw_comparison
+from ..plots.figure import save_picture
+from . import curves
 from .comparison import Comparison, num_parameters
-from .picture import draw
+from .numbers import FLOAT32_TOLERANCE, TOLERANCES
 from .text import text
 
 
@@ -38,9 +41,45 @@ def write(one: Comparison, folder: Path) -> None:
             folder / "training.csv",
             [header, *([i, *row] for i, row in enumerate(zip(*one.curves), 1))],
         )
-    draw(one, folder / "compare.png")
+    _draw(one, folder / "compare.png")
 
 
 def _write_csv(path: Path, rows: list[Any]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
+
+
+def _draw(one: Comparison, path: Path) -> None:
+    training, differences = {}, {}
+    if one.curves is not None and one.exact is not None:
+        training = {
+            "PyTorch": (one.curves.torch_loss, one.curves.torch_acc),
+            "Gluon": (one.curves.gluon_loss, one.curves.gluon_acc),
+        }
+        differences = {
+            "Gluon and PyTorch, float32": one.curves.differences(),
+            "PyTorch float32 and float64": one.own_rounding(),
+            "Gluon and PyTorch, float64": one.exact.differences(),
+        }
+    rows = {row.quantity: row for row in one.numbers or []}
+    ran = {speed.form.replace(", ", ",\n"): speed for speed in one.speeds or [] if not speed.fault}
+    figure = draw_comparison(
+        f"{one.title}: Gluon ({one.edition} edition) and PyTorch",
+        training=training,
+        differences=differences,
+        tolerance=curves.TOLERANCE,
+        errors={
+            "Gluon and PyTorch, float64": {q: row.relative for q, row in rows.items()},
+            "Gluon float32 and PyTorch float64": {q: row.gluon_error for q, row in rows.items()},
+            "PyTorch float32 and float64": {q: row.torch_error for q, row in rows.items()},
+        },
+        tolerances={
+            "tolerance, float64": {q: TOLERANCES[q] for q in rows},
+            "tolerance, float32": {q: FLOAT32_TOLERANCE for q in rows if q != "gradients"},
+        },
+        speeds={
+            "training": {form: speed.training for form, speed in ran.items()},
+            "inference": {form: speed.inference for form, speed in ran.items()},
+        },
+    )
+    save_picture(figure, path, dpi=110)
