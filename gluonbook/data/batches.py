@@ -98,7 +98,7 @@ def _pads(data_iter: mx.io.DataIter) -> bool:
 
     With ``roll_over`` they are examples left over from the last pass, which this one begins with.
     """
-    if isinstance(data_iter, mx.io.MXDataIter):
+    if any(isinstance(source, mx.io.MXDataIter) for source in _sources(data_iter)):
         # Their `pad` is 0, or that of another batch, and the rows are of this pass or of the next.
         raise BatchError(
             "MXNet's iterators over files (ImageRecordIter, CSVIter, MNISTIter and others) do not "
@@ -106,11 +106,37 @@ def _pads(data_iter: mx.io.DataIter) -> bool:
             "others not at all: use a gluon.data.DataLoader, for a record file of "
             "gluon.data.vision.ImageRecordDataset"
         )
+    return not _rolls_over(data_iter)
+
+
+def check_whole_passes(data_iter: Iterable[Any]) -> None:
+    """Raise a `BatchError` if a pass leaves examples over for the next, as an evaluation may not.
+
+    Each accuracy would be that of other examples.
+    """
+    if _rolls_over(data_iter):
+        raise BatchError(
+            "the test data leaves the rest of a pass over for the next (roll_over), so each "
+            'accuracy would be that of other examples: use last_batch_handle="pad", or '
+            'last_batch="keep" in a DataLoader'
+        )
+
+
+def _rolls_over(data_iter: Iterable[Any]) -> bool:
+    if isinstance(data_iter, gluon.data.DataLoader):
+        return mxnet_private.rolls_over(data_iter)
+    return any(
+        getattr(source, "last_batch_handle", None) == "roll_over" for source in _sources(data_iter)
+    )
+
+
+def _sources(data_iter: Iterable[Any]) -> list[Any]:
+    """What MXNet's own wrappers of data iterators read from."""
     if isinstance(data_iter, mx.io.ResizeIter):
-        return _pads(data_iter.data_iter)
+        return _sources(data_iter.data_iter)
     if isinstance(data_iter, mx.io.PrefetchingIter):
-        return all([_pads(each) for each in data_iter.iters])
-    return getattr(data_iter, "last_batch_handle", "pad") != "roll_over"
+        return [source for each in data_iter.iters for source in _sources(each)]
+    return [data_iter]
 
 
 def facts_of(data_iter: Iterable[Any]) -> dict[str, object]:

@@ -236,6 +236,11 @@ def has_worker_processes(data_iter: object) -> bool:
     )
 
 
+def rolls_over(loader: gluon.data.DataLoader) -> bool:
+    """Whether it leaves the rest of a pass over for the next."""
+    return getattr(loader._batch_sampler, "_last_batch", None) == "rollover"
+
+
 def batches_of_workers(
     loader: gluon.data.DataLoader,
     sampled: Callable[[Iterable[Iterable[int]]], Iterable[Iterable[int]]],

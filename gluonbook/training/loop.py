@@ -8,7 +8,7 @@ import mxnet as mx
 from mxnet import autograd, gluon, nd
 from tqdm import tqdm
 
-from ..data.batches import PositionedLoader, SplitBatch, split_batches
+from ..data.batches import PositionedLoader, SplitBatch, check_whole_passes, split_batches
 from .graphs import answers, inference_of, step_of
 from .history import Epoch, History
 from .loss_scaling import scaled
@@ -91,6 +91,7 @@ def accuracy_of(
 
     `watched` is given the batches, and gives them on.
     """
+    check_whole_passes(data_iter)
     sums, infer = Sums(), inference_of(net, ctxs)
     ahead = PendingBatches(
         "the evaluation", check_images=not isinstance(data_iter, PositionedLoader)

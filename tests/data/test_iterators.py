@@ -113,6 +113,16 @@ def test_an_iterator_that_hides_its_padding_is_refused(file_iterator):
         gb.evaluate_accuracy(file_iterator, net)
 
 
+def test_an_accuracy_of_other_examples_each_time_is_refused():
+    net = gluon.nn.Dense(3)
+    net.initialize()
+    numbers = gluon.data.ArrayDataset(nd.arange(NUMBER)[:, None], nd.arange(NUMBER) % 3)
+    loader = gluon.data.DataLoader(numbers, BATCH_SIZE, last_batch="rollover")
+    for data in (numbered("roll_over"), mx.io.ResizeIter(numbered("roll_over"), 4), loader):
+        with pytest.raises(BatchError, match="for the next"):
+            gb.evaluate_accuracy(data, net)
+
+
 def test_what_the_sentence_advises_counts_each_image_once(tmp_path):
     """A net that always answers 0, and 8 of 23 labels are 0."""
 
