@@ -195,16 +195,17 @@ def _step(net: Any, trainer: Any) -> None:
 
 def _values(net: Any) -> list[bytes]:
     """The values of a Gluon net's parameters, in the order of their places."""
-    from gluonbook.checkpoints.net_state import parameter_arrays
+    from gluonbook.runs.net_state import parameter_arrays
 
     return [value.tobytes() for _, value in sorted(parameter_arrays(net))]
 
 
 def _checkpoint(inputs: int, forged: bool = False) -> Reader:
-    from gluonbook.checkpoints.checkpoint import Checkpoint
-    from gluonbook.checkpoints.format import digest
     from gluonbook.data.image_batches import ImageBatches
-    from gluonbook.training.history import Epoch, History
+    from gluonbook.runs.checkpoint import Checkpoint
+    from gluonbook.runs.format import digest
+    from gluonbook.runs.history import History
+    from gluonbook.training.epochs import Epoch
     from gluonbook.training.tally import Progress
     import mxnet as mx
     import numpy as np
@@ -279,7 +280,7 @@ def _of_a_run(inputs: int, name: str) -> Reader:
     from gluonbook.cli.options import saved_options, trained_epochs
     from gluonbook.export import import_symbol
     from gluonbook.predict import load_run
-    from gluonbook.training.history import History
+    from gluonbook.runs.history import History
     import mxnet as mx
 
     def originals(folder: Path) -> list[bytes]:

@@ -25,7 +25,7 @@ from gluonbook.data.image_batches import resize
 from gluonbook.pytorch import nets
 from gluonbook.pytorch.training import init_weights
 from gluonbook.recipes import TUNED
-from gluonbook.training.history import Epoch
+from gluonbook.training.epochs import Epoch
 from gluonbook.training.tuned import schedule
 from matplotlib.figure import Figure
 import numpy as np

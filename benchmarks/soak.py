@@ -17,11 +17,11 @@ import tempfile
 import threading
 import time
 
-from gluonbook.checkpoints.checkpoint import Checkpoint
 from gluonbook.data import fashion_mnist as fm
 from gluonbook.measure.interleaving import median
 from gluonbook.recipes import RECIPES
-from gluonbook.training.history import History
+from gluonbook.runs.checkpoint import Checkpoint
+from gluonbook.runs.history import History
 from gluonbook.training.tally import Progress
 import kills
 import mxnet as mx

@@ -13,7 +13,6 @@ with one_line_if_interrupted():
 
     if runtime.failure is None:
         from .book import accuracy, evaluate_accuracy, train, train_ch3, train_ch5
-        from .checkpoints.checkpoint import Checkpoint
         from .data import mxnet_class  # noqa: F401  (MXNet's own class then reads the same files)
         from .data.fashion_mnist import load_data_fashion_mnist
         from .from_scratch import Benchmark, corr2d, sgd
@@ -36,8 +35,9 @@ with one_line_if_interrupted():
             vgg,
             vgg_block,
         )
+        from .runs.checkpoint import Checkpoint
+        from .runs.history import History
         from .system.device import try_all_gpus, try_gpu
-        from .training.history import History
         from .zoo import get_model, list_models
 
 #: Names that need matplotlib, which is slow to import: only once one of them is used.

@@ -8,12 +8,13 @@ from typing import Any, Callable, Iterable, Sequence
 import mxnet as mx
 from mxnet import gluon, nd
 
-from .checkpoints.checkpoint import Checkpoint
 from .distributed.workers import workers
 from .from_scratch import sgd
 from .nets.auxiliary import AuxiliaryLoss
+from .runs.checkpoint import Checkpoint
+from .runs.history import History
+from .training.epochs import Epoch
 from .training.graphs import answers
-from .training.history import Epoch, History
 from .training.loop import accuracy_of, fit
 from .training.run import Run
 
@@ -44,8 +45,10 @@ def train_ch3(
         if params is None or lr is None:
             raise ValueError("give either a trainer, or params and lr")
         trainer = _ByHand(params, lr)
-    run = _run(net, train_iter, trainer, mx.cpu())
-    return fit(run, test_iter, loss, num_epochs, batch_size, line=Epoch.without_time)
+    history = History()
+    run = _run(net, train_iter, trainer, mx.cpu(), history)
+    fit(run, test_iter, loss, num_epochs, batch_size, line=Epoch.without_time)
+    return history
 
 
 class _ByHand:
@@ -115,9 +118,11 @@ def train_ch5(
         saved first. A second one of its kind ends the process.
     """
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    history = History() if history is None else history
     run = _run(net, train_iter, trainer, ctx, history, checkpoint)
     run.say(f"training on {ctx}")
-    return fit(run, test_iter, loss, num_epochs, batch_size, progress)
+    fit(run, test_iter, loss, num_epochs, batch_size, progress)
+    return history
 
 
 def train(
@@ -146,9 +151,11 @@ def train(
     classifiers has, `loss` is given them all, and the accuracies are those of the first.
     """
     one_answer = not isinstance(loss, AuxiliaryLoss)
+    history = History() if history is None else history
     run = _run(net, train_iter, trainer, ctx, history, checkpoint, one_answer=one_answer)
     run.say(f"training on {ctx}")
-    return fit(run, test_iter, loss, num_epochs, None, progress)
+    fit(run, test_iter, loss, num_epochs, None, progress)
+    return history
 
 
 def evaluate_accuracy(
@@ -189,7 +196,7 @@ def _run(
     train_iter: Iterable[Any],
     trainer: Any,
     ctx: mx.Context | Sequence[mx.Context],
-    history: History | None = None,
+    history: History,
     checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     *,
     one_answer: bool = True,

@@ -11,9 +11,9 @@ from .cli.messages import describe
 from .cli.parser import Parser, add_shared
 from .plots.curves import draw_runs
 from .plots.figure import save_picture
+from .runs.history import History
 from .system.errors import Failure, print_sentences, printable
 from .system.ownership import refuse_foreign
-from .training.history import History
 
 
 def main(argv: Sequence[str] | None = None) -> int:

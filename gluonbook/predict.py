@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, Sequence
 import mxnet as mx
 import numpy as np
 
-from .checkpoints.checkpoint import checkpoints_in
 from .cli.messages import describe
 from .cli.options import saved_options, section_of, trained_epochs
 from .cli.parser import Parser, add_shared, out_folder, whole_number
@@ -32,6 +31,7 @@ from .predictions import measures
 from .predictions.classifier import Classifier
 from .predictions.images import GROUNDS, read_image
 from .recipes import recipes_of
+from .runs.checkpoint import checkpoints_in
 from .system import digests, files
 from .system.device import devices
 from .system.errors import Failure, print_sentences, printable

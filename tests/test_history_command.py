@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from gluonbook import history as command
+from gluonbook.runs.history import History
 from gluonbook.system.errors import Failure
 from gluonbook.system.ownership import NotOurs
-from gluonbook.training.history import Epoch, History
+from gluonbook.training.epochs import Epoch
 import pytest
 
 

@@ -16,10 +16,10 @@ from gluonbook.data.fashion_mnist import CLASSES
 from gluonbook.export import __main__ as export
 from gluonbook.export import import_symbol, kept_int8, load_parameters, save_parameters
 from gluonbook.recipes import RECIPES
+from gluonbook.runs.history import History
 from gluonbook.system import files
 from gluonbook.system.errors import Failure
 from gluonbook.system.ownership import NotOurs
-from gluonbook.training.history import History
 import numpy as np
 from PIL import Image
 import pytest

@@ -13,7 +13,7 @@ from gluonbook.measure import contenders
 from gluonbook.measure.trial import trial
 from gluonbook.operations import gluon_ops
 from gluonbook.summary import num_parameters, planned_memory
-from gluonbook.training.history import mean_last
+from gluonbook.training.epochs import mean_last
 from matplotlib.figure import Figure
 from mxnet import nd
 

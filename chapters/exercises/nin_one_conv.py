@@ -15,7 +15,7 @@ from gluonbook.cli.exercise import Exercise
 from gluonbook.measure.trial import trial
 from gluonbook.plots.curves import draw_runs
 from gluonbook.summary import num_parameters
-from gluonbook.training.history import mean_last
+from gluonbook.training.epochs import mean_last
 from mxnet import nd
 
 exercise = Exercise(

@@ -12,7 +12,7 @@ from functools import partial
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
 from gluonbook.measure.trial import trial
-from gluonbook.training.history import mean_last
+from gluonbook.training.epochs import mean_last
 from matplotlib.figure import Figure
 from mxnet import autograd, nd
 import numpy as np

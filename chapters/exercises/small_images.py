@@ -17,7 +17,7 @@ from gluonbook.measure.trial import trial
 from gluonbook.plots.curves import draw_runs
 from gluonbook.recipes import LONG
 from gluonbook.summary import layer_table, totals
-from gluonbook.training.history import mean_last
+from gluonbook.training.epochs import mean_last
 
 exercise = Exercise(
     "small_images",

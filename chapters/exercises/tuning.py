@@ -14,7 +14,7 @@ from gluonbook.cli.exercise import Exercise
 from gluonbook.measure.trial import trial
 from gluonbook.plots.curves import draw_runs
 from gluonbook.recipes import Tuning
-from gluonbook.training.history import mean_last
+from gluonbook.training.epochs import mean_last
 
 exercise = Exercise(
     "tuning",

@@ -18,8 +18,6 @@ import mxnet as mx
 from mxnet.gluon import nn
 import numpy as np
 
-from ..checkpoints.checkpoint import Checkpoint
-from ..checkpoints.follower import Follower
 from ..data import fashion_mnist
 from ..data.image_batches import refuse_uneven_parts
 from ..distributed.environment import is_first
@@ -29,6 +27,9 @@ from ..plots.figure import save_picture
 from ..plots.predictions import draw_images
 from ..predictions.classifier import Classifier
 from ..recipes import recipes_of
+from ..runs.checkpoint import Checkpoint
+from ..runs.follower import Follower
+from ..runs.history import History
 from ..summary import Layer, format_table, layer_table
 from ..system import files, machine
 from ..system.device import be_deterministic, devices
@@ -37,7 +38,6 @@ from ..system.interrupts import Interrupted
 from ..system.output import TolerantStream, in_notebook, say, show_picture
 from ..system.ownership import versions
 from ..training import precision
-from ..training.history import History
 from .messages import describe, is_too_small, lacks_memory, resume_command
 from .options import (
     CONFIG,

@@ -13,8 +13,8 @@ from mxnet import gluon, nd
 from mxnet.gluon import nn
 import numpy as np
 
-from ..checkpoints.net_state import shape_fits, size_limit
 from ..operations import trace
+from ..runs.net_state import shape_fits, size_limit
 from ..system import files, mxnet_private
 from ..system.errors import Failure
 from ..system.machine import available_memory

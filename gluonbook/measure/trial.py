@@ -12,7 +12,7 @@ import numpy as np
 from ..book import train, train_ch5
 from ..data.fashion_mnist import load_data_fashion_mnist
 from ..recipes import Tuning
-from ..training.history import History
+from ..runs.history import History
 from ..training.tuned import tuned
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ..data import fashion_mnist
 from ..data.image_batches import ImageBatches
-from ..training.history import Epoch, History
+from ..runs.history import History
+from ..training.epochs import Epoch
 
 
 class TensorBatches:

@@ -9,8 +9,8 @@ from mxnet import autograd, gluon, nd
 from tqdm import tqdm
 
 from ..data.batches import PositionedLoader, SplitBatch, check_whole_passes, split_batches
+from .epochs import Epoch
 from .graphs import answers, inference_of, step_of
-from .history import Epoch, History
 from .loss_scaling import scaled
 from .run import Company, Run
 from .tally import PendingBatches, Sums
@@ -24,7 +24,7 @@ def fit(
     batch_size: int | None,
     progress: bool = False,
     line: Callable[[Epoch], str] = str,
-) -> History:
+) -> None:
     """Train until `num_epochs` are done, and print a line for each.
 
     Parameters
@@ -77,7 +77,6 @@ def fit(
             run.save()
             run.say(line(row))
         run.judge()
-    return run.history
 
 
 def accuracy_of(

@@ -35,8 +35,8 @@ from ..data.batches import (
 from ..system import contention, mxnet_private
 from ..system.interrupts import Interrupted, Request, requests
 from ..system.output import say
+from .epochs import Epoch, Epochs
 from .graphs import Outcome
-from .history import Epoch, History
 from .learning_rate import NotFinite, given_rate
 from .loss_scaling import scale_losses_of
 from .stuck_loss import StuckLoss
@@ -56,7 +56,7 @@ class Keeper(Protocol):
         net: gluon.Block,
         trainer: gluon.Trainer,
         train_iter: Any,
-        history: History,
+        history: Epochs,
         facts: Mapping[str, Any],
     ) -> Progress:
         """Restore the run into the arguments, or save its beginning."""
@@ -123,7 +123,7 @@ class Run:
         trainer: gluon.Trainer,
         ctxs: Sequence[mx.Context],
         workers: Company,
-        history: History | None = None,
+        history: Epochs,
         checkpoint: Keeper | None = None,
         *,
         one_answer: bool = True,
@@ -131,7 +131,7 @@ class Run:
         self.at = Progress()
         self.net, self.train_iter, self.trainer = net, train_iter, trainer
         self.ctxs, self._checkpoint = list(ctxs), checkpoint
-        self.history = History() if history is None else history
+        self.history = history
         self.workers = workers
         self._asked = False
         self._saved_at: tuple[int, int] | None = None

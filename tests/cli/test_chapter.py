@@ -15,14 +15,14 @@ from unittest import mock
 
 import gluonbook as gb
 from gluonbook import recipes
-from gluonbook.checkpoints.format import CheckpointError
-from gluonbook.checkpoints.lock import FolderLock
 from gluonbook.cli import Chapter, chapter, messages
 from gluonbook.data import fashion_mnist as fm
 from gluonbook.export import import_symbol
 from gluonbook.export.__main__ import main as export
 from gluonbook.predict import load_run
 from gluonbook.recipes import RECIPES, STABLE, TUNED
+from gluonbook.runs.format import CheckpointError
+from gluonbook.runs.lock import FolderLock
 from gluonbook.system import device, files, machine
 from gluonbook.system.errors import Failure
 from gluonbook.system.files import FileFailure

@@ -12,10 +12,10 @@ import subprocess
 import sys
 
 from gluonbook import launch
+from gluonbook.runs.history import History
 from gluonbook.system import nvidia_driver
 from gluonbook.system.errors import Failure
 from gluonbook.system.nvidia_driver import Driver, Gpu
-from gluonbook.training.history import History
 import mxnet as mx
 import numpy as np
 import psutil

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gluonbook.plots.curves import draw_history, draw_runs
-from gluonbook.training.history import Epoch, History
+from gluonbook.runs.history import History
+from gluonbook.training.epochs import Epoch
 
 FIRST = [Epoch(1, 2.0, 0.2, 0.1, 5.0), Epoch(2, 1.0, 0.5, 0.4, 6.0)]
 SECOND = [Epoch(1, 2.2, 0.2, 0.1, 5.0), Epoch(2, 2.0, 0.7, 0.5, 8.0)]

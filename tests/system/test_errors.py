@@ -6,11 +6,11 @@ import json
 import sys
 
 import gluonbook as gb
-from gluonbook.checkpoints.checkpoint import Checkpoint
-from gluonbook.checkpoints.format import CheckpointError
 from gluonbook.cli import Chapter
 from gluonbook.data.image_batches import ImageBatches
 from gluonbook.export import ParametersError, load_parameters
+from gluonbook.runs.checkpoint import Checkpoint
+from gluonbook.runs.format import CheckpointError
 from gluonbook.system.errors import Failure, print_sentences, printable
 import mxnet as mx
 from mxnet import gluon, nd

@@ -6,8 +6,9 @@ import json
 import os
 
 from gluonbook.plots.figure import save_picture
+from gluonbook.runs.history import History
 from gluonbook.system import ownership
-from gluonbook.training.history import Epoch, History
+from gluonbook.training.epochs import Epoch
 from matplotlib.figure import Figure
 from PIL import Image
 import pytest

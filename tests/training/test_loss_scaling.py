@@ -17,7 +17,7 @@ from gluonbook.recipes import RECIPES
 TRAINING = """
 import hashlib, json, sys
 import gluonbook as gb, mxnet as mx
-from gluonbook.checkpoints.checkpoint import Checkpoint
+from gluonbook.runs.checkpoint import Checkpoint
 from gluonbook.system import mxnet_private
 from mxnet.contrib import amp
 

@@ -21,7 +21,7 @@ from ..data.batches import PositionedLoader
 from ..distributed.workers import workers
 from ..system import files, mxnet_private
 from ..system.errors import whole_number
-from ..training.history import Epoch, History
+from ..training.epochs import Epoch, Epochs
 from ..training.learning_rate import NotFinite, given_rate
 from ..training.tally import Progress
 from .format import VERSION, CheckpointError, OtherVersion, check_state, digest, read
@@ -112,7 +112,7 @@ class Checkpoint:
         net: gluon.Block,
         trainer: gluon.Trainer,
         train_iter: Any,
-        history: History,
+        history: Epochs,
         facts: Mapping[str, Any],
     ) -> Progress:
         """Restore the newest checkpoint into the arguments, or save the beginning of a run.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gluonbook.checkpoints.lock import FolderLock, InUse
+from gluonbook.runs.lock import FolderLock, InUse
 from gluonbook.system.files import FileFailure
 import pytest
 

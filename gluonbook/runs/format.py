@@ -21,7 +21,7 @@ import safetensors.numpy
 
 from ..system import files
 from ..system.errors import Failure
-from ..training.history import Epoch
+from ..training.epochs import Epoch
 from ..training.tally import Progress
 
 VERSION = 2

@@ -6,8 +6,9 @@ import resource
 import sys
 
 from gluonbook.system.files import FileFailure
-from gluonbook.training.history import Epoch, History
-from gluonbook.training.tensorboard import TAGS, TensorBoardUnavailable
+from gluonbook.training.epochs import Epoch
+from gluonbook.runs.history import History
+from gluonbook.runs.tensorboard import TAGS, TensorBoardUnavailable
 import pytest
 
 from ..conftest import needs_tensorboard

@@ -13,14 +13,14 @@ import sys
 import threading
 
 import gluonbook as gb
-from gluonbook.checkpoints.checkpoint import Checkpoint
-from gluonbook.checkpoints.format import CheckpointError, digest, read
-from gluonbook.checkpoints.lock import FolderLock
+from gluonbook.runs.checkpoint import Checkpoint
+from gluonbook.runs.format import CheckpointError, digest, read
+from gluonbook.runs.lock import FolderLock
 from gluonbook.data.image_batches import ImageBatches
 from gluonbook.distributed.workers import workers
 from gluonbook.system import files, interrupts
 from gluonbook.system.interrupts import Interrupted
-from gluonbook.training.history import History
+from gluonbook.runs.history import History
 from gluonbook.training.learning_rate import NotFinite
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

@@ -6,13 +6,11 @@ import io
 import os
 from pathlib import Path
 import time
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import Any, Sequence
 
 from ..system import files
 from ..system.errors import Failure, last_line
-
-if TYPE_CHECKING:
-    from .history import Epoch
+from ..training.epochs import Epoch
 
 #: What TensorBoard calls each figure of an epoch. Those before a / share a group of charts.
 TAGS = {

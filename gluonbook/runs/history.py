@@ -1,18 +1,18 @@
-"""What a run measured, epoch by epoch, and its files."""
+"""What a run measured, epoch by epoch: its files and its picture."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
 import os
-from typing import Iterable, Iterator, NamedTuple, Sequence
+from typing import Iterable
 
 from ..plots.curves import draw_history
 from ..plots.figure import png_of, save_picture
 from ..system import files
 from ..system.errors import Failure
+from ..training.epochs import Epoch, Epochs
 from .tensorboard import EventFile
 
 #: Bytes that a history may have: tens of thousands of epochs.
@@ -23,42 +23,8 @@ class HistoryError(Failure, ValueError):
     """A file does not hold the history of a run."""
 
 
-class Epoch(NamedTuple):
-    """One epoch's figures, as the book prints them."""
-
-    epoch: int
-    """Counted from 1."""
-    loss: float
-    """Mean training loss over the epoch, in nats."""
-    train_acc: float
-    """Share of training images classified rightly while training on them."""
-    test_acc: float
-    """Share of test images classified rightly after the epoch."""
-    seconds: float
-    """Wall-clock time, loading and evaluation included."""
-
-    def __str__(self) -> str:
-        return f"{self.without_time()}, time {self.seconds:.1f} sec"
-
-    def is_sound(self) -> bool:
-        """Whether these can be the figures of an epoch. A loss of one's own may be negative."""
-        return (
-            all(map(math.isfinite, self))
-            and 0 <= self.train_acc <= 1
-            and 0 <= self.test_acc <= 1
-            and self.seconds >= 0
-        )
-
-    def without_time(self) -> str:
-        """The line of the book's sections before the one on LeNet."""
-        return (
-            f"epoch {self.epoch}, loss {self.loss:.4f}, train acc {self.train_acc:.3f}, "
-            f"test acc {self.test_acc:.3f}"
-        )
-
-
-class History:
-    """The epochs of a run, in order.
+class History(Epochs):
+    """The epochs of a run, in order, and their files.
 
     Parameters
     ----------
@@ -82,7 +48,7 @@ class History:
         *,
         tensorboard: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.epochs: list[Epoch] = []
+        super().__init__()
         self._csv_path = csv_path
         self._event_file = None if tensorboard is None else EventFile(tensorboard)
 
@@ -113,22 +79,9 @@ class History:
             ) from error
         return history
 
-    def __len__(self) -> int:
-        return len(self.epochs)
-
-    def __iter__(self) -> Iterator[Epoch]:
-        return iter(self.epochs)
-
-    def __getitem__(self, index: int) -> Epoch:
-        return self.epochs[index]
-
-    def append(self, epoch: Epoch) -> None:
-        """Add an epoch, to the files too if there are any."""
-        self.extend([epoch])
-
     def extend(self, epochs: Iterable[Epoch]) -> None:
         """Add several epochs, to the files too if there are any."""
-        self.epochs.extend(epochs)
+        super().extend(epochs)
         if self._csv_path is not None:
             self.write_csv(self._csv_path)
         if self._event_file is not None:
@@ -157,10 +110,3 @@ class History:
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows where a history is the last value of a cell: its curves."""
         return png_of(draw_history(self)) if self.epochs else None
-
-
-def mean_last(histories: Sequence[History]) -> Epoch:
-    """The mean of the last epochs of several runs."""
-    last = [history[-1] for history in histories]
-    means = [sum(values) / len(last) for values in zip(*last)]
-    return Epoch(last[0].epoch, *means[1:])
