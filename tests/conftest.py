@@ -36,6 +36,15 @@ import pytest
 CHAPTERS = Path(__file__).parents[1] / "chapters"
 #: An address at which nothing answers.
 NO_MIRROR = "http://127.0.0.1:9"
+#: What ``-m quick`` runs for whoever edits: the rooms, counts, shapes and numbers of the nets, a
+#: training, a resume. A minute on two cores.
+QUICK = (
+    *("test_architecture.py", "test_from_scratch.py", "test_readme.py", "test_recipes.py"),
+    *("test_summary.py", "data/test_iterators.py", "nets/test_nets.py", "runs/test_history.py"),
+    *("training/test_loop.py", "training/test_stuck_loss.py"),
+)
+QUICK_TESTS = ("test_stopped_at_any_batch",)
+TOO_LONG_TO_BE_QUICK = ("test_resnet_learns_real_images",)
 #: Why a test is skipped.
 NO_TORCH = "needs PyTorch: pip install -e '.[pytorch]'"
 _PROCESS = psutil.Process()
@@ -80,10 +89,15 @@ def pytest_runtest_protocol():
 
 
 def pytest_collection_modifyitems(items):
-    folders = {Path(__file__).parent / name for name in ("compare", "pytorch")}
+    tests = Path(__file__).parent
+    folders = {tests / name for name in ("compare", "pytorch")}
+    quick = {tests / name for name in QUICK}
     for item in items:
         if folders & set(item.path.parents):
             item.add_marker("pytorch")
+        name = item.originalname
+        if name in QUICK_TESTS or (item.path in quick and name not in TOO_LONG_TO_BE_QUICK):
+            item.add_marker("quick")
 
 
 @pytest.fixture
