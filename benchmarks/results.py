@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 import shlex
+import subprocess
 import sys
 import time
 from typing import Callable, Iterable, Sequence
@@ -83,6 +84,21 @@ def _without_folders(argument: str) -> str:
     return os.path.basename(argument) if os.path.isabs(argument) else argument
 
 
+def commit() -> str | None:
+    """The commit that is measured, with a + if its code has been changed; None outside of Git."""
+
+    def git(*arguments: str) -> subprocess.CompletedProcess:
+        command = ["git", "-C", str(RESULTS.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    try:
+        head = git("rev-parse", "--short", "HEAD")
+        changed = git("diff", "--quiet", "HEAD", "--", "gluonbook", "benchmarks").returncode
+    except OSError:
+        return None
+    return None if head.returncode else head.stdout.strip() + "+" * changed
+
+
 def write(
     name: str,
     folder: Path,
@@ -102,16 +118,20 @@ def write(
         shlex.join(["python", f"benchmarks/{name}.py", *map(_without_folders, arguments)])
         for arguments in commands or [sys.argv[1:]]
     )
-    where = machine.describe()
+    where, measured = machine.describe(), commit()
+    at = f", commit {measured}" if measured else ""
     text = (
         f"# {title}\n\n{table}\n"
         f"`{command}`, {time.strftime('%Y-%m-%d')}, {where['processor']}, "
         f"{where['cores']} cores, {os.environ.get('OMP_NUM_THREADS')} threads, MXNet "
-        f"{mx.__version__}, NumPy {np.__version__}, {SOFTWARE}.\n"
+        f"{mx.__version__}, NumPy {np.__version__}, {SOFTWARE}{at}.\n"
     )
     print(text)
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
-    result = {"command": command, "machine": where, "versions": versions(), "rows": rows}
+    result = {
+        **{"command": command, "machine": where, "versions": versions(), "commit": measured},
+        "rows": rows,
+    }
     (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if figure is not None:
         save_picture(figure, folder / f"{name}.png")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+import shutil
+import subprocess
 import sys
 
 from matplotlib.figure import Figure
@@ -34,6 +36,29 @@ def test_no_file_of_a_users_is_written_over(benchmark, tmp_path, monkeypatch, ca
     capsys.readouterr()
     kept = BENCHMARKS.parent / "results"  # of the checkout, older than what its pictures say
     assert results.parser("").parse_args(["--out", str(kept)]).out == kept
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs Git")
+def test_a_result_names_the_commit_that_it_measured(benchmark, tmp_path, monkeypatch):
+    results = benchmark("results")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    assert results.commit() is None
+    (tmp_path / "gluonbook").mkdir()
+    code = tmp_path / "gluonbook" / "code.py"
+    code.write_text("1\n")
+
+    def git(*arguments):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        command = ["git", "-C", str(tmp_path), *who, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    assert results.commit() == git("log", "-1", "--format=%h").strip()
+    code.write_text("2\n")
+    assert results.commit() == git("log", "-1", "--format=%h").strip() + "+"
 
 
 def test_reproduce_refuses_before_it_trains(benchmark, tmp_path, monkeypatch):
