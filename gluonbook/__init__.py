@@ -1,6 +1,22 @@
 """The modern-CNN sections of *Dive into Deep Learning*, on Apache MXNet Gluon.
 
 ``import gluonbook as gb`` gives every name that the book's code calls as ``gb.X``.
+
+MXNet 1.9.1 needs help on today's machines, so the import also
+
+- sets ``OMP_NUM_THREADS`` to the number of cores, of which MXNet otherwise uses half;
+  ``MXNET_CPU_PARALLEL_SIZE``, so that copies do not take threads from the operators; and
+  ``MXNET_CPU_TEMP_COPY`` to 1, which saves memory. What you have set yourself stays;
+- gives NumPy the names that MXNet misses, and Python 3.12 a ``distutils.version``;
+- loads the CUDA libraries that came as wheels, where ``mxnet-cu112`` is installed;
+- imports MXNet, and lets it import SciPy only once it needs it;
+- gives forked processes, such as the workers of a ``DataLoader``, one thread each;
+- replaces MXNet's hook at the end of the process, which would print an error a second time;
+- starts a thread that lets OpenMP's threads sleep while other processes need the cores, unless
+  ``OMP_WAIT_POLICY`` or ``GOMP_SPINCOUNT`` is set;
+- lets MXNet's own ``FashionMNIST`` class read the files that everybody has.
+
+`gluonbook.system.runtime` does it, but for the last.
 """
 
 import importlib
