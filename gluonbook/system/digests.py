@@ -7,15 +7,21 @@ is ours: other people's lists of that name are left alone.
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, suppress
+import errno
 import fcntl
 import hashlib
 import os
 from pathlib import Path
 import re
+import time
 from typing import Iterator, Mapping
 
 #: The list's name, in the folder that it is of.
 NAME = "SHA256SUMS"
+#: Whoever changes the list locks this file beside it. A lock on the folder may be a user's.
+LOCK = ".SHA256SUMS.lock"
+#: Seconds. A file and its line are written in less.
+_LONGEST_WAIT = 10.0
 _TITLE = "# gluonbook keeps this list up to date; sha256sum -c SHA256SUMS checks the files"
 _OURS = "# gluonbook "
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
@@ -53,16 +59,37 @@ def of_file(path: Path) -> str:
 
 
 @contextmanager
-def together(folder: Path, *, changing: bool) -> Iterator[None]:
-    """Keep a file and its line in the list together: no other process changes one in the block.
+def one_writer(folder: Path) -> Iterator[None]:
+    """Keep a file and its line in the list together: no other process changes them in the block.
 
-    Several may read at a time, with `changing` False; one may change.
+    Raises
+    ------
+    OSError
+        If another process does not let go of the lock for some seconds.
     """
     with ExitStack() as stack:
+        is_free = True
         with suppress(OSError):  # a network disk may know no such lock
-            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+            # A link of that name, in a folder from elsewhere, is not followed, nor a pipe awaited.
+            flags = os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(folder / LOCK, flags, 0o666)
             stack.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX if changing else fcntl.LOCK_SH)
+            is_free = _lock(descriptor)
             # Closing alone would not unlock it where a process has been forked meanwhile.
             stack.callback(fcntl.flock, descriptor, fcntl.LOCK_UN)
+        if not is_free:
+            raise OSError(errno.EBUSY, f"another process has locked {folder / LOCK}; stop that one")
         yield
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file; False if another process keeps it locked."""
+    deadline = time.monotonic() + _LONGEST_WAIT
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)

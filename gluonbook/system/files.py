@@ -81,7 +81,7 @@ def _replace(scratch: Path, path: Path) -> None:
 def _replace_listed(scratch: Path, path: Path) -> None:
     """Replace a file and its line. A stop in between leaves it without one, never a wrong one."""
     folder, digest = path.parent, digests.of_file(scratch)
-    with digests.together(folder, changing=True):
+    with digests.one_writer(folder):
         before = digests.parse(_list_in(folder) or "")
         others = {name: before[name] for name in before.keys() - {path.name}}
         if before.get(path.name, digest) != digest:
@@ -162,24 +162,31 @@ def read(path: str | os.PathLike[str], limit: int) -> bytes:
         it is longer; as `Damaged`, if its folder lists another digest for it, or the list is
         damaged itself.
     """
-    path = Path(path)
-    if not os.path.exists(path.parent / digests.NAME):
-        return _content(path, limit)
-    with digests.together(path.parent, changing=False):
-        content = _content(path, limit)
-        text = _list_in(path.parent) or ""
-    if not digests.is_whole(text):
-        raise Damaged(
-            f"{path.parent / digests.NAME} is damaged: remove it, and the files beside it are read "
-            "unchecked"
-        )
-    digest = hashlib.sha256(content).hexdigest()
-    if digests.parse(text).get(path.name, digest) != digest:
-        raise Damaged(
-            f"{path} is damaged, or was changed: its SHA-256 is not the one in {digests.NAME} "
-            "beside it; use a whole copy, or remove its line there if you changed it yourself"
-        )
-    return content
+    path, before = Path(path), None
+    while True:
+        content, text = _content(path, limit), _list_in(path.parent)
+        if text is None:
+            return content
+        if not digests.is_whole(text):
+            raise damaged_list(path.parent)
+        digest = hashlib.sha256(content).hexdigest()
+        if digests.parse(text).get(path.name, digest) == digest:
+            return content
+        if text == before:
+            break
+        before = text  # the file may have been replaced between the two; if so, the list changes
+    raise Damaged(
+        f"{path} is damaged, or was changed: its SHA-256 is not the one in {digests.NAME} beside "
+        "it; use a whole copy, or, if you changed it yourself, remove its line there; if another "
+        f"version of gluonbook has written here, remove {digests.NAME} itself"
+    )
+
+
+def damaged_list(folder: Path) -> Damaged:
+    """The error for a folder whose list of digests is not what this package wrote."""
+    return Damaged(
+        f"{folder / digests.NAME} is damaged: remove it, and the files beside it are read unchecked"
+    )
 
 
 def _content(path: Path, limit: int) -> bytes:

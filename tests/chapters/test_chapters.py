@@ -94,7 +94,7 @@ def test_a_run_prints_the_books_lines_and_leaves_its_folder(
     assert folder.name.startswith(f"{section}-")
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [".lock", "README.txt", "SHA256SUMS", "config.json", "curve.png", "history.csv"]
-        + ["checkpoint-2-0.safetensors", "layers.txt", "predictions.png"]
+        + [".SHA256SUMS.lock", "checkpoint-2-0.safetensors", "layers.txt", "predictions.png"]
         + [f"{section}{end}" for end in ("-0000.params", "-symbol.json", ".params")]
     )
     subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=folder, check=True)

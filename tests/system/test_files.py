@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import threading
 
-from gluonbook.system import files
+from gluonbook.system import digests, files
 from gluonbook.system.files import FileFailure
 import pytest
 
@@ -195,6 +196,16 @@ def test_a_file_that_was_not_written_here_is_not_read(listing):
     assert files.read(listing / "b.txt", 100) == b"third"
 
 
+def test_files_of_another_version_are_read_once_the_list_is_removed(listing):
+    for name in ("a.txt", "b.txt"):
+        (listing / name).write_text("of another version")
+        with pytest.raises(files.Damaged, match="another version .*, remove SHA256SUMS itself"):
+            files.read(listing / name, 100)
+    (listing / "SHA256SUMS").unlink()
+    for name in ("a.txt", "b.txt"):
+        assert files.read(listing / name, 100) == b"of another version"
+
+
 @pytest.mark.parametrize("damage", ["0" * 63 + "  b.txt", "\n\n", "\0", "# b.txt"])
 def test_a_damaged_list_is_told_and_healed_by_the_next_file_written(damage, listing):
     lines = (listing / "SHA256SUMS").read_text().splitlines()
@@ -242,6 +253,59 @@ def test_a_file_is_read_whole_while_another_thread_writes_it(listing):
         files.read(listing / "a.txt", 100)
     writer.join()
     assert files.read(listing / "a.txt", 100) == b"99"
+
+
+@pytest.fixture
+def held():
+    """Opens and locks, as another process would."""
+    descriptors = []
+
+    def hold(path, flags=os.O_RDONLY):
+        descriptors.append(os.open(path, flags))
+        fcntl.flock(descriptors[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    yield hold
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def test_a_users_lock_on_the_folder_stops_nobody(listing, held):
+    held(listing)
+    files.write(listing / "a.txt", "new")
+    assert files.read(listing / "a.txt", 100) == b"new"
+
+
+def test_a_lock_that_is_not_let_go_of_ends_in_a_sentence_and_is_still_read(
+    listing, held, monkeypatch
+):
+    monkeypatch.setattr(digests, "_LONGEST_WAIT", 0.05)
+    held(listing / digests.LOCK)
+    with pytest.raises(FileFailure, match=r"a.txt cannot be written: another .* locked .*; stop"):
+        files.write(listing / "a.txt", "new")
+    assert files.read(listing / "a.txt", 100) == b"first"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("../x")])
+def test_anything_else_in_the_locks_place_is_left_alone(make, listing):
+    (listing / digests.LOCK).unlink()
+    make(listing / digests.LOCK)
+    files.write(listing / "a.txt", "new")
+    assert files.read(listing / "a.txt", 100) == b"new"
+    assert not (listing.parent / "x").exists()
+
+
+def test_a_file_replaced_between_it_and_its_list_is_read_again(listing, monkeypatch):
+    read, names = files._content, []
+
+    def replaced_in_between(path, limit):
+        content = read(path, limit)
+        names.append(path.name)
+        if len(names) == 1:
+            files.write(listing / "a.txt", "new")
+        return content
+
+    monkeypatch.setattr(files, "_content", replaced_in_between)
+    assert files.read(listing / "a.txt", 100) == b"new"
 
 
 def test_a_list_of_somebody_else_is_left_alone(tmp_path):
