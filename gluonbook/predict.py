@@ -7,6 +7,7 @@ right and wrong.
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from functools import partial
 import json
 import logging
@@ -32,7 +33,8 @@ from .predictions.classifier import Classifier
 from .predictions.images import GROUNDS, read_image
 from .recipes import recipes_of
 from .runs.checkpoint import checkpoints_in
-from .system import digests, files
+from .runs.history import History
+from .system import files
 from .system.device import devices
 from .system.errors import Failure, print_sentences, printable
 from .system.ownership import refuse_foreign
@@ -47,8 +49,8 @@ def load_run(folder: str | os.PathLike[str], ctx: mx.Context | None = None) -> C
     """The trained net of a run's folder.
 
     Configuration and parameters are held against the digests in the run's ``SHA256SUMS``. A run of
-    a version that wrote none is refused if its files are cut short, or a parameter is not finite;
-    other damage is not noticed there.
+    a version that wrote none, or whose list was removed, is refused if its files are cut short, or
+    a parameter is not finite; other damage is not noticed there.
 
     If the run has been resumed since and has not ended again, the net is the one from before, and
     one warning is logged that says so.
@@ -62,10 +64,10 @@ def load_run(folder: str | os.PathLike[str], ctx: mx.Context | None = None) -> C
     section = section_of(folder)
     options, epochs = saved_options(section, folder), trained_epochs(folder)
     path, resume = folder / f"{section}.params", f"chapters/{section}.py --resume {folder}"
-    if not path.exists() or (epochs is None and (folder / digests.NAME).exists()):
+    if not path.exists() or epochs is None:
         what = "is not complete" if path.exists() else f"has no {path.name}"
         raise Failure(f"{folder} {what}: the run has not ended; resume it with {resume}")
-    if epochs is not None:
+    if epochs:
         _warn_of_later_epochs(folder, epochs, resume)
     recipe = recipes_of(section)[options["recipe"]]
     net = recipe.net(options["edition"])
@@ -78,8 +80,11 @@ def load_run(folder: str | os.PathLike[str], ctx: mx.Context | None = None) -> C
 
 
 def _warn_of_later_epochs(folder: Path, epochs: int, resume: str) -> None:
-    """Log a warning if the run has a checkpoint from after the net was written."""
-    epoch, batch = max(checkpoints_in(folder), default=(0, 0))
+    """Log a warning if a checkpoint, or the history, goes on after the net was written."""
+    rows = 0
+    with suppress(Failure):  # it may be gone; it only warns
+        rows = len(History.read(folder / "history.csv"))
+    epoch, batch = max([*checkpoints_in(folder), (rows + 1, 0)])
     if (epoch, batch) > (epochs + 1, 0):
         log.warning(
             "the net in %s is that after epoch %d, and the training has gone on to epoch %d, batch "

@@ -262,10 +262,7 @@ def test_parameters_of_another_run_are_refused(run, tmp_path):
 
 def test_a_run_of_a_version_without_digests_is_read_and_its_parameters_must_be_finite(run, tiny):
     expected = predict.load_run(run).probabilities(tiny.test.images)
-    config = json.loads((run / "config.json").read_text())
-    del config["trained_epochs"]
-    (run / "config.json").write_text(json.dumps(config))
-    (run / "SHA256SUMS").unlink()
+    make_old(run)
     np.testing.assert_array_equal(predict.load_run(run).probabilities(tiny.test.images), expected)
     net = predict.load_run(run).net
     net[0].weight.set_data(net[0].weight.data() * np.nan)  # which ReLU would hide
@@ -275,18 +272,111 @@ def test_a_run_of_a_version_without_digests_is_read_and_its_parameters_must_be_f
             load(run)
 
 
-def test_a_net_from_before_its_training_went_on_says_so(run, tiny, tmp_path, monkeypatch, caplog):
-    expected = predict.load_run(run).probabilities(tiny.test.images)
-    assert "epoch" not in caplog.text
+def make_old(run):
+    """Make it a run of a version that kept no list of digests and noted no epochs."""
+    config = json.loads((run / "config.json").read_text())
+    del config["trained_epochs"], config["keeps_digests"]
+    (run / "SHA256SUMS").unlink()
+    (run / "config.json").write_text(json.dumps(config))
+
+
+def resume_and_die(run, *options):
+    """Go on with a run, to be stopped after its last epoch."""
     train = gluonbook.train_ch5
 
     def train_and_die(*args, **kept):
         train(*args, **kept)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr(gluonbook, "train_ch5", train_and_die)
-        resume(run, "--epochs", "3")
+    with mock.patch.object(gluonbook, "train_ch5", train_and_die), pytest.raises(KeyboardInterrupt):
+        resume(run, *options)
+
+
+def foreign(sums):
+    sums.write_text(f"{'0' * 64}  lenet.params\n")
+
+
+def test_an_older_run_with_a_users_list_is_read_and_goes_on(run, tiny):
+    expected = predict.load_run(run).probabilities(tiny.test.images)
+    make_old(run)
+    foreign(run / "SHA256SUMS")
+    np.testing.assert_array_equal(predict.load_run(run).probabilities(tiny.test.images), expected)
+    resume(run)
+    np.testing.assert_array_equal(predict.load_run(run).probabilities(tiny.test.images), expected)
+
+
+def test_an_older_run_that_goes_on_and_is_stopped_answers_with_its_net(run, tiny, caplog):
+    expected = predict.load_run(run).probabilities(tiny.test.images)
+    make_old(run)
+    resume_and_die(run, "--epochs", "2")
+    np.testing.assert_array_equal(predict.load_run(run).probabilities(tiny.test.images), expected)
+    assert "is that after epoch 1, and the training has gone on to epoch 3, batch 0:" in caplog.text
+
+
+def test_an_older_run_that_had_not_ended_is_not_complete_when_it_is_stopped_again(run):
+    make_old(run)
+    config = run / "config.json"
+    config.write_text(config.read_text().replace('"num_epochs": 1', '"num_epochs": 2'))
+    resume_and_die(run)
+    with pytest.raises(Failure, match="is not complete: the run has not ended"):
+        predict.load_run(run)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda sums: sums.write_text(""),
+        lambda sums: sums.write_text(sums.read_text()[1:]),
+        lambda sums: (sums.unlink(), sums.mkdir()),
+        foreign,
+    ],
+    ids=["emptied", "without its title", "a folder", "foreign"],
+)
+def test_a_list_that_is_no_longer_ours_is_told_and_one_removed_is_made_anew(damage, run):
+    damage(run / "SHA256SUMS")
+    for program in (predict.load_run, resume):
+        with pytest.raises(Failure, match="SHA256SUMS is damaged: remove it"):
+            program(run)
+    if (run / "SHA256SUMS").is_dir():
+        (run / "SHA256SUMS").rmdir()
+    else:
+        (run / "SHA256SUMS").unlink()
+    predict.load_run(run)
+    resume(run)
+    flip(run / "lenet.params", 1000)
+    with pytest.raises(Failure, match="lenet.params is damaged"):
+        predict.load_run(run)
+
+
+def test_a_list_that_is_emptied_while_the_run_trains_is_told(run):
+    train = gluonbook.train_ch5
+
+    def train_and_empty(*args, **kept):
+        train(*args, **kept)
+        (run / "SHA256SUMS").write_text("")
+
+    with mock.patch.object(gluonbook, "train_ch5", train_and_empty):
+        resume(run, "--epochs", "2")
+    with pytest.raises(Failure, match="SHA256SUMS is damaged: remove it"):
+        predict.load_run(run)
+
+
+def test_a_net_is_known_to_be_stale_by_the_history_alone(run, caplog):
+    resume_and_die(run, "--epochs", "2")
+    for path in run.glob("checkpoint-*"):
+        path.unlink()
+    predict.load_run(run)
+    assert "is that after epoch 1, and the training has gone on to epoch 3, batch 0:" in caplog.text
+    caplog.clear()
+    (run / "history.csv").unlink()
+    predict.load_run(run)
+    assert "gone on" not in caplog.text
+
+
+def test_a_net_from_before_its_training_went_on_says_so(run, tiny, caplog):
+    expected = predict.load_run(run).probabilities(tiny.test.images)
+    assert "epoch" not in caplog.text
+    resume_and_die(run, "--epochs", "3")
     assert len(History.read(run / "history.csv")) == 3
     for load in (predict.load_run, predict.load_run_in_int8):
         caplog.clear()

@@ -27,7 +27,7 @@ from ..plots.figure import save_picture
 from ..plots.predictions import draw_images
 from ..predictions.classifier import Classifier
 from ..recipes import recipes_of
-from ..runs.checkpoint import Checkpoint
+from ..runs.checkpoint import Checkpoint, checkpoints_in
 from ..runs.follower import Follower
 from ..runs.history import History
 from ..summary import Layer, format_table, layer_table
@@ -42,6 +42,7 @@ from .messages import describe, is_too_small, lacks_memory, resume_command
 from .options import (
     CONFIG,
     HYPERPARAMETERS,
+    LISTED,
     TRAINED,
     Options,
     parse,
@@ -61,7 +62,8 @@ A run of the section {section}. It is resumed by: python chapters/{section}.py -
 config.json       options, device, machine and versions; at the end of the training, also after how
                   many epochs the net's files were written
 SHA256SUMS        the SHA-256 of each file here but checkpoints and events, which have checksums
-                  inside: this package checks what it reads, sha256sum -c SHA256SUMS checks all
+                  inside: this package checks what it reads, sha256sum -c SHA256SUMS checks all;
+                  remove it to have nothing checked
 layers.txt        the net, layer by layer, with shapes and numbers of parameters
 history.csv       loss, accuracies and seconds, a row for each epoch
 curve.png         the same as a picture
@@ -211,17 +213,20 @@ class Chapter:
         try:
             trained = None
             if options.resume is not None:  # once more, now that nobody else can change it
-                resumed_options(self.recipe.section, folder, vars(options))
+                saved = resumed_options(self.recipe.section, folder, vars(options))
                 trained = trained_epochs(folder)
-            checkpoint.notes[CONFIG] = self._config(data, trained)
+                if trained == 0:
+                    trained = self._trained_by_older(folder, saved["num_epochs"])
+            listed = not files.has_strange_list(folder)
+            checkpoint.notes[CONFIG] = self._config(data, listed, trained)
             self._try_outputs(net, data, folder)
             history = self._history(folder)
             with self._telling_how_to_go_on(folder, history):
                 yield {"progress": True, "history": history, "checkpoint": checkpoint}
                 # While they are written, they are not all of one epoch.
-                files.write(folder / CONFIG, self._config(data, None))
+                files.write(folder / CONFIG, self._config(data, listed, None))
                 self._write_outputs(net, history, data, folder)
-                files.write(folder / CONFIG, self._config(data, len(history)))
+                files.write(folder / CONFIG, self._config(data, listed, len(history)))
                 checkpoint.remove_older()
         finally:
             checkpoint.end()
@@ -272,6 +277,14 @@ class Chapter:
         if self.options.resume is not None:
             return Path(self.options.resume)
         return new_folder(Path(self.options.out), self.recipe.section)
+
+    def _trained_by_older(self, folder: Path, num_epochs: int) -> int | None:
+        """The epochs in a net that a version wrote which did not note them; None if it did not."""
+        ends = (".params", "-symbol.json", "-0000.params")
+        is_whole = all((folder / f"{self.recipe.section}{end}").exists() for end in ends)
+        epoch, batch = max(checkpoints_in(folder), default=(0, 0))
+        has_ended = (epoch - 1, batch) == (num_epochs, 0)
+        return num_epochs if is_whole and has_ended else None
 
     def _history(self, folder: Path) -> History:
         """An empty history that will be written into `folder`."""
@@ -338,8 +351,8 @@ class Chapter:
                 how = f"; then go on with `{command}`"
             raise Failure(f"{describe(error)}{how}") from error
 
-    def _config(self, data: fashion_mnist.FashionMNIST, trained: int | None) -> str:
-        """The run's configuration, with the number of epochs that are in the net's files."""
+    def _config(self, data: fashion_mnist.FashionMNIST, listed: bool, trained: int | None) -> str:
+        """The run's configuration; `trained` is the number of epochs in the net's files."""
         options = {name: value for name, value in vars(self.options).items() if name != "given"}
         config = {
             "section": self.recipe.section,
@@ -353,6 +366,7 @@ class Chapter:
             "threads": os.environ.get("OMP_NUM_THREADS"),
             "machine": machine.describe(),
             "versions": versions(),
+            LISTED: listed,
             TRAINED: trained,
         }
         return json.dumps(config, indent=2) + "\n"

@@ -19,6 +19,8 @@ from .parser import TEST_IMAGES, chapter_parser, quick_test
 CONFIG = "config.json"
 #: In it, the number of epochs after which the net's files were written.
 TRAINED = "trained_epochs"
+#: In it, whether the folder keeps a list of digests. A user may have removed that.
+LISTED = "keeps_digests"
 #: The options that the section's text states, in the order of `Chapter.choose`.
 HYPERPARAMETERS = ("lr", "num_epochs", "batch_size", "size")
 #: Options that a run keeps. When it is resumed the first may be given anew, the others may not.
@@ -157,14 +159,17 @@ def saved_options(section: str, folder: Path) -> dict[str, Any]:
 def trained_epochs(folder: Path) -> int | None:
     """How many epochs of training are in the net's files of the run in `folder`.
 
-    None if they have not been written, or by a version that did not note it.
+    None if they have not been written, 0 if the run is of a version that did not note it.
 
     Raises
     ------
     Failure
         If there is no such run, or its configuration is damaged.
     """
-    epochs = _read_config(folder).get(TRAINED)
+    config = _read_config(folder)
+    if TRAINED not in config:
+        return 0
+    epochs = config[TRAINED]
     if epochs is None or (type(epochs) is int and epochs > 0):
         return epochs
     raise Failure(f"{folder / CONFIG} is damaged: {TRAINED} is not a number of epochs")
@@ -221,4 +226,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
             raise KeyError
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Failure(f"{path} is damaged: it is not the configuration of a run") from error
+    if config.get(LISTED) and files.has_strange_list(folder):
+        raise files.damaged_list(folder)
     return config

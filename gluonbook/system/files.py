@@ -97,6 +97,11 @@ def list_digests(folder: Path) -> None:
         write(folder / digests.NAME, digests.formatted({}))
 
 
+def has_strange_list(folder: Path) -> bool:
+    """Whether something has the name of the folder's list of digests, and is none of ours."""
+    return (folder / digests.NAME).exists() and _list_in(folder) is None
+
+
 def _list_in(folder: Path) -> str | None:
     """The text of the folder's list of digests; None if it has none of ours."""
     try:
