@@ -36,7 +36,7 @@ from ..system.errors import Failure
 from ..system.machine import instruction_sets
 from ..system.onednn import Node, may_use_vnni
 from ..system.output import without_log_of_library
-from ..training.graphs import CALLS, answers, inference_of
+from ..training.graphs import CALLS, answers, free_unused_nets, inference_of
 from .int8_error import relative_error, wrong_operations
 from .int8_graph import LAYERS, float32_nodes, fused_nodes, separated_for_int8
 from .symbol import export_symbol, import_symbol
@@ -124,6 +124,7 @@ def _quantized(
         export_symbol(net, prefix, images[:1].shape)
         files.write(f"{prefix}-symbol.json", symbol.tojson())
         copy = import_symbol(prefix)
+        free_unused_nets(copy)
         with without_log_of_library():
             fused = gluon.SymbolBlock(
                 symbol.get_backend_symbol("MKLDNN_QUANTIZE"),
@@ -159,7 +160,7 @@ def _export_quantized(
 ) -> None:
     """Write what MXNet's quantization makes of `net`, which it hybridizes."""
     batches = mx.io.NDArrayIter(images, batch_size=min(_BATCH_SIZE, len(images)), data_name="data")
-    with without_log_of_library(), warnings.catch_warnings():
+    with without_log_of_library(), warnings.catch_warnings(), mxnet_private.calibration_freed():
         warnings.simplefilter("ignore")  # types that MXNet finds out later
         try:
             quantized = mx.contrib.quantization.quantize_net_v2(
