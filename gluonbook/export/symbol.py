@@ -6,7 +6,7 @@ import json
 import math
 import os
 import struct
-from typing import Callable, Mapping
+from typing import Callable, Collection, Mapping
 
 import mxnet as mx
 from mxnet import gluon, nd
@@ -99,10 +99,13 @@ def load_parameters(
     Damaged
         If the folder's ``SHA256SUMS``, as a run has it, lists another digest for the file.
     ParametersError
-        If the file is damaged so far that it shows, has a value that is not finite, or is of
-        another net; `net` is then as it was. The format has no checksum.
+        If the file is damaged so far that it shows, has a value that is not finite but in a
+        ``gluon.Constant``, or is of another net; `net` is then as it was. The format has no
+        checksum.
     """
-    _assign(mxnet_private.parameters_by_place(net), path, size_limit(net), ctx)
+    params = mxnet_private.parameters_by_place(net)
+    constants = {name for name, param in params.items() if isinstance(param, gluon.Constant)}
+    _assign(params, path, size_limit(net), ctx, constants)
 
 
 def _assign(
@@ -110,9 +113,13 @@ def _assign(
     path: str | os.PathLike[str],
     limit: int,
     ctx: mx.Context | None,
+    constants: Collection[str],
     stored_as: Callable[[str], str] = str,
 ) -> None:
-    """Give every parameter the array that the file holds under ``stored_as(name)``, or none."""
+    """Give every parameter the array that the file holds under ``stored_as(name)``, or none.
+
+    Only `constants` may be infinite or not a number, as a mask is.
+    """
     try:
         arrays = read_parameters(path, limit)
     except files.TooLarge as error:
@@ -128,7 +135,7 @@ def _assign(
                 f"{path} is of another net: {name} is {shape} in the file and "
                 f"{params[name].shape} in the net"
             )
-        if not np.isfinite(arrays[key]).all():
+        if name not in constants and not np.isfinite(arrays[key]).all():
             raise ParametersError(
                 f"{path} is damaged, or of a training that failed: {name} has a value that is not "
                 "a finite number"
@@ -290,11 +297,17 @@ def import_symbol(
         raise ParametersError(f"{path} is damaged: it is not a symbol that MXNet reads") from error
     net = gluon.SymbolBlock(symbol, [mx.sym.var("data", dtype="float32")])
     auxiliary = set(symbol.list_auxiliary_states())
+    constants = {  # so MXNet names the initializer of each
+        name
+        for name, attributes in symbol.attr_dict().items()
+        if attributes.get("__init__", "").startswith("Constant_")
+    }
     _assign(
         net.params,
         f"{os.fspath(prefix)}-0000.params",
         available_memory() // 4,
         ctx,
+        constants,
         lambda name: _stored_as(name, auxiliary),
     )
     return net

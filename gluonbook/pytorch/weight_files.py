@@ -35,6 +35,7 @@ def save_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
     """
     state = {name: tensor.contiguous() for name, tensor in _state(torch_net).items()}
     if str(path).endswith(".safetensors"):
+        state = {name: tensor.clone() for name, tensor in state.items()}  # none may share memory
         metadata = {"format": "pt", "written by": _US, _DIGEST: _digest(state)}
         content = safetensors.torch.save(state, metadata)
     else:
@@ -56,13 +57,19 @@ def load_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TransferError
-        If the file holds no ``state_dict``, or one of another net, is damaged, or has a value that
-        is not finite, or the net has a lazy layer that has not been run; `torch_net` is then as it
-        was.
+        If the file holds no ``state_dict``, or one of another net, is damaged, or has a parameter
+        or running statistic that is not finite, or the net has a lazy layer that has not been run;
+        `torch_net` is then as it was. Other buffers, such as a mask, may be infinite.
     FileFailure
         If the file is missing or unreadable.
     """
     expected = _state(torch_net)
+    constants = {
+        name
+        for name, value in torch_net.state_dict(keep_vars=True).items()
+        if not isinstance(value, nn.Parameter)
+        and not name.endswith(("running_mean", "running_var"))
+    }
     largest = sum(8 * tensor.numel() + 1024 for tensor in expected.values())
     try:
         state = _read_state(path, limit=2**20 + largest)
@@ -84,7 +91,7 @@ def load_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
                 f"{path} is of another net: {name} is {state[name].dtype} in the file and "
                 f"{expected[name].dtype} in the net, which cannot hold it"
             )
-        if not torch.isfinite(state[name]).all():
+        if name not in constants and not torch.isfinite(state[name]).all():
             raise TransferError(
                 f"{path} is damaged, or of a training that failed: {name} has a value that is not "
                 "a finite number"

@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import mxnet as mx
 from mxnet import nd
+from mxnet.gluon import nn
 import numpy as np
 import pytest
 
@@ -199,6 +200,26 @@ def test_parameters_that_are_not_finite_are_refused(bad, lenet_file, tmp_path):
     write_arrays(tmp_path / "x.params", arrays)
     with pytest.raises(ParametersError, match="4.weight has a value that is not a finite number"):
         load_parameters(gb.lenet(), tmp_path / "x.params")
+
+
+class Masked(nn.HybridBlock):
+    def __init__(self):
+        super().__init__()
+        self.mask = self.params.get_constant("mask", nd.array([[0, -np.inf]]))
+
+    def hybrid_forward(self, F, x, mask):
+        return F.broadcast_add(x, mask)
+
+
+def test_a_constant_may_be_infinite(tmp_path):
+    net, other = Masked(), Masked()
+    net.initialize()
+    other.initialize()
+    save_parameters(net, tmp_path / "x.params")
+    load_parameters(other, tmp_path / "x.params")
+    export_symbol(net, tmp_path / "x", (1, 2))
+    for loaded in (other, import_symbol(tmp_path / "x")):
+        assert loaded(nd.array([[3, 4]])).asnumpy().tolist() == [[3, -np.inf]]
 
 
 def test_a_type_that_such_a_file_does_not_hold_is_named(tmp_path):

@@ -239,6 +239,21 @@ def test_weights_that_are_not_finite_are_refused(bad, name, tmp_path):
         load_weights(nn.Linear(1, 1), tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_a_mask_may_be_infinite_and_running_statistics_not(name, tmp_path):
+    net, other = nn.Sequential(nn.BatchNorm2d(2)), nn.Sequential(nn.BatchNorm2d(2))
+    for one, mask in ((net, torch.tensor([0, -math.inf])), (other, torch.zeros(2))):
+        one.register_buffer("mask", mask)
+        one.register_buffer("the_same_mask", mask)
+    save_weights(net, tmp_path / name)
+    load_weights(other, tmp_path / name)
+    assert other.mask.tolist() == other.the_same_mask.tolist() == [0, -math.inf]
+    net[0].running_var[0] = math.inf
+    save_weights(net, tmp_path / name)
+    with pytest.raises(TransferError, match="running_var has a value that is not a finite number"):
+        load_weights(other, tmp_path / name)
+
+
 class EveryDtype(nn.Module):
     """A net with a weight, and a buffer of each dtype that a plain net may have."""
 
