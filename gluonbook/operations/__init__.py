@@ -10,6 +10,7 @@ from .ops import (
     TraceError,
     described,
     in_order,
+    once,
     weights_by_role,
 )
 
@@ -23,6 +24,7 @@ __all__ = [
     "described",
     "gluon_ops",
     "in_order",
+    "once",
     "trace",
     "weights_by_role",
 ]

@@ -62,11 +62,18 @@ class Op:
         """Kind and settings, without those that are as usual."""
         parts = [self.kind]
         for key, value in self.settings.items():
+            value = once(value)
             if isinstance(value, tuple):
-                value = "×".join(map(str, value)) if len(set(value)) != 1 else value[0]
+                value = "×".join(map(str, value))
             if key not in USUAL or USUAL[key] != value:
                 parts.append(f"{key} {value}")
         return ", ".join(parts)
+
+
+def once(value: Any) -> Any:
+    """The part of a tuple whose parts are all the same, such as 3 of (3, 3); else `value`."""
+    alike = isinstance(value, tuple) and all(part == value[0] for part in value)
+    return value[0] if alike and value else value
 
 
 @dataclass
@@ -79,6 +86,11 @@ class Node:
     inputs: list[Any]
     weights: dict[str, Any] = field(default_factory=dict)
     shape: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Count the axis of a concat from the first one, where the number of axes is known."""
+        if self.kind == "concat" and self.shape and self.settings["axis"] < 0:
+            self.settings["axis"] += len(self.shape)
 
 
 def described(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 import difflib
-from typing import Any, Iterator, Sequence
+from typing import Iterator, Sequence
 
 from mxnet import gluon
 from torch import nn
 
-from ..operations import USUAL, Op, gluon_ops
+from ..operations import USUAL, Op, gluon_ops, once
 from .operations import torch_ops
 
 
@@ -78,16 +78,19 @@ def _differences(layer: Layer, gluon_place_of: dict[int, int]) -> Iterator[str]:
         return
     for key in {**theirs.settings, **ours.settings}:
         usual = USUAL.get(key, "default")
-        x, y = (op.settings.get(key, usual) for op in (theirs, ours))
-        if x != y and _short(x) != _short(y):
-            yield f"{key}: PyTorch {_short(x)}, Gluon {_short(y)}"
+        x, y = (once(op.settings.get(key, usual)) for op in (theirs, ours))
+        if x != y and str(x) != str(y):
+            yield f"{key}: PyTorch {x}, Gluon {y}{_unless_alike(key, theirs, ours)}"
     sources = tuple(gluon_place_of.get(place, place) for place in theirs.inputs)
     matched = all(place in gluon_place_of for place in theirs.inputs)
     if matched and sources != ours.inputs:
         yield "reads other inputs"
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, tuple) and len(set(value)) == 1:
-        value = value[0]
-    return str(value)
+def _unless_alike(key: str, theirs: Op, ours: Op) -> str:
+    """What to add where only the number of axes tells whether two axes differ."""
+    if key == "axis" and theirs.kind == ours.kind == "concat" and not theirs.shape:
+        low, high = sorted((theirs.settings[key], ours.settings[key]))
+        if low < 0 <= high:
+            return f" (the same if the arrays have {high - low} axes)"
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gluonbook.pytorch.architecture import architecture
 from gluonbook.pytorch.transfer import TransferError, pairs, to_gluon, to_torch
 from mxnet import gluon, nd
 from mxnet.gluon import nn as gn
@@ -171,6 +172,36 @@ class Calls(tn.Module):
 
     def forward(self, x):
         return self.function(x, self.scale)
+
+
+class Joined(gn.HybridBlock):
+    def __init__(self, axis):
+        super().__init__()
+        self.axis = axis
+
+    def hybrid_forward(self, F, x):
+        return F.concat(x, F.relu(x), dim=self.axis)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "told", "told_without_a_shape"),
+    [
+        (-1, 3, [], ["axis: PyTorch -1, Gluon 3 (the same if the arrays have 4 axes)"]),
+        (1, -3, [], ["axis: PyTorch 1, Gluon -3 (the same if the arrays have 4 axes)"]),
+        (-1, -1, [], []),
+        (-2, 3, ["axis: PyTorch 2, Gluon 3"], None),
+        (2, 3, ["axis: PyTorch 2, Gluon 3"], ["axis: PyTorch 2, Gluon 3"]),
+    ],
+)
+def test_an_axis_from_the_end_is_the_one_from_the_start(theirs, ours, told, told_without_a_shape):
+    def differences(shape):
+        net = Calls(lambda x, _: torch.cat([x, torch.relu(x)], dim=theirs))
+        layers = architecture(Joined(ours), net, shape)
+        return [difference for layer in layers for difference in layer.differences]
+
+    assert differences((1, 4, 9, 9)) == told
+    if told_without_a_shape is not None:
+        assert differences(None) == told_without_a_shape
 
 
 class Scaled(gn.HybridBlock):
