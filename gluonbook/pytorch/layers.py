@@ -19,7 +19,7 @@ from ..operations import Described
 NO_NUMBER = {
     "device": "where the numbers are",
     "dtype": "how exact the numbers are",
-    "out": "where the result is kept",
+    "out": "where the result is kept; who reads it there is seen by the inputs",
     "inplace": "where the result is kept; who reads it there is seen by the inputs",
     "init": "what a weight is before training",
     "in_channels": "the weight's shape shows it",
@@ -148,7 +148,7 @@ def _adaptive_pool(
     return f"adaptive {kind}", {"size": size, **settings}
 
 
-def _dropout(input: Any, p: float = 0.5, training: bool = True) -> Described:
+def _dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Described:
     """The function. Nets are traced in evaluation, so what drops then does so always."""
     return "dropout", {"rate": p, **({"mode": "always"} if training else {})}
 
@@ -191,11 +191,11 @@ def _activation(kind: str, input: Any, inplace: bool = False) -> Described:
     return kind, {}
 
 
-def _leaky_relu(input: Any, negative_slope: float = 0.01) -> Described:
+def _leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Described:
     return "leaky relu", {"slope": negative_slope}
 
 
-def _elu(input: Any, alpha: float = 1.0) -> Described:
+def _elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Described:
     return "elu", {"slope": alpha}
 
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from functools import reduce
 import inspect
 import itertools
-from typing import Any, Iterator
+import operator
+from typing import Any, Callable, Iterator
 
 import torch
 from torch import fx, nn
@@ -22,6 +23,7 @@ from ..operations import (
     in_order,
     weights_by_role,
 )
+from .in_place import OPERATORS, Memory, name_of_target, nodes_in
 from .layers import FUNCTIONS, LAYERS, NO_NUMBER
 
 
@@ -48,11 +50,12 @@ def torch_ops(net: nn.Module, input_shape: tuple[int, ...] | None = None) -> lis
     modules = dict(net.named_modules())
     nodes: dict[Any, Node] = {}
     neutral: dict[nn.Module, dict[str, torch.Tensor]] = {}  # once for a layer that is used twice
-    overwritten: dict[fx.Node, fx.Node] = {}  # by what computed in place
+    memory = Memory()
     output = None
     for node in traced.graph.nodes:
-        read = [_now(source, overwritten) for source in _nodes_in((node.args, node.kwargs))]
-        sources = [source for source in read if source.op != "get_attr"]
+        read = nodes_in((node.args, {**node.kwargs, "out": None}))
+        places = [source for source in read if source.op != "get_attr"]
+        sources = [memory.now(place) for place in places]
         module = None
         if node.op == "output":
             output = sources[0] if sources else None
@@ -76,24 +79,8 @@ def torch_ops(net: nn.Module, input_shape: tuple[int, ...] | None = None) -> lis
         meta = node.meta.get("tensor_meta")
         shape = tuple(meta.shape) if meta else None
         nodes[node] = Node(kind, name, settings, sources, weights, shape)
-        if sources and _computes_in_place(node, module):
-            overwritten[sources[0]] = node
+        nodes.update(memory.note(node, places, kind, module))
     return in_order(nodes, output)
-
-
-def _now(source: fx.Node, overwritten: dict[fx.Node, fx.Node]) -> fx.Node:
-    """What has computed the numbers that stand there now."""
-    while source in overwritten:
-        source = overwritten[source]
-    return source
-
-
-def _computes_in_place(node: fx.Node, module: nn.Module | None) -> bool:
-    if module is not None:
-        return getattr(module, "inplace", False)
-    name = str(getattr(node.target, "__name__", node.target))
-    in_place = name in ("iadd", "isub", "imul", "itruediv") or name.endswith("_")
-    return in_place or bool(node.kwargs.get("inplace"))
 
 
 @contextmanager
@@ -107,7 +94,33 @@ def _in_evaluation(net: nn.Module) -> Iterator[None]:
             layer.training = training
 
 
+class _Proxy(fx.Proxy):
+    """One that tells ``y += x`` and ``y[0] = x`` from ``y + x``, which torch.fx's own does not."""
+
+
+def _recorded(function: Callable[..., Any]) -> Callable[..., Any]:
+    def record(self: fx.Proxy, *arguments: Any) -> Any:
+        return self.tracer.create_proxy("call_function", function, (self, *arguments), {})
+
+    return record
+
+
+for _name in OPERATORS:
+    setattr(_Proxy, f"__{_name}__", _recorded(getattr(operator, _name)))
+
+#: As it is while nothing is traced. torch.fx itself calls the ``forward`` of the net's class only.
+_CALL = nn.Module.__call__
+
+
 class _Tracer(fx.Tracer):
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
+    def create_args_for_root(self, root_fn: Any, *args: Any, **kwargs: Any) -> Any:
+        forward, inputs = super().create_args_for_root(root_fn, *args, **kwargs)
+        net = inputs[0]
+        return (_CALL if _hooks(net) or "forward" in vars(net) else forward), inputs
+
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return _class_of(module) is not None or super().is_leaf_module(module, name)
 
@@ -117,6 +130,11 @@ def trace(net: nn.Module) -> fx.GraphModule:
     return fx.GraphModule(net, _Tracer().trace(net))
 
 
+def _hooks(layer: nn.Module) -> list[Any]:
+    kinds = ("_forward_pre_hooks", "_forward_hooks")
+    return [hook for kind in kinds for hook in getattr(layer, kind).values()]
+
+
 def _class_of(layer: nn.Module) -> type[nn.Module] | None:
     """What it is among the layers that are known."""
     return next((known for known in type(layer).__mro__ if known in LAYERS), None)
@@ -124,12 +142,6 @@ def _class_of(layer: nn.Module) -> type[nn.Module] | None:
 
 def _attribute(net: nn.Module, path: str) -> Any:
     return reduce(getattr, path.split("."), net)
-
-
-def _nodes_in(arguments: Any) -> list[fx.Node]:
-    found: list[fx.Node] = []
-    fx.node.map_arg(arguments, found.append)
-    return found
 
 
 def _weights(layer: nn.Module) -> dict[str, torch.Tensor]:
@@ -154,7 +166,16 @@ def _neutral(norm: Any) -> dict[str, torch.Tensor]:
 
 
 def describe_layer(layer: nn.Module) -> Described:
-    """Kind and settings of a layer. One of a subclass is as its superclass but for its forward."""
+    """Kind and settings of a layer; also its hooks, and what it computes unlike its superclass."""
+    kind, settings = _as_known(layer)
+    hooks = _hooks(layer)
+    if hooks:
+        names = [getattr(hook, "__name__", type(hook).__name__) for hook in hooks]
+        settings["hooks"] = ", ".join(names)
+    return kind, settings
+
+
+def _as_known(layer: nn.Module) -> Described:
     known = _class_of(layer)
     if known is None:
         return type(layer).__name__, {}
@@ -164,9 +185,26 @@ def describe_layer(layer: nn.Module) -> Described:
     kind, settings = described(
         LAYERS[known], {"input": None, **arguments}, {"input": None, **usual}, NO_NUMBER
     )
-    if getattr(layer.forward, "__func__", None) is not known.forward:
-        settings["forward"] = f"{type(layer).__name__}'s own"
+    for name in _computing(known):
+        if getattr(getattr(layer, name), "__func__", None) is not getattr(known, name):
+            settings[name] = f"{type(layer).__name__}'s own"
     return kind, settings
+
+
+def _computing(known: type[nn.Module]) -> list[str]:
+    """The methods on which the answer of a layer of PyTorch's may depend."""
+    own = [base for base in known.__mro__ if base not in nn.Module.__mro__]
+    methods = {
+        name for base in own for name, value in vars(base).items() if inspect.isfunction(value)
+    }
+    return ["__call__", *sorted(methods - _NOT_COMPUTING)]
+
+
+#: Methods that only build, check, print, or read and write the weights.
+_NOT_COMPUTING = {
+    *("__init__", "__setstate__", "_load_from_state_dict", "_save_to_state_dict"),
+    *("reset_parameters", "reset_running_stats", "_check_input_dim", "extra_repr"),
+}
 
 
 def describe_call(node: fx.Node) -> Described:
@@ -174,8 +212,9 @@ def describe_call(node: fx.Node) -> Described:
     describe = FUNCTIONS.get(node.target)
     if describe is None:
         named = {**{str(i): value for i, value in enumerate(node.args)}, **node.kwargs}
-        name = str(getattr(node.target, "__name__", node.target))
-        return name, {key: value for key, value in named.items() if not _nodes_in(value)}
+        return name_of_target(node), {
+            key: value for key, value in named.items() if not nodes_in(value)
+        }
     taken = inspect.signature(describe).parameters
     known = {key: value for key, value in node.kwargs.items() if key in taken}
     kind, settings = describe(*node.args, **known)

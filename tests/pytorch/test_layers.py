@@ -6,7 +6,7 @@ import inspect
 import operator
 
 from gluonbook.pytorch.layers import FUNCTIONS, LAYERS, NO_NUMBER
-from gluonbook.pytorch.operations import torch_ops
+from gluonbook.pytorch.operations import describe_layer, torch_ops
 import pytest
 import torch
 from torch import nn
@@ -115,6 +115,8 @@ class Calls(nn.Module):
         super().__init__()
         self.function = function
         self.relu = nn.ReLU(inplace=True)
+        self.identity = nn.Identity()
+        self.squeeze = nn.Sigmoid()
 
     def forward(self, x):
         return self.function(self, x)
@@ -207,6 +209,180 @@ def test_a_sum_in_place_changes_what_it_added_to():
         return torch.cat([y.add_(x), y], 1)
 
     assert [inputs for *_, inputs in described(forward)] == [(-1,), (0, -1), (1, 1)]
+
+
+def returns_what_it_read(function):
+    """Whether the input is the answer, here and in PyTorch."""
+    X = torch.randn(2, 4, 3, 3)
+    kept = torch.equal(function(Calls(function).eval(), X.clone()), X)
+    assert kept == (torch_ops(Calls(function)) == [])
+    return kept
+
+
+def through(change):
+    """A forward that changes in place what `change` makes of its input, and returns the input."""
+
+    def forward(net, x):
+        change(net, x)
+        return x
+
+    return forward
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _, y: y.flatten(1).mul_(2),
+        lambda _, y: y.view(2, -1).relu_(),
+        lambda _, y: F.relu(y.permute(1, 0, 2, 3).unsqueeze(0)[0], True),
+        lambda _, y: F.leaky_relu(y.chunk(2, 1)[1], 0.1, True),
+        lambda _, y: F.elu(y.narrow(1, 0, 2), 1.0, True),
+        lambda _, y: F.threshold_(y.select(1, 0), 0.5, 0),
+        lambda _, y: y[:, 0].add_(1),
+        lambda _, y: y.mT.mul_(2),
+        lambda _, y: y.contiguous().mul_(2),
+        lambda net, y: net.relu(F.dropout(y, training=net.training)),
+        lambda net, y: net.relu(net.identity(y)),
+        lambda _, y: torch.mul(y, 2, out=y),
+        lambda _, y: torch.cat([y * 2], out=y),
+        lambda _, y: operator.imul(y, 2),
+        lambda _, y: operator.setitem(y, (slice(None), 0), 0),
+    ],
+)
+def test_what_is_changed_in_place_is_never_taken_for_what_it_was(change):
+    assert not returns_what_it_read(through(change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _, y: y.mul(2).flatten(1).relu_(),
+        lambda net, y: net.relu(y + 1),
+        lambda net, y: net.relu(net.squeeze(y)),  # which is no view, whatever its name
+        lambda _, y: torch.mul(y, 2, out=y + 1),
+        lambda _, y: F.leaky_relu(y, 0.1, False),
+    ],
+)
+def test_what_is_changed_elsewhere_is_as_it_was(change):
+    assert returns_what_it_read(through(change))
+
+
+def test_a_view_of_what_is_changed_in_place_is_changed_as_well():
+    def forward(_, x):
+        y = x.sigmoid()
+        rows = y.flatten(1)
+        y *= 2
+        return rows
+
+    X = torch.randn(2, 3, 9, 9)
+    assert torch.equal(forward(None, X), (2 * X.sigmoid()).flatten(1))
+    kinds = [kind for kind, *_ in described(forward)]
+    assert kinds == ["sigmoid", "mul", "changed in place through a view"]
+
+
+def test_a_view_that_goes_on_in_place_is_no_difference():
+    def forward(_, x):
+        y = torch.flatten(x.sigmoid(), 1)
+        y += 1
+        return F.relu(y, True)
+
+    assert described(forward) == described(lambda _, x: F.relu(x.sigmoid().flatten(1) + 1))
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        (slice(None), slice(2)),
+        (slice(None), [0, 1, 3, 2]),
+        (slice(None), slice(None), None, 0),
+        (),
+        (..., None),
+    ],
+)
+def test_an_index_is_told(index):
+    [op] = torch_ops(Calls(lambda _, x: x[index]))
+    assert op.kind == "getitem" and str(op).startswith("getitem, 1 ")
+
+
+def test_an_assignment_to_an_index_is_told():
+    def forward(_, x):
+        y = x.sigmoid()
+        y[:, 0] = 0
+        return y
+
+    assert [(kind, inputs) for kind, _, inputs in described(forward)] == [
+        ("sigmoid", (-1,)),
+        ("setitem", (0,)),
+    ]
+
+
+def double(layer, inputs, output):
+    return 2 * output
+
+
+def halve(layer, inputs):
+    return inputs[0] / 2
+
+
+def test_a_hook_of_a_layer_is_told():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Identity())
+    [plain] = torch_ops(net)
+    net[0].register_forward_hook(double)
+    net[0].register_forward_pre_hook(halve)
+    net[1].register_forward_hook(double)
+    conv, identity = torch_ops(net)
+    assert conv.settings == {**plain.settings, "hooks": "halve, double"}
+    assert (identity.kind, identity.settings) == ("identity", {"hooks": "double"})
+
+
+@pytest.mark.parametrize("container", [lambda net: net, lambda net: net[0]])
+def test_the_hooks_of_a_net_and_of_its_blocks_compute_as_its_forward_does(container):
+    net = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3)))
+    container(net).register_forward_hook(double)
+    container(net).register_forward_pre_hook(halve)
+    found = [(op.kind, op.settings.get("scalar")) for op in torch_ops(net, (1, 3, 9, 9))]
+    assert found == [("div", 2.0), ("conv", None), ("mul", 2.0)]
+
+
+def test_a_forward_that_one_net_was_given_is_traced():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3))
+    net.forward = lambda x: 2 * net[0](x)
+    assert [op.kind for op in torch_ops(net)] == ["conv", "mul"]
+
+
+def test_a_method_of_ones_own_that_forward_calls_is_told():
+    class Standardized(nn.Conv2d):
+        def _conv_forward(self, x, weight, bias):
+            return super()._conv_forward(x, weight - weight.mean(), bias)
+
+    class Printed(nn.Conv2d):
+        def extra_repr(self):
+            return "a convolution"
+
+        def reset_parameters(self):
+            nn.init.zeros_(self.weight)
+
+        def helper(self):
+            return 1
+
+    [plain], [own], [printed] = (
+        torch_ops(nn.Sequential(layer(3, 4, 3))) for layer in (nn.Conv2d, Standardized, Printed)
+    )
+    assert own.settings == {**plain.settings, "_conv_forward": "Standardized's own"}
+    assert printed.settings == plain.settings
+
+
+def test_a_method_that_one_layer_was_given_is_told():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3))
+    net[0]._conv_forward = lambda x, weight, bias: F.conv2d(x, 2 * weight, bias)
+    [own] = torch_ops(net)
+    assert own.settings["_conv_forward"] == "Conv2d's own"
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_of_pytorchs_has_nothing_of_its_own(layer):
+    _, settings = describe_layer(layer(**GIVEN.get(name_of(layer), {})))
+    assert not [value for value in settings.values() if str(value).endswith("'s own")]
 
 
 def test_a_forward_of_ones_own_is_told():
