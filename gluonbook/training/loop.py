@@ -49,7 +49,7 @@ def fit(
             batches,
             initial=initial,
             total=len(loader) if isinstance(loader, Sized) else None,
-            desc=f"epoch {run.at.epoch}/{num_epochs}, {what}",
+            desc=f"epoch {run.progress.epoch}/{num_epochs}, {what}",
             unit="batch",
             leave=False,
             disable=None if progress else True,  # None: only on a terminal
@@ -59,10 +59,10 @@ def fit(
         return bar(run.until_asked(batches), test_iter, "testing")
 
     with run:
-        if run.at.epoch > num_epochs:
+        if run.progress.epoch > num_epochs:
             run.say(f"all {num_epochs} epochs of this run are done: ask for more to go on")
-        while run.at.epoch <= num_epochs:
-            for parts in bar(run.batches(), run.train_iter, "training", run.at.batch):
+        while run.progress.epoch <= num_epochs:
+            for parts in bar(run.batches(), run.train_iter, "training", run.progress.batch):
                 with autograd.record():
                     outcomes = [step(X, y) for X, y in parts]
                     losses = scaled([outcome.losses for outcome in outcomes], trainer)

@@ -112,7 +112,7 @@ class Run:
 
     Attributes
     ----------
-    at
+    progress
         How far the run is.
     """
 
@@ -128,7 +128,7 @@ class Run:
         *,
         one_answer: bool = True,
     ) -> None:
-        self.at = Progress()
+        self.progress = Progress()
         self.net, self.train_iter, self.trainer = net, train_iter, trainer
         self.ctxs, self._checkpoint = list(ctxs), checkpoint
         self.history = history
@@ -151,11 +151,11 @@ class Run:
         scale_losses_of(self.trainer, self.ctxs)
         if self._checkpoint is not None:
             facts = {"devices": len(self.ctxs), **facts_of(self.train_iter)}
-            self.at = self._checkpoint.begin(
+            self.progress = self._checkpoint.begin(
                 self.net, self.trainer, self.train_iter, self.history, facts
             )
             entered.callback(self._checkpoint.end)
-            self._saved_at = (self.at.epoch, self.at.batch)
+            self._saved_at = (self.progress.epoch, self.progress.batch)
             first = self._saved_at == (1, 0)
             self._stuck_loss = StuckLoss(early=first, one_answer=self._one_answer)
             self._request = entered.enter_context(requests())
@@ -174,14 +174,14 @@ class Run:
 
     def batches(self) -> Iterator[SplitBatch]:
         """The batches of the epoch that are left to train on."""
-        self._start = time.monotonic() - self.at.seconds
+        self._start = time.monotonic() - self.progress.seconds
         self._usage = contention.usage(family=True)
         loader_checks = isinstance(self.train_iter, PositionedLoader)
-        self._ahead = PendingBatches(f"epoch {self.at.epoch}", check_images=not loader_checks)
+        self._ahead = PendingBatches(f"epoch {self.progress.epoch}", check_images=not loader_checks)
         batches = self._from_the_position()
         while True:
             self._stop_if_asked()
-            self._seed(self.at.batch)
+            self._seed(self.progress.batch)
             parts = next(batches, None)
             if parts is None:
                 break
@@ -191,9 +191,9 @@ class Run:
                     "a batch size that leaves a larger last batch"
                 )
             yield parts
-            self.at.batch += 1
+            self.progress.batch += 1
             every = self._checkpoint.save_every if self._checkpoint is not None else None
-            if every is not None and self.at.batch % every == 0:
+            if every is not None and self.progress.batch % every == 0:
                 self.save()
         self._count(0)
         # A static graph writes running statistics without telling MXNet's engine, so an evaluation
@@ -211,7 +211,7 @@ class Run:
         NotFinite
             If its loss is infinite or not a number.
         """
-        self._ahead.add(self.at.batch + 1, parts, outcomes)
+        self._ahead.add(self.progress.batch + 1, parts, outcomes)
         self._count(BATCHES_AHEAD)
 
     def until_asked(self, batches: Iterable[SplitBatch]) -> Iterator[SplitBatch]:
@@ -232,19 +232,19 @@ class Run:
         Logs one warning per run if other processes have slowed an epoch.
         """
         row = Epoch(
-            self.at.epoch,
-            self.at.mean_loss(),
-            self.at.accuracy(),
+            self.progress.epoch,
+            self.progress.mean_loss(),
+            self.progress.accuracy(),
             test_acc,
             time.monotonic() - self._start,
         )
         self.history.append(row)
         if not self._disturbed and self.ctxs[0].device_type == "cpu":
             others = contention.usage(family=True).others_since(self._usage)
-            remark = contention.remark(others, f"epoch {self.at.epoch}")
+            remark = contention.remark(others, f"epoch {self.progress.epoch}")
             self._disturbed = remark is not None
             self._warn(remark)
-        self.at = Progress(epoch=self.at.epoch + 1)
+        self.progress = Progress(epoch=self.progress.epoch + 1)
         return row
 
     def judge(self) -> None:
@@ -254,13 +254,13 @@ class Run:
 
     def save(self) -> None:
         """Write a checkpoint, if the run keeps them and has trained since the last."""
-        position = (self.at.epoch, self.at.batch)
+        position = (self.progress.epoch, self.progress.batch)
         if self._checkpoint is None or position == self._saved_at:
             return
-        if self.at.batch:
+        if self.progress.batch:
             self._count(0)
-            self.at.seconds = time.monotonic() - self._start
-        self._checkpoint.save(self.at)
+            self.progress.seconds = time.monotonic() - self._start
+        self._checkpoint.save(self.progress)
         self._saved_at = position
 
     def say(self, line: object) -> None:
@@ -276,10 +276,10 @@ class Run:
             say(line)
 
     def _from_the_position(self) -> Iterator[SplitBatch]:
-        checkpoint, loader, first = self._checkpoint, self.train_iter, self.at.batch
+        checkpoint, loader, first = self._checkpoint, self.train_iter, self.progress.batch
         if checkpoint is None:
             return split_batches(loader, self.ctxs)
-        epoch = self.at.epoch
+        epoch = self.progress.epoch
         checkpoint.seed_epoch(epoch)
         if isinstance(loader, PositionedLoader):
             return iter(loader.split_batches(self.ctxs, epoch=epoch - 1, first=first))
@@ -295,7 +295,7 @@ class Run:
 
     def _seed(self, batch: int) -> None:
         if self._checkpoint is not None:
-            self._checkpoint.seed_batch(self.at.epoch, batch)
+            self._checkpoint.seed_batch(self.progress.epoch, batch)
 
     def _stop_if_asked(self) -> None:
         signum = self._request.signum
@@ -305,8 +305,8 @@ class Run:
             self.save()
             raise Interrupted(
                 signum,
-                f"interrupted in epoch {self.at.epoch} after batch {self.at.batch}, which is saved "
-                f"in {self._checkpoint.folder}",
+                f"interrupted in epoch {self.progress.epoch} after batch {self.progress.batch}, "
+                f"which is saved in {self._checkpoint.folder}",
             )
 
     def _count(self, pending: int) -> None:
@@ -315,13 +315,13 @@ class Run:
             if not abs(batch.loss) < float("inf"):
                 raise NotFinite(
                     f"the loss is {batch.loss}",
-                    self.at.epoch,
+                    self.progress.epoch,
                     batch.number,
                     given_rate(self.trainer),
                     None if self._checkpoint is None else self._checkpoint.folder,
                 )
             counted = self._over_all_workers(batch)
-            self.at.add(counted)
+            self.progress.add(counted)
             labels = None
             if self._stuck_loss.needs_labels:
                 labels = np.concatenate([y.asnumpy() for _, y in batch.parts])
