@@ -67,9 +67,7 @@ class Exercise:
     ) -> None:
         if argv is None:
             argv = [] if in_notebook() else sys.argv[1:]
-        sizes = [
-            f"--{each.replace('_', '-')}" for each in ("batch_size", "size") if each in defaults
-        ]
+        sizes = [_option(each) for each in ("batch_size", "size") if each in defaults]
         print_sentences(partial(describe, options=sizes))
         self.name = name
         self.options = _parser(question, defaults).parse_args(argv)
@@ -155,12 +153,15 @@ _NUMBERS: dict[str, tuple[Callable[[str], int], str]] = {
 }
 
 
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _parser(question: str, defaults: dict[str, int]) -> argparse.ArgumentParser:
     parser = Parser(question)
     for name, value in defaults.items():
         kind, told = _NUMBERS[name]
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=kind, default=value, metavar="N", help=told)
+        parser.add_argument(_option(name), type=kind, default=value, metavar="N", help=told)
     if "limit" in defaults:
         if "hold_out" not in defaults:
             parser.add_argument(

@@ -16,7 +16,7 @@ import numpy as np
 from ..operations import trace
 from ..runs.net_state import shape_fits, size_limit
 from ..system import files, mxnet_private
-from ..system.errors import Failure
+from ..system.errors import Failure, not_finite
 from ..system.machine import available_memory
 
 _LIST, _ARRAY = 0x112, 0xF993FAC9
@@ -136,10 +136,7 @@ def _assign(
                 f"{params[name].shape} in the net"
             )
         if name not in constants and not np.isfinite(arrays[key]).all():
-            raise ParametersError(
-                f"{path} is damaged, or of a training that failed: {name} has a value that is not "
-                "a finite number"
-            )
+            raise ParametersError(not_finite(path, name))
     for key, name in keys.items():
         values = nd.array(arrays[key], dtype=params[name].dtype)
         mxnet_private.give_values(params[name], values, ctx)

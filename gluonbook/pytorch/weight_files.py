@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ..system import files
+from ..system.errors import not_finite
 from .operations import is_counter
 from .pairs import TransferError
 
@@ -92,10 +93,7 @@ def load_weights(torch_net: nn.Module, path: str | os.PathLike[str]) -> None:
                 f"{expected[name].dtype} in the net, which cannot hold it"
             )
         if name not in constants and not torch.isfinite(state[name]).all():
-            raise TransferError(
-                f"{path} is damaged, or of a training that failed: {name} has a value that is not "
-                "a finite number"
-            )
+            raise TransferError(not_finite(path, name))
     # `expected` keeps the net's own metadata; a file's may be anything, and stop torch halfway.
     for name, tensor in state.items():
         expected[name] = tensor.detach().to(expected[name].dtype)

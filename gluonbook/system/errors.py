@@ -56,6 +56,14 @@ def limit_text(number: int) -> str:
     return f"2**{exponent}" if number == 2**exponent >= 2**31 else f"{number:,}"
 
 
+def not_finite(path: object, name: str) -> str:
+    """What to say of a file of weights in which `name` has infinity or NaN."""
+    return (
+        f"{path} is damaged, or of a training that failed: {name} has a value that is not a finite "
+        "number"
+    )
+
+
 def sentence(error: BaseException) -> str | None:
     """What to tell a user about `error`, or None if it is a defect of this package."""
     if isinstance(error, KeyboardInterrupt):
