@@ -32,9 +32,7 @@ TEST_IMAGES = 1000
 
 def serve(precision: str, section: str, seed: int) -> None:
     """Answer each line of the input with a training step, and its end with the test accuracy."""
-    from gluonbook import evaluate_accuracy
-    from gluonbook.data.fashion_mnist import fashion_mnist
-    from gluonbook.data.image_batches import ImageBatches
+    from gluonbook import evaluate_accuracy, load_data_fashion_mnist
     from gluonbook.measure.contenders import GluonForm
     import mxnet as mx
     import numpy as np
@@ -44,10 +42,9 @@ def serve(precision: str, section: str, seed: int) -> None:
     recipe = {**RECIPES, **STABLE}[section]
     mx.random.seed(seed)
     np.random.seed(seed)
-    data = fashion_mnist()
-    batches, _ = data.batches(recipe.batch_size, recipe.size, seed=seed)
-    few = (data.test.images[:TEST_IMAGES], data.test.labels[:TEST_IMAGES])
-    test = ImageBatches(*few, recipe.batch_size, size=recipe.size)
+    batches, test = load_data_fashion_mnist(
+        recipe.batch_size, recipe.size, limit_test=TEST_IMAGES, seed=seed
+    )
     form = GluonForm(recipe)
     stream = (batch for _ in count() for batch in batches.arrays())
     for line in sys.stdin:

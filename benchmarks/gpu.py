@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import gluonbook as gb
-from gluonbook.data.fashion_mnist import fashion_mnist
 from gluonbook.recipes import RECIPES, STABLE, Recipe
 from gluonbook.system import mxnet_private, nvidia_driver
 from gluonbook.system.device import be_deterministic, devices
@@ -110,9 +109,10 @@ def torch_rate(section: str, device_id: int, X: np.ndarray, y: np.ndarray) -> fl
 def measure(section: str, ctx: mx.Context, limit: int) -> dict[str, Any]:
     """All that is found out about one section."""
     recipe = STABLE.get(section, RECIPES[section])
-    data = fashion_mnist()
-    batches, _ = data.batches(recipe.batch_size, recipe.size, limit, seed=1)
-    X, y = next(batches.arrays())
+    train_iter, test_iter = gb.load_data_fashion_mnist(
+        recipe.batch_size, recipe.size, limit=limit, limit_test=1000, seed=1
+    )
+    X, y = next(train_iter.arrays())
     row = {"section": section, "batch_size": len(X), "image_size": recipe.size}
     row["differences"] = differences(recipe, ctx, X[:COMPARED], y[:COMPARED])
     row["images_per_second"] = {"gluonbook": rate(recipe, ctx, X, y)}
@@ -125,7 +125,7 @@ def measure(section: str, ctx: mx.Context, limit: int) -> dict[str, Any]:
     net.initialize(mx.init.create(recipe.initializer), ctx=ctx)
     net.hybridize(static_alloc=True, static_shape=True)
     trainer = gluon.Trainer(net.collect_params(), recipe.optimizer, {"learning_rate": recipe.lr})
-    train_iter, test_iter = data.batches(recipe.batch_size, recipe.size, limit, 1, limit_test=1000)
+    train_iter.epoch = 0  # the batch above was of the first epoch too
     history = gb.train_ch5(net, train_iter, test_iter, recipe.batch_size, trainer, ctx, 1)
     row["training"] = history[-1]._asdict()
     return row

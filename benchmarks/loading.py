@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from gluonbook.data.fashion_mnist import fashion_mnist
+from gluonbook.data.fashion_mnist import fashion_mnist, load_data_fashion_mnist
 from gluonbook.measure.interleaving import interleaved, median
 from matplotlib.figure import Figure
 from mxnet.gluon import data as gdata
@@ -39,12 +39,12 @@ def main() -> None:
     num_batches = options.images // BATCH_SIZE
     num_images = num_batches * BATCH_SIZE
 
-    data = fashion_mnist()
+    folder = str(fashion_mnist().folder)
     rows = []
     for size in SIZES:
-        sides = {"gluonbook": data.batches(BATCH_SIZE, size)[0]}
+        sides = {"gluonbook": load_data_fashion_mnist(BATCH_SIZE, size)[0]}
         for num_workers in WORKERS:
-            loader = book_loader(str(data.folder), size, num_workers, num_images)
+            loader = book_loader(folder, size, num_workers, num_images)
             sides[f"DataLoader, {num_workers} workers"] = loader
         measured = interleaved(
             {

@@ -18,7 +18,7 @@ os.environ.update(
 )
 
 # MXNet reads the environment as it is imported.
-from gluonbook.data.fashion_mnist import fashion_mnist  # noqa: E402
+from gluonbook.data.fashion_mnist import load_data_fashion_mnist  # noqa: E402
 from gluonbook.measure.contenders import GluonForm  # noqa: E402
 from gluonbook.recipes import RECIPES  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
@@ -80,7 +80,8 @@ def main() -> None:
     for section in options.sections:
         recipe = RECIPES[section]
         size = options.batch_size or recipe.batch_size
-        [(X, y)] = fashion_mnist().batches(size, recipe.size, limit=size, seed=1)[0].arrays()
+        train_iter, _ = load_data_fashion_mnist(size, recipe.size, limit=size, seed=1)
+        [(X, y)] = train_iter.arrays()
         form = GluonForm(recipe, "pytorch", lr=recipe.lr / 100)
         for work in ("train", "infer"):
             shares, clock = milliseconds(form, work, X, y)

@@ -168,7 +168,7 @@ def one_folder(rounds: int, work: Path) -> list[dict]:
 def cost(rounds: int, work: Path) -> dict:
     """Time of a checkpoint, against the training steps of an epoch of ResNet-18."""
     recipe = RECIPES["resnet"]
-    train_iter, _ = fm.fashion_mnist().batches(recipe.batch_size, recipe.size, limit=4096, seed=1)
+    train_iter, _ = fm.load_data_fashion_mnist(recipe.batch_size, recipe.size, limit=4096, seed=1)
     net = recipe.net()
     net.initialize(mx.init.Xavier())
     net.hybridize(static_alloc=True, static_shape=True)

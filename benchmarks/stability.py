@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Iterator
 
-from gluonbook.data.fashion_mnist import fashion_mnist
+from gluonbook.data.fashion_mnist import load_data_fashion_mnist
 from gluonbook.measure.contenders import GluonForm
 from gluonbook.recipes import STABLE, Recipe, recipes_of
 from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ def train(recipe: Recipe, seed: int, images: int) -> dict:
     """One pass over the first `images` images."""
     mx.random.seed(seed)
     np.random.seed(seed)
-    batches, _ = fashion_mnist().batches(recipe.batch_size, recipe.size, limit=images, seed=seed)
+    batches, _ = load_data_fashion_mnist(recipe.batch_size, recipe.size, limit=images, seed=seed)
     form = GluonForm(recipe)
     losses: list[float] = []
     before = None

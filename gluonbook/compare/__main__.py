@@ -21,7 +21,7 @@ from typing import Sequence
 from ..cli.chapter import new_folder
 from ..cli.messages import describe
 from ..cli.parser import Parser, add_shared, learning_rate, seed_number, whole_number
-from ..data.fashion_mnist import FashionMNIST, fashion_mnist
+from ..data.fashion_mnist import fashion_mnist, load_data_fashion_mnist
 from ..data.image_batches import ImageBatches
 from ..nets.edition import EDITIONS
 from ..recipes import RECIPES, recipe_of
@@ -46,9 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     table_file, figures_file = results / "compare.md", results / "compare.json"
     if options.all:
         refuse_foreign([table_file, figures_file], "--results")
-    data = fashion_mnist(options.data)
+    fashion_mnist(options.data)  # so that a damaged file is told before anything is computed
     names = RECIPES if options.all else [options.section]
-    comparisons = [compare_section(name, options, data) for name in names]
+    comparisons = [compare_section(name, options) for name in names]
     if options.all:
         given = sys.argv[1:] if argv is None else argv
         table = text.overview(
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(any(one.faults() for one in comparisons))
 
 
-def compare_section(section: str, options: argparse.Namespace, data: FashionMNIST) -> Comparison:
+def compare_section(section: str, options: argparse.Namespace) -> Comparison:
     """Build both nets anew for each part, since training changes them."""
     recipe = recipe_of(section)
     lr = options.lr or recipe.lr
@@ -71,12 +71,19 @@ def compare_section(section: str, options: argparse.Namespace, data: FashionMNIS
     def nets() -> numbers.Nets:
         return numbers.build(section, options.edition, options.seed, options.start_from)
 
-    def batches(batch_size: int, limit: int = options.limit) -> ImageBatches:
-        return data.batches(batch_size, recipe.size, limit, options.seed, limit_test=1)[0]
+    def load(batch_size: int, limit: int, limit_test: int = 1) -> tuple[ImageBatches, ImageBatches]:
+        return load_data_fashion_mnist(
+            batch_size,
+            recipe.size,
+            options.data,
+            limit=limit,
+            limit_test=limit_test,
+            seed=options.seed,
+        )
 
     def train(num_steps: int | None, dtype: str) -> tuple[numbers.Nets, curves.Curves]:
         both = nets()
-        images = batches(options.batch_size)
+        images, _ = load(options.batch_size, options.limit)
         passes = range(options.epochs) if num_steps is None else itertools.count()
         stream = itertools.chain.from_iterable(images.arrays() for _ in passes)
         trained = curves.training(
@@ -100,10 +107,11 @@ def compare_section(section: str, options: argparse.Namespace, data: FashionMNIS
         both.mismatch,
     )
     if both.mismatch is None:
-        result.numbers = numbers.numbers(both, *next(batches(2, limit=2).arrays()))
+        two_images, _ = load(2, limit=2)
+        result.numbers = numbers.numbers(both, *next(two_images.arrays()))
         note(f"{recipe.title}: training, float32")
         both, result.curves = train(None if options.epochs else options.steps, "float32")
-        test_iter = data.batches(100, recipe.size, limit=1, limit_test=400)[1]
+        _, test_iter = load(100, limit=1, limit_test=400)
         result.test_accuracies = curves.test_accuracies(both, test_iter.arrays())
         note(f"{recipe.title}: training, float64")
         _, result.exact = train(options.exact_steps, "float64")

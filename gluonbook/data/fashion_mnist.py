@@ -80,46 +80,6 @@ class FashionMNIST(NamedTuple):
         test = Split(images[at:], labels[at:])
         return self._replace(train=Split(images[:at], labels[:at]), test=test)
 
-    def batches(
-        self,
-        batch_size: int,
-        resize: int | None = None,
-        limit: int | None = None,
-        seed: int | None = None,
-        *,
-        limit_test: int | None = None,
-        augment: bool = False,
-        hold_out: int | None = None,
-        part: tuple[int, int] = (0, 1),
-    ) -> tuple[ImageBatches, ImageBatches]:
-        """Training batches, shuffled, and test batches; see `load_data_fashion_mnist`."""
-        for name, value in (("limit", limit), ("limit_test", limit_test)):
-            if value is not None:
-                whole_number(name, value, least=1)
-        data = self if hold_out is None else self.holding_out(hold_out)
-        train, test = data.train, data.test
-        return (
-            ImageBatches(
-                train.images[:limit],
-                train.labels[:limit],
-                batch_size,
-                size=resize,
-                shuffle=True,
-                augment=augment,
-                seed=seed,
-                release=self.release,
-                part=part,
-            ),
-            ImageBatches(
-                test.images[:limit_test],
-                test.labels[:limit_test],
-                batch_size,
-                size=resize,
-                release=self.release,
-                part=part,
-            ),
-        )
-
 
 def read_folder(folder: Path) -> FashionMNIST:
     """Both splits from the four files in `folder`.
@@ -340,13 +300,19 @@ def load_data_fashion_mnist(
     ValueError
         If a number is not a whole number in its range, or a batch cannot be divided evenly.
     """
-    return fashion_mnist(root).batches(
-        batch_size,
-        resize,
-        limit,
-        seed,
-        limit_test=limit_test,
-        augment=augment,
-        hold_out=hold_out,
-        part=part,
+    data = fashion_mnist(root)
+    for name, value in (("limit", limit), ("limit_test", limit_test)):
+        if value is not None:
+            whole_number(name, value, least=1)
+    if hold_out is not None:
+        data = data.holding_out(hold_out)
+    batches = functools.partial(
+        ImageBatches, batch_size=batch_size, size=resize, release=data.release, part=part
+    )
+    train, test = data.train, data.test
+    return (
+        batches(
+            train.images[:limit], train.labels[:limit], shuffle=True, augment=augment, seed=seed
+        ),
+        batches(test.images[:limit_test], test.labels[:limit_test]),
     )

@@ -36,8 +36,16 @@ def differences(ours, theirs, size):
     ]
 
 
-def two_images(dataset, recipe):
-    return next(dataset.batches(2, recipe.size, 2, seed=1, limit_test=1)[0].arrays())
+def arrays(batch_size, recipe, limit):
+    """The batches of one epoch of the first training images."""
+    train_iter, _ = gb.load_data_fashion_mnist(
+        batch_size, recipe.size, limit=limit, limit_test=1, seed=1
+    )
+    return train_iter.arrays()
+
+
+def two_images(recipe):
+    return next(arrays(2, recipe, 2))
 
 
 #: The largest nets, whose steps in float64 take seconds each: ten of them are a slow test.
@@ -49,7 +57,7 @@ LARGE = ("alexnet", "vgg")
     [(section, 3 if section in LARGE else 10) for section in RECIPES]
     + [pytest.param(section, 10, marks=pytest.mark.slow) for section in LARGE],
 )
-def test_the_nets_are_the_same(section, steps, dataset):
+def test_the_nets_are_the_same(section, steps):
     """One step ≤ 1e-8, the losses of more ≤ 1e-3 in float64, all relative; forward in float32."""
     recipe = RECIPES[section]
     both = compare.build(section, "pytorch", seed=1)
@@ -57,7 +65,7 @@ def test_the_nets_are_the_same(section, steps, dataset):
     assert found == [] and both.mismatch is None
     assert all(layer.torch.shape == layer.gluon.shape for layer in layers)
 
-    rows = {row.quantity: row for row in compare.numbers(both, *two_images(dataset, recipe))}
+    rows = {row.quantity: row for row in compare.numbers(both, *two_images(recipe))}
     assert list(rows)[:3] == ["outputs", "loss", "gradients"]
     assert all(row.relative <= 1e-8 for row in rows.values())
     normalized = section in ("resnet", "densenet")
@@ -66,8 +74,7 @@ def test_the_nets_are_the_same(section, steps, dataset):
     limit = 1e-3 if normalized else 1e-5
     assert all(row.gluon_error <= limit for row in rows.values() if row.quantity != "gradients")
 
-    batches = dataset.batches(2, recipe.size, 2 * steps, seed=1, limit_test=1)[0].arrays()
-    curves = training(both, batches, recipe.lr, 2, dtype="float64")
+    curves = training(both, arrays(2, recipe, 2 * steps), recipe.lr, 2, dtype="float64")
     assert len(curves.gluon_loss) == steps and max(curves.differences()) <= 1e-3
 
 
@@ -163,16 +170,16 @@ def test_a_broken_net_is_caught_and_named(section, break_it, where, named):
         ("lenet", lambda net: net.__setitem__(1, nn.Tanh()), "outputs"),
     ],
 )
-def test_a_broken_nets_numbers_exceed_the_tolerance(section, break_it, quantity, dataset):
+def test_a_broken_nets_numbers_exceed_the_tolerance(section, break_it, quantity):
     recipe = RECIPES[section]
     both = compare.build(section, "pytorch", seed=1)
     break_it(both.torch)
     to_torch(both.gluon, both.torch)
-    rows = compare.numbers(both, *two_images(dataset, recipe))
+    rows = compare.numbers(both, *two_images(recipe))
     assert quantity in [row.quantity for row in rows if not row.within]
 
 
-def test_a_gradient_alone_that_is_off_exceeds_the_tolerance(dataset):
+def test_a_gradient_alone_that_is_off_exceeds_the_tolerance():
     """By a hundred-thousandth, while outputs and loss stay the same."""
 
     class SlightlySteeper(nn.Sigmoid):
@@ -184,12 +191,12 @@ def test_a_gradient_alone_that_is_off_exceeds_the_tolerance(dataset):
 
     both = compare.build("lenet", "pytorch", seed=1)
     both.torch[1].__class__ = SlightlySteeper
-    rows = compare.numbers(both, *two_images(dataset, both.recipe))
+    rows = compare.numbers(both, *two_images(both.recipe))
     assert [row.quantity for row in rows if not row.within] == ["gradients"]
 
 
 @pytest.mark.parametrize("hybridized", [False, True])
-def test_the_numbers_leave_both_nets_as_they_were(hybridized, dataset):
+def test_the_numbers_leave_both_nets_as_they_were(hybridized):
     both = compare.build("resnet", "pytorch", seed=1)
     if hybridized:
         both.gluon.hybridize(static_alloc=True)
@@ -200,7 +207,7 @@ def test_the_numbers_leave_both_nets_as_they_were(hybridized, dataset):
         return {**ours, **{name: v.numpy().copy() for name, v in both.torch.state_dict().items()}}
 
     before = values()
-    first = compare.numbers(both, *two_images(dataset, both.recipe))
+    first = compare.numbers(both, *two_images(both.recipe))
     after = values()
     assert after.keys() == before.keys()
     for name, value in after.items():
@@ -231,15 +238,15 @@ def test_numbers_that_are_off_are_named():
     assert len(faults("loss", "", nan, nan, nan, nan)) == 2
 
 
-def test_weights_that_do_not_fit_are_reported(dataset):
+def test_weights_that_do_not_fit_are_reported():
     both = compare.build("densenet", "gluon", seed=1)
     assert "stands where Gluon has" in both.mismatch
 
 
-def test_own_conventions_part_at_the_smaller_last_batch(dataset):
+def test_own_conventions_part_at_the_smaller_last_batch():
     """Five batches of 4 and one of 2, which Gluon divides by 4."""
     recipe = RECIPES["lenet"]
-    images = dataset.batches(4, None, 22, seed=0)[0]
+    images, _ = gb.load_data_fashion_mnist(4, limit=22, seed=0)
 
     def largest(conventions):
         both = compare.build("lenet", "pytorch", seed=1)

@@ -34,14 +34,14 @@ def images(dataset):
 
 
 @pytest.fixture(scope="module")
-def trained(dataset):
+def trained():
     """A LeNet that has learnt from some images for a few seconds."""
     mx.random.seed(1)
     net = gb.lenet()
     net.initialize(mx.init.Xavier())
     net.hybridize(static_alloc=True, static_shape=True)
     trainer = gluon.Trainer(net.collect_params(), "adam", {"learning_rate": 0.01})
-    train, test = dataset.batches(64, limit=4096, limit_test=64, seed=1)
+    train, test = gb.load_data_fashion_mnist(64, limit=4096, limit_test=64, seed=1)
     gb.train_ch5(net, train, test, 64, trainer, mx.cpu(), 4)
     return net
 

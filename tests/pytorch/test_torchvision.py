@@ -76,7 +76,7 @@ def test_every_operation_is_torchvisions(name):
     assert differences == (["only in PyTorch: adaptive average pool"] if "vgg" in name else [])
 
 
-def test_the_comparison_takes_torchvisions_nets(dataset, monkeypatch):
+def test_the_comparison_takes_torchvisions_nets(monkeypatch):
     """One step in float64 ≤ 1e-8, relative, from the same weights, with Fashion-MNIST's images."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the script sets its own
     parser = importlib.import_module("gluonbook.compare.__main__")._parser()
@@ -84,7 +84,8 @@ def test_the_comparison_takes_torchvisions_nets(dataset, monkeypatch):
     both = numbers.build(name, "pytorch", seed=1)
     assert both.mismatch is None and both.recipe.size == 96
     assert not any(layer.differences for layer in architecture(both.gluon, both.torch))
-    X, y = next(dataset.batches(2, 32, 2, seed=1, limit_test=1)[0].arrays())
+    train_iter, _ = gb.load_data_fashion_mnist(2, 32, limit=2, limit_test=1, seed=1)
+    X, y = next(train_iter.arrays())
     assert X.shape == (2, 1, 32, 32)
     rows = {row.quantity: row for row in numbers.numbers(both, X, y)}
     assert {"outputs", "gradients", "running var"} <= set(rows)

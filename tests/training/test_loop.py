@@ -430,9 +430,9 @@ def test_softmax_regression_with_a_trainer(points, capsys):
         gb.train_ch3(net, train_iter, train_iter, loss, 2, 4, lr=0.1)
 
 
-def test_resnet_learns_real_images(dataset):
+def test_resnet_learns_real_images():
     """The gate on real data: three short epochs of ResNet-20 must pass 70 % on 500 test images."""
-    train_iter, test_iter = dataset.batches(32, None, 1000, seed=0, limit_test=500)
+    train_iter, test_iter = gb.load_data_fashion_mnist(32, limit=1000, limit_test=500, seed=0)
     net = gb.get_model("cifar_resnet20_v1", num_classes=10)
     net.initialize(mx.init.Xavier())
     net.hybridize(static_alloc=True, static_shape=True)
