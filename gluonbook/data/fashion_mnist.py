@@ -307,7 +307,12 @@ def load_data_fashion_mnist(
     if hold_out is not None:
         data = data.holding_out(hold_out)
     batches = functools.partial(
-        ImageBatches, batch_size=batch_size, size=resize, release=data.release, part=part
+        ImageBatches,
+        batch_size=batch_size,
+        size=resize,
+        release=data.release,
+        folder=data.folder,
+        part=part,
     )
     train, test = data.train, data.test
     return (

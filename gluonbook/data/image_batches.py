@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-from typing import Any, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, Iterable, Iterator, Sequence
 
 import mxnet as mx
 from mxnet import nd
@@ -39,7 +40,7 @@ class ImageBatches:
     Parameters
     ----------
     images, labels
-        uint8 (N, 1, H, W) and int32 (N,).
+        uint8 (N, 1, H, W) and int32 (N,). Neither is copied.
     size
         Height and width to resize to, bilinearly, as the book's ``Resize`` does; None keeps
         the images as they are.
@@ -48,11 +49,16 @@ class ImageBatches:
     seed
         Of the shuffling and the flips and shifts. With None, one is drawn from NumPy's global
         generator.
-    release
-        Of the data set, for the record.
+    release, folder
+        Of the data set, and where it was read from, for the record.
     part
         Which part of each batch to give, from 0, and of how many: for one of several processes
         that train together. All of them have to have the same seed.
+
+    Attributes
+    ----------
+    images, labels, release, folder
+        As they were given: the images before they are resized.
 
     Raises
     ------
@@ -72,9 +78,13 @@ class ImageBatches:
         augment: bool = False,
         seed: int | None = None,
         release: str | None = None,
+        folder: Path | None = None,
         part: tuple[int, int] = (0, 1),
     ) -> None:
-        self.release = release
+        self.images: Final = images
+        self.labels: Final = labels
+        self.release: Final = release
+        self.folder: Final = folder
         self.part = part
         self.batch_size = whole_number("batch_size", batch_size, least=1)
         height = images.shape[-1]
@@ -82,8 +92,7 @@ class ImageBatches:
         self.shuffle, self.augment = shuffle, augment
         self.seed = np.random.randint(2**31) if seed is None else whole_number("seed", seed, 2**32)
         self.epoch = 0
-        self._labels = labels
-        self._images = images
+        self._resized: np.ndarray | None = images  # None if each batch is resized when it is made
         self._kept: dict[mx.Context, DeviceImages | None] = {}
         refuse_uneven_parts(part[1], self.batch_size)
         if shuffle:
@@ -93,19 +102,18 @@ class ImageBatches:
                     f"the last batch of an epoch has {last} images for {part[1]} workers: take "
                     "fewer workers, or another number of images or batch size"
                 )
-        self._resize_batches = False
         if self.size != height:
             needed = len(images) * self.size**2
             if needed > available_memory() // 2:
                 log.info("images are resized batch by batch: %.1f GB for all", needed / 1e9)
-                self._resize_batches = True
+                self._resized = None
             else:
-                self._images = resize(images, self.size)
+                self._resized = resize(images, self.size)
 
     @property
     def num_examples(self) -> int:
         """Number of images in one epoch."""
-        return len(self._labels)
+        return len(self.labels)
 
     @property
     def facts(self) -> dict[str, object]:
@@ -129,7 +137,7 @@ class ImageBatches:
     def arrays(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """One epoch as NumPy arrays: X float32 in [0, 1], y int32."""
         for own, changed in self._batches():
-            yield _scaled(self._pixels(own) if changed is None else changed), self._labels[own]
+            yield _scaled(self._pixels(own) if changed is None else changed), self.labels[own]
 
     def split_batches(
         self, ctxs: Sequence[mx.Context], *, epoch: int | None = None, first: int = 0
@@ -175,14 +183,15 @@ class ImageBatches:
         return np.random.RandomState([self.seed, epoch]).permutation(self.num_examples)
 
     def _pixels(self, indices: np.ndarray) -> np.ndarray:
-        pixels = self._images[indices]
-        return resize(pixels, self.size) if self._resize_batches else pixels
+        if self._resized is None:
+            return resize(self.images[indices], self.size)
+        return self._resized[indices]
 
     def _load(
         self, own: np.ndarray, changed: np.ndarray | None, ctx: mx.Context
     ) -> tuple[nd.NDArray, nd.NDArray]:
         """The images and labels of these indices on a device, with their pixels if changed."""
-        y = nd.from_numpy(self._labels[own]).as_in_context(ctx)
+        y = nd.from_numpy(self.labels[own]).as_in_context(ctx)
         kept = self._kept_on(ctx) if changed is None else None
         if kept is not None:
             return kept.take(own).astype(np.float32) / 255, y
@@ -193,7 +202,7 @@ class ImageBatches:
 
     def _kept_on(self, ctx: mx.Context) -> DeviceImages | None:
         if ctx not in self._kept:
-            self._kept[ctx] = None if self._resize_batches else kept_on(ctx, self._images)
+            self._kept[ctx] = None if self._resized is None else kept_on(ctx, self._resized)
         return self._kept[ctx]
 
 

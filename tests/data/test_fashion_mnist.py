@@ -46,6 +46,26 @@ def test_pixels_and_labels_are_those_of_the_books_transform(dataset, size):
         np.testing.assert_array_equal(y[:n].asnumpy(), their_y.asnumpy())
 
 
+@pytest.mark.parametrize("size", [None, 40])
+def test_batches_know_their_images_as_they_stand_in_the_files(dataset, size):
+    train_iter, test_iter = gb.load_data_fashion_mnist(
+        16, size, dataset.folder, limit=50, limit_test=30, hold_out=100, seed=1
+    )
+    images, labels = (
+        gzip.decompress(published_files.find_file(dataset.folder, name).read_bytes())
+        for name in (fm.TRAIN_IMAGES, fm.TRAIN_LABELS)
+    )
+    for loader, first, count in ((train_iter, 0, 50), (test_iter, 60_000 - 100, 30)):
+        assert loader.images.shape == (count, 1, 28, 28) and loader.images.dtype == np.uint8
+        assert loader.images.tobytes() == images[16 + 784 * first :][: 784 * count]
+        assert loader.labels.dtype == np.int32
+        assert loader.labels.tolist() == list(labels[8 + first :][:count])
+        assert (loader.release, loader.folder) == ("2017-08-31", dataset.folder)
+        whole = fm.fashion_mnist(dataset.folder).train
+        assert np.shares_memory(loader.images, whole.images)  # no second copy
+        assert next(iter(loader))[0].shape == (16, 1, size or 28, size or 28)
+
+
 def test_held_out_images_are_the_last_of_the_training_set(dataset):
     train_iter, test_iter = gb.load_data_fashion_mnist(
         64, root=dataset.folder, limit=59_990, hold_out=100

@@ -142,7 +142,7 @@ def fit(
     history = History()
     checkpoint = folder and Checkpoint(folder, save_every=save_every, seed=11, **options)
     train_iter = images() if train_iter is None else train_iter
-    test_iter = ImageBatches(images()._images, images()._labels, 5)
+    test_iter = ImageBatches(images().images, images().labels, 5)
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     rest = {"history": history, "checkpoint": checkpoint}
     if ctx is None:
@@ -437,7 +437,7 @@ def test_the_random_numbers_of_worker_processes_follow_the_position(tmp_path):
     def run():
         net = small_net()
         trainer = gluon.Trainer(net.collect_params(), *OPTIMIZERS["sgd"]())
-        test_iter = ImageBatches(images()._images, images()._labels, 5)
+        test_iter = ImageBatches(images().images, images().labels, 5)
         history = gb.train_ch5(
             *(net, with_workers(), test_iter, 4, trainer, mx.cpu(), EPOCHS),
             checkpoint=StopAt(tmp_path / "b", seed=11),
@@ -524,7 +524,7 @@ def wider_net():
 
 def half_the_images():
     whole = images()
-    return ImageBatches(whole._images[:9], whole._labels[:9], 4, shuffle=True, release=None)
+    return ImageBatches(whole.images[:9], whole.labels[:9], 4, shuffle=True, release=None)
 
 
 @pytest.mark.parametrize(
