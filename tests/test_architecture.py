@@ -16,7 +16,7 @@ FLOORS = [
     {"_version"},
     {"system"},
     {"data", "distributed", "from_scratch", "nets"},
-    {"batches", "operations", "plots", "summary"},
+    {"operations", "plots", "summary"},
     {"zoo"},
     {"recipes"},
     {"training"},
