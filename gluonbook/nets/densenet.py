@@ -6,7 +6,7 @@ Source: Huang, Liu, van der Maaten and Weinberger, "Densely connected convolutio
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any
 
 from mxnet.gluon import nn
 
@@ -17,20 +17,19 @@ STEM_CHANNELS = 64
 NUM_CONVS_IN_DENSE_BLOCKS = (4, 4, 4, 4)
 
 
-def conv_block(
-    num_channels: int, *, kernel_size: int = 3, use_bias: bool = True
-) -> nn.HybridSequential:
+def conv_block(num_channels: int) -> nn.HybridSequential:
     """Batch normalisation, ReLU and a 3×3 convolution: the function H of equation 2.
 
-    Input (N, C, H, W); output (N, num_channels, H, W). The convolution has a bias in the section's
-    text, and none in the paper's nets.
+    Input (N, C, H, W); output (N, num_channels, H, W).
+
+    Deviations from the paper: the convolution has a bias.
     """
     block = nn.HybridSequential()
     with block.name_scope():
         block.add(
             nn.BatchNorm(),
             nn.Activation("relu"),
-            nn.Conv2D(num_channels, kernel_size, padding=kernel_size // 2, use_bias=use_bias),
+            nn.Conv2D(num_channels, kernel_size=3, padding=1),
         )
     return block
 
@@ -46,27 +45,17 @@ class DenseBlock(nn.HybridBlock):
         Number of convolution blocks.
     num_channels
         Channels that each of them adds: the growth rate.
-    block
-        What makes one of them from `num_channels`; the section's is `conv_block`.
 
-    Deviations from the paper: no 1×1 "bottleneck" convolution before the 3×3 convolution, unless
-    `block` has it.
+    Deviations from the paper: no 1×1 "bottleneck" convolution before the 3×3 convolution.
     """
 
-    def __init__(
-        self,
-        num_convs: int,
-        num_channels: int,
-        *,
-        block: Callable[[int], nn.HybridBlock] = conv_block,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, num_convs: int, num_channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.net = nn.HybridSequential()
             with self.net.name_scope():
                 for _ in range(num_convs):
-                    self.net.add(block(num_channels))
+                    self.net.add(conv_block(num_channels))
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         for block in self.net:
@@ -74,19 +63,19 @@ class DenseBlock(nn.HybridBlock):
         return x
 
 
-def transition_block(
-    num_channels: int, *, use_bias: bool = True, prefix: str | None = None
-) -> nn.HybridSequential:
+def transition_block(num_channels: int) -> nn.HybridSequential:
     """Batch normalisation, ReLU, a 1×1 convolution and 2×2 average pooling with stride 2.
 
-    Input (N, C, H, W); output (N, num_channels, H // 2, W // 2). A bias as in `conv_block`.
+    Input (N, C, H, W); output (N, num_channels, H // 2, W // 2).
+
+    Deviations from the paper: the convolution has a bias.
     """
-    block = nn.HybridSequential(prefix=prefix)
+    block = nn.HybridSequential()
     with block.name_scope():
         block.add(
             nn.BatchNorm(),
             nn.Activation("relu"),
-            nn.Conv2D(num_channels, kernel_size=1, use_bias=use_bias),
+            nn.Conv2D(num_channels, kernel_size=1),
             nn.AvgPool2D(pool_size=2, strides=2),
         )
     return block

@@ -11,7 +11,7 @@ from typing import Callable
 
 from mxnet.gluon import nn
 
-from ..nets.densenet import DenseBlock, conv_block, transition_block
+from ..nets.densenet import DenseBlock
 from ..nets.tables import row_of
 
 #: Table 1, by the number of layers with weights: growth rate k, and layers in the dense blocks.
@@ -35,8 +35,8 @@ def bottleneck_block(num_channels: int) -> nn.HybridSequential:
     block = nn.HybridSequential()
     with block.name_scope():
         block.add(
-            conv_block(BOTTLENECK * num_channels, kernel_size=1, use_bias=False),
-            conv_block(num_channels, use_bias=False),
+            _conv_block(BOTTLENECK * num_channels, kernel_size=1),
+            _conv_block(num_channels, kernel_size=3),
         )
     return block
 
@@ -77,14 +77,48 @@ def densenet_bc(
         if not small_images:
             net.add(nn.MaxPool2D(pool_size=3, strides=2, padding=1))
         for i, n in enumerate(num_layers, 1):  # 56, 28, 14 and 7 pixels
-            net.add(DenseBlock(n, growth_rate, block=bottleneck_block, prefix=f"denseblock{i}_"))
+            net.add(_dense_block(n, growth_rate, prefix=f"denseblock{i}_"))
             num_channels += n * growth_rate
             if i < len(num_layers):
                 num_channels //= 2
-                net.add(transition_block(num_channels, use_bias=False, prefix=f"transition{i}_"))
+                net.add(_transition_block(num_channels, prefix=f"transition{i}_"))
         net.add(nn.BatchNorm(), nn.Activation("relu"))
         net.add(nn.GlobalAvgPool2D(), nn.Dense(num_classes))
     return net
+
+
+def _conv_block(num_channels: int, *, kernel_size: int) -> nn.HybridSequential:
+    """The section's `conv_block`, with a window of any size and without a bias."""
+    block = nn.HybridSequential()
+    with block.name_scope():
+        block.add(
+            nn.BatchNorm(),
+            nn.Activation("relu"),
+            nn.Conv2D(num_channels, kernel_size, padding=kernel_size // 2, use_bias=False),
+        )
+    return block
+
+
+def _dense_block(num_layers: int, growth_rate: int, *, prefix: str) -> DenseBlock:
+    """The section's `DenseBlock`, of `bottleneck_block`s."""
+    block = DenseBlock(0, growth_rate, prefix=prefix)
+    with block.net.name_scope():
+        for _ in range(num_layers):
+            block.net.add(bottleneck_block(growth_rate))
+    return block
+
+
+def _transition_block(num_channels: int, *, prefix: str) -> nn.HybridSequential:
+    """The section's `transition_block`, without a bias."""
+    block = nn.HybridSequential(prefix=prefix)
+    with block.name_scope():
+        block.add(
+            nn.BatchNorm(),
+            nn.Activation("relu"),
+            nn.Conv2D(num_channels, kernel_size=1, use_bias=False),
+            nn.AvgPool2D(pool_size=2, strides=2),
+        )
+    return block
 
 
 #: The nets by name; GluonCV's names.
