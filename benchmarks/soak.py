@@ -18,6 +18,7 @@ import threading
 import time
 
 from gluonbook.data import fashion_mnist as fm
+from gluonbook.data import mirrors, published_files
 from gluonbook.measure.interleaving import median
 from gluonbook.recipes import RECIPES
 from gluonbook.runs.checkpoint import Checkpoint
@@ -78,13 +79,13 @@ def one_cache(rounds: int, work: Path) -> dict:
     environment = {
         **os.environ,
         "MXNET_HOME": str(work / "home"),
-        fm.MIRRORS_VARIABLE: f"http://127.0.0.1:{server.server_port}",
+        mirrors.MIRRORS_VARIABLE: f"http://127.0.0.1:{server.server_port}",
     }
     code = """
 import sys
-import gluonbook.data.fashion_mnist as fm
-fm.SYSTEM_FOLDER = fm.Path("/none")
-data = fm.fashion_mnist(sys.argv[1])
+from gluonbook.data import fashion_mnist, folders
+folders.SYSTEM_FOLDER = folders.Path("/none")
+data = fashion_mnist.fashion_mnist(sys.argv[1])
 assert len(data.train.labels) == 60_000
 """
     moments, faults, killed = random.Random(1), [], 0
@@ -108,7 +109,7 @@ assert len(data.train.labels) == 60_000
             if process.returncode not in (0, -9):
                 faults.append(errors[-300:])
         if sorted(path.name for path in folder.glob("[!.]*")) != sorted(
-            f"{name}.gz" for name in fm.SIZES
+            f"{name}.gz" for name in published_files.SIZES
         ):
             faults.append(f"{folder} holds {list(folder.iterdir())}")
         fm.read_folder(folder)

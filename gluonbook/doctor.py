@@ -170,30 +170,29 @@ def _data_set() -> Iterator[Finding]:
     if runtime.failure is not None:
         yield Finding("data set", "not looked for, as that needs MXNet")
         return
-    from .data import download as mirrors
-    from .data import fashion_mnist as fm
-    from .data import published_files
+    from .data import download, folders, mirrors, published_files
+    from .data.fashion_mnist import read_folder
 
     fix = f"run `sudo apt-get install {published_files.DEBIAN_PACKAGE}`"
-    for place in (fm.data_folder(), fm.SYSTEM_FOLDER):
-        folder = published_files.folder_with_files(place)
-        if folder is not None:
-            try:
-                data = fm.read_folder(folder)
-            except published_files.DatasetError as error:
-                problem, _, fix = str(error).rpartition("; ")
-                yield Finding("data set", str(folder), problem or str(error), fix, fatal=True)
-            else:
-                yield Finding("data set", f"{folder}, release of {data.release}")
-            return
-    for mirror in fm.mirrors():
-        if mirrors.answers(mirror):
+    folder = folders.find_folder()
+    if folder is not None:
+        try:
+            data = read_folder(folder)
+        except published_files.DatasetError as error:
+            problem, _, fix = str(error).rpartition("; ")
+            yield Finding("data set", str(folder), problem or str(error), fix, fatal=True)
+        else:
+            yield Finding("data set", f"{folder}, release of {data.release}")
+        return
+    for mirror in mirrors.mirrors():
+        if download.answers(mirror):
             yield Finding("data set", f"not here; the first run downloads it from {mirror}")
             return
     yield Finding(
         "data set",
         "not here",
-        f"it is neither in {fm.data_folder()} nor in {fm.SYSTEM_FOLDER}, and no mirror answers",
+        f"it is neither in {folders.data_folder()} nor in {folders.SYSTEM_FOLDER}, and no mirror "
+        "answers",
         fix,
         fatal=True,
     )

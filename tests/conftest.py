@@ -25,7 +25,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import gluonbook as gb
 from gluonbook.data import fashion_mnist as fm
-from gluonbook.data import published_files
+from gluonbook.data import folders, mirrors, published_files
 from gluonbook.system import contention
 from gluonbook.training import run
 import mxnet as mx
@@ -126,7 +126,7 @@ def real_files(dataset, tmp_path) -> Path:
     """A folder of its own with a copy of the four real files."""
     folder = tmp_path / "data"
     folder.mkdir()
-    for name in fm.SIZES:
+    for name in published_files.SIZES:
         source = published_files.find_file(dataset.folder, name)
         (folder / source.name).write_bytes(source.read_bytes())
     return folder
@@ -136,8 +136,8 @@ def real_files(dataset, tmp_path) -> Path:
 def nowhere(monkeypatch, tmp_path) -> Path:
     """No data set on this machine and no network; the result is MXNet's empty data folder."""
     monkeypatch.setenv("MXNET_HOME", str(tmp_path / "mxnet"))
-    monkeypatch.setenv(fm.MIRRORS_VARIABLE, NO_MIRROR)
-    monkeypatch.setattr(fm, "SYSTEM_FOLDER", tmp_path / "system")
+    monkeypatch.setenv(mirrors.MIRRORS_VARIABLE, NO_MIRROR)
+    monkeypatch.setattr(folders, "SYSTEM_FOLDER", tmp_path / "system")
     return tmp_path / "mxnet" / "datasets" / "fashion-mnist"
 
 

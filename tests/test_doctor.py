@@ -12,8 +12,7 @@ import subprocess
 import sys
 
 from gluonbook import doctor
-from gluonbook.data import download as mirrors
-from gluonbook.data import fashion_mnist as fm
+from gluonbook.data import download, published_files
 from gluonbook.system import device, machine, nvidia_driver, runtime
 from gluonbook.system.nvidia_driver import Driver, Gpu
 import mxnet as mx
@@ -165,24 +164,24 @@ def test_no_data_set(nowhere, monkeypatch):
     [found] = doctor._data_set()
     assert found.fatal and "no mirror answers" in found.problem
     assert found.fix == "run `sudo apt-get install dataset-fashion-mnist`"
-    monkeypatch.setattr(mirrors, "answers", lambda mirror: True)
+    monkeypatch.setattr(download, "answers", lambda mirror: True)
     [found] = doctor._data_set()
     assert not found.fatal and found.found.startswith("not here; the first run downloads it from")
 
 
 def test_a_mirror_that_answers(monkeypatch):
-    monkeypatch.setattr(mirrors.shutil, "which", lambda name: None)
-    assert not mirrors.answers("apt:package")
-    monkeypatch.setattr(mirrors.shutil, "which", lambda name: f"/bin/{name}")
-    assert mirrors.answers("apt:package")
-    assert not mirrors.answers("http://127.0.0.1:9")
+    monkeypatch.setattr(download.shutil, "which", lambda name: None)
+    assert not download.answers("apt:package")
+    monkeypatch.setattr(download.shutil, "which", lambda name: f"/bin/{name}")
+    assert download.answers("apt:package")
+    assert not download.answers("http://127.0.0.1:9")
 
 
 def test_a_damaged_data_set(nowhere, real_files):
     shutil.copytree(real_files, nowhere)
-    (nowhere / f"{fm.TEST_LABELS}.gz").write_bytes(b"damaged")
+    (nowhere / f"{published_files.TEST_LABELS}.gz").write_bytes(b"damaged")
     [found] = doctor._data_set()
-    assert found.fatal and f"{fm.TEST_LABELS}.gz is damaged" in found.problem
+    assert found.fatal and f"{published_files.TEST_LABELS}.gz is damaged" in found.problem
     assert found.fix.startswith("move it away")
 
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
-from ..data.published_files import folder_with_files
+from ..data.folders import folder_with_files
 from ..distributed.workers import Workers
 from ..nets.edition import EDITIONS
 from ..recipes import RECIPES, Tuning, recipes_of

@@ -12,8 +12,7 @@ from typing import Any, Callable, NoReturn
 
 import numpy as np
 
-from ..data import published_files
-from ..data.fashion_mnist import expanded
+from ..data import folders, published_files
 from ..nets.edition import EDITIONS
 from ..recipes import QUICK_LOOKS, RECIPES, Recipe, Tuning, recipes_of
 from ..system.errors import Failure, limit_text, printable
@@ -258,10 +257,10 @@ def device(text: str) -> str:
 
 def data_folder(text: str) -> str:
     try:
-        folder = expanded(text)
+        folder = folders.expanded(text)
     except published_files.DatasetError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    if published_files.folder_with_files(folder) is None:
+    if folders.folder_with_files(folder) is None:
         raise argparse.ArgumentTypeError(
             f"{text} does not hold the four files {', '.join(published_files.SIZES)} (.gz or not)"
         )

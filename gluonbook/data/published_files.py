@@ -1,4 +1,4 @@
-"""The four published files of Fashion-MNIST in the releases that are known: found and verified.
+"""The four published files of Fashion-MNIST in the releases that are known: read and verified.
 
 The IDX format is that of MNIST.
 """
@@ -98,14 +98,6 @@ def stamps(folder: Path) -> tuple[object, ...]:
     paths = filter(None, (find_file(folder, name) for name in SIZES))
     statuses = ((path, os.stat(path)) for path in paths)
     return tuple((path, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in statuses)
-
-
-def folder_with_files(place: Path) -> Path | None:
-    """`place`, or torchvision's ``FashionMNIST/raw`` in it, if all four files are there."""
-    for folder in (place, place / "FashionMNIST" / "raw"):
-        if all(find_file(folder, name) for name in SIZES):
-            return folder
-    return None
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -595,12 +595,13 @@ def test_what_can_be_mended_names_the_command_to_go_on(error, told, tiny, tmp_pa
 def test_no_data_and_no_network(tmp_path):
     code = tmp_path / "sitecustomize.py"
     code.write_text(
-        "import gluonbook.data.fashion_mnist as fm\nfm.SYSTEM_FOLDER = fm.Path('/no/such/folder')\n"
+        "from gluonbook.data import folders\n"
+        "folders.SYSTEM_FOLDER = folders.Path('/no/such/folder')\n"
     )
     result = run_script(
         "lenet.py",
         cwd=tmp_path,
-        PYTHONPATH=str(tmp_path),
+        PYTHONPATH=os.pathsep.join((str(tmp_path), str(CHAPTERS.parent))),
         MXNET_HOME=str(tmp_path / "home"),
         GLUONBOOK_FASHION_MNIST_MIRRORS=NO_MIRROR,
     )

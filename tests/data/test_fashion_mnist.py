@@ -16,9 +16,8 @@ import threading
 
 import gluonbook as gb
 from gluonbook import doctor
-from gluonbook.data import download as mirrors
+from gluonbook.data import download, folders, image_batches, mirrors, published_files
 from gluonbook.data import fashion_mnist as fm
-from gluonbook.data import image_batches, published_files
 from gluonbook.data.image_batches import ImageBatches
 import mxnet as mx
 from mxnet.gluon import data as gdata
@@ -365,7 +364,7 @@ def homeless(nowhere, monkeypatch):
 
 def test_without_a_home_the_systems_folder_is_found(homeless, real_files, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fm, "SYSTEM_FOLDER", real_files)
+    monkeypatch.setattr(folders, "SYSTEM_FOLDER", real_files)
     assert fm.fashion_mnist().folder == real_files
     assert fm.fashion_mnist(tmp_path / "elsewhere").folder == real_files
     theirs = gdata.vision.FashionMNIST(root=os.path.join(mx.base.data_dir(), "x"), train=False)
@@ -392,7 +391,7 @@ def test_a_folder_that_may_not_be_searched_hides_no_other(nowhere, real_files, m
             raise PermissionError(errno.EACCES, "Permission denied")
         return stat(path, *args, **kwargs)
 
-    monkeypatch.setattr(fm, "SYSTEM_FOLDER", real_files)
+    monkeypatch.setattr(folders, "SYSTEM_FOLDER", real_files)
     monkeypatch.setattr(os, "stat", refuse)
     assert fm.fashion_mnist().folder == real_files
 
@@ -451,7 +450,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def mirror(real_files, nowhere, monkeypatch):
     server = Server()
     server.files = {path.name: path.read_bytes() for path in real_files.iterdir()}
-    monkeypatch.setenv(fm.MIRRORS_VARIABLE, server.address)
+    monkeypatch.setenv(mirrors.MIRRORS_VARIABLE, server.address)
     yield server
     server.shutdown()
     server.server_close()
@@ -474,7 +473,7 @@ def test_a_mirror_that_fails_is_followed_by_the_next(mirror, monkeypatch, nowher
     broken = Server()
     broken.files = {**mirror.files, "t10k-labels-idx1-ubyte.gz": b"<html>moved</html>"}
     monkeypatch.setenv(
-        fm.MIRRORS_VARIABLE,
+        mirrors.MIRRORS_VARIABLE,
         f"http://127.0.0.1:9 http://. http://[ nonsense apt:-o {broken.address}/nothing "
         f"{broken.address} {mirror.address}",
     )
@@ -486,7 +485,7 @@ def test_a_mirror_that_fails_is_followed_by_the_next(mirror, monkeypatch, nowher
 
 def test_a_mirror_that_served_is_asked_first_for_the_next_file(mirror, monkeypatch, nowhere):
     dead = Server()
-    monkeypatch.setenv(fm.MIRRORS_VARIABLE, f"{dead.address} {mirror.address}")
+    monkeypatch.setenv(mirrors.MIRRORS_VARIABLE, f"{dead.address} {mirror.address}")
     fm.fashion_mnist()
     dead.shutdown()
     dead.server_close()
@@ -529,15 +528,15 @@ def test_no_network_names_the_package_and_the_option(nowhere):
 
 
 def test_a_mirror_that_sends_without_end_is_cut_off(mirror, tmp_path):
-    with pytest.raises(mirrors.MirrorError, match="more than 1,000 bytes"):
-        mirrors.fetch(mirror.address, "t10k-labels-idx1-ubyte.gz", tmp_path, limit=1_000)
+    with pytest.raises(download.MirrorError, match="more than 1,000 bytes"):
+        download.fetch(mirror.address, "t10k-labels-idx1-ubyte.gz", tmp_path, limit=1_000)
 
 
 def test_full_disk_while_downloading(mirror, nowhere, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(mirrors, "open", full, raising=False)
+    monkeypatch.setattr(download, "open", full, raising=False)
     with pytest.raises(fm.DatasetError, match=r"into .*\(No space left on device\): make room"):
         fm.fashion_mnist()
     assert list(nowhere.iterdir()) == []
@@ -551,8 +550,8 @@ def test_unwritable_cache(mirror, nowhere):
 
 
 def test_two_processes_at_once(mirror, nowhere):
-    code = "import gluonbook as gb; print(len(gb.load_data_fashion_mnist(256)[0]))"
-    code = f"import gluonbook.data.fashion_mnist as fm; fm.SYSTEM_FOLDER = fm.Path('/none'); {code}"
+    hide = "from gluonbook.data import folders; folders.SYSTEM_FOLDER = folders.Path('/none')"
+    code = f"{hide}; import gluonbook as gb; print(len(gb.load_data_fashion_mnist(256)[0]))"
     processes = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         for _ in range(3)
