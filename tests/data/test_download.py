@@ -9,7 +9,7 @@ import socketserver
 import subprocess
 import threading
 
-from gluonbook.data import download as mirrors
+from gluonbook.data import download
 from gluonbook.data.download import MirrorError, answers, fetch
 import pytest
 
@@ -79,7 +79,7 @@ def test_a_mirror_that_sends_a_byte_every_3_seconds_is_given_up(serve, tmp_path,
             write(CONTENT[i : i + 1])
             now[0] += 3
 
-    monkeypatch.setattr(mirrors, "monotonic", monotonic)
+    monkeypatch.setattr(download, "monotonic", monotonic)
     with pytest.raises(MirrorError, match="sends less than 10,000 bytes a second"):
         fetched(serve(drip), tmp_path)
 
@@ -87,7 +87,7 @@ def test_a_mirror_that_sends_a_byte_every_3_seconds_is_given_up(serve, tmp_path,
 @pytest.mark.parametrize(("rate", "enough"), [(20_000, True), (5_000, False)])
 def test_the_rate_counts_from_the_beginning(rate, enough, serve, tmp_path, monkeypatch):
     content, path = CONTENT * 1000, tmp_path / "some.gz"
-    monkeypatch.setattr(mirrors, "monotonic", lambda: path.stat().st_size / rate)
+    monkeypatch.setattr(download, "monotonic", lambda: path.stat().st_size / rate)
     address = serve(OK + b"\r\n" + content)
     if enough:
         assert fetched(address, tmp_path) == content
@@ -118,13 +118,13 @@ def forever(beginning, more):
     ],
 )
 def test_a_mirror_that_never_ends_is_given_up_wherever_it_is(respond, serve, tmp_path, monkeypatch):
-    monkeypatch.setattr(mirrors, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(download, "GRACE_SECONDS", 0.05)
     with pytest.raises(MirrorError, match="sends less than"):
         fetched(serve(respond), tmp_path)
 
 
 def test_headers_that_never_end_are_no_answer(serve, monkeypatch):
-    monkeypatch.setattr(mirrors, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(download, "GRACE_SECONDS", 0.05)
     assert not answers(serve(forever(OK + b"A: ", b"a")))
 
 
@@ -253,7 +253,7 @@ def apt_get(tmp_path, monkeypatch):
     """Puts a script in place of ``apt-get``."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    if not mirrors.shutil.which("dpkg-deb"):
+    if not download.shutil.which("dpkg-deb"):
         pytest.skip("no dpkg-deb here")
 
     def write(script):
@@ -309,7 +309,7 @@ def test_the_names_of_packages_are_accepted(package, apt_get):
 
 
 def test_a_command_that_never_ends_is_given_up(tmp_path, monkeypatch, apt_get):
-    monkeypatch.setattr(mirrors, "PACKAGE_SECONDS", 0.05)
+    monkeypatch.setattr(download, "PACKAGE_SECONDS", 0.05)
     apt_get("exec sleep 600")
     with pytest.raises(MirrorError, match="`apt-get` took more than"):
         fetched("apt:some-data", tmp_path)
