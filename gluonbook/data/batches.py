@@ -156,23 +156,13 @@ def from_workers(
 
     Any worker may make any batch, so one seed for each worker would not be enough.
     """
-    return mxnet_private.batches_of_workers(
-        loader, lambda sampler: _SeededSampler(sampler, seed_of, first)
-    )
 
+    def seeded(sampler: Iterable[Iterable[int]]) -> Iterator[_SeededIndices]:
+        for place, indices in enumerate(sampler):
+            if place >= first:
+                yield _SeededIndices(list(indices), seed_of(place))
 
-class _SeededSampler:
-    """The batches of indices that a sampler draws, from batch `first` on, with their seeds."""
-
-    def __init__(
-        self, sampler: Iterable[Iterable[int]], seed_of: Callable[[int], int], first: int
-    ) -> None:
-        self._sampler, self._seed_of, self._first = sampler, seed_of, first
-
-    def __iter__(self) -> Iterator[_SeededIndices]:
-        for place, indices in enumerate(self._sampler):
-            if place >= self._first:
-                yield _SeededIndices(list(indices), self._seed_of(place))
+    return mxnet_private.batches_of_workers(loader, seeded)
 
 
 class _SeededIndices:
