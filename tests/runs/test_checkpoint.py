@@ -13,14 +13,14 @@ import sys
 import threading
 
 import gluonbook as gb
-from gluonbook.runs.checkpoint import Checkpoint
-from gluonbook.runs.format import CheckpointError, digest, read
-from gluonbook.runs.lock import FolderLock
 from gluonbook.data.image_batches import ImageBatches
 from gluonbook.distributed.workers import workers
+from gluonbook.runs.checkpoint import Checkpoint
+from gluonbook.runs.format import CheckpointError, digest, read
+from gluonbook.runs.history import History
+from gluonbook.runs.lock import FolderLock
 from gluonbook.system import files, interrupts
 from gluonbook.system.interrupts import Interrupted
-from gluonbook.runs.history import History
 from gluonbook.training.learning_rate import NotFinite
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

@@ -6,8 +6,8 @@ import csv
 import json
 import struct
 
-from gluonbook.training.epochs import Epoch, mean_last
 from gluonbook.runs.history import History, HistoryError
+from gluonbook.training.epochs import Epoch, mean_last
 import pytest
 
 EPOCHS = [Epoch(1, 1.25, 0.5, 0.625, 3.5), Epoch(2, 0.5, 0.75, 0.8125, 3.25)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import resource
 import sys
 
-from gluonbook.system.files import FileFailure
-from gluonbook.training.epochs import Epoch
 from gluonbook.runs.history import History
 from gluonbook.runs.tensorboard import TAGS, TensorBoardUnavailable
+from gluonbook.system.files import FileFailure
+from gluonbook.training.epochs import Epoch
 import pytest
 
 from ..conftest import needs_tensorboard
