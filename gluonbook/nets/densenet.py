@@ -26,11 +26,8 @@ def conv_block(num_channels: int) -> nn.HybridSequential:
     """
     block = nn.HybridSequential()
     with block.name_scope():
-        block.add(
-            nn.BatchNorm(),
-            nn.Activation("relu"),
-            nn.Conv2D(num_channels, kernel_size=3, padding=1),
-        )
+        block.add(nn.BatchNorm(), nn.Activation("relu"))
+        block.add(nn.Conv2D(num_channels, kernel_size=3, padding=1))
     return block
 
 
@@ -72,12 +69,8 @@ def transition_block(num_channels: int) -> nn.HybridSequential:
     """
     block = nn.HybridSequential()
     with block.name_scope():
-        block.add(
-            nn.BatchNorm(),
-            nn.Activation("relu"),
-            nn.Conv2D(num_channels, kernel_size=1),
-            nn.AvgPool2D(pool_size=2, strides=2),
-        )
+        block.add(nn.BatchNorm(), nn.Activation("relu"))
+        block.add(nn.Conv2D(num_channels, kernel_size=1), nn.AvgPool2D(pool_size=2, strides=2))
     return block
 
 
