@@ -16,7 +16,7 @@ from .runs.history import History
 from .training.epochs import Epoch
 from .training.graphs import answers
 from .training.loop import accuracy_of, fit
-from .training.run import Run
+from .training.run import Keeper, Run
 
 
 def train_ch3(
@@ -72,7 +72,7 @@ def train_ch5(
     *,
     progress: bool = False,
     history: History | None = None,
-    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    checkpoint: str | os.PathLike[str] | Keeper | None = None,
 ) -> History:
     """Train `net` with softmax cross-entropy and print one line per epoch (section on LeNet).
 
@@ -136,7 +136,7 @@ def train(
     *,
     progress: bool = False,
     history: History | None = None,
-    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    checkpoint: str | os.PathLike[str] | Keeper | None = None,
 ) -> History:
     """Train `net` on one device or several and print one line per epoch (sections on several
     GPUs and on image augmentation).
@@ -197,11 +197,11 @@ def _run(
     trainer: Any,
     ctx: mx.Context | Sequence[mx.Context],
     history: History,
-    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    checkpoint: str | os.PathLike[str] | Keeper | None = None,
     *,
     one_answer: bool = True,
 ) -> Run:
-    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+    if checkpoint is not None and not isinstance(checkpoint, Keeper):
         checkpoint = Checkpoint(checkpoint)
     return Run(
         *(net, train_iter, trainer, _listed(ctx), workers(), history, checkpoint),

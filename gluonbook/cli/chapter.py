@@ -236,7 +236,7 @@ class Chapter:
     def _following(self, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The part of a worker that is not the first, which keeps the run."""
         try:
-            yield {"checkpoint": Follower(self.workers, self.options.save_every, facts)}
+            yield {"checkpoint": Follower(self.options.save_every, facts)}
         except Interrupted as stop:
             raise SystemExit(128 + stop.signum) from None
 

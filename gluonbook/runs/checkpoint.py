@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-import json
 import logging
 import os
 from pathlib import Path
-import random
 import re
-from typing import Any, Mapping, NoReturn, Sized
+from typing import Any, Mapping
 
-import mxnet as mx
-from mxnet import gluon, nd
+from mxnet import gluon
 import numpy as np
-import safetensors
-import safetensors.numpy
 
-from ..data.batches import PositionedLoader
-from ..distributed.workers import workers
 from ..system import files, mxnet_private
 from ..system.errors import whole_number
-from ..training.epochs import Epoch, Epochs
-from ..training.learning_rate import NotFinite, given_rate
+from ..training.epochs import Epochs
+from ..training.run import CheckpointError, Company
 from ..training.tally import Progress
-from .format import VERSION, CheckpointError, OtherVersion, check_state, digest, read
-from .lock import FolderLock, InUse
-from .net_state import (
-    check_net,
-    parameter_arrays,
-    restore_other_devices,
-    restore_parameters,
-    size_limit,
-)
-from .trainer_state import check_trainer, optimizer_facts, places_of, restore_trainer, trainer_state
+from .format import OtherVersion, Parsed, read
+from .lock import FolderLock
+from .net_state import size_limit
+from .state import RunState
 
 log = logging.getLogger("gluonbook")
 
@@ -114,8 +100,12 @@ class Checkpoint:
         train_iter: Any,
         history: Epochs,
         facts: Mapping[str, Any],
+        *,
+        workers: Company | None = None,
     ) -> Progress:
         """Restore the newest checkpoint into the arguments, or save the beginning of a run.
+
+        The other `workers`, where there are some, are given what it begins with.
 
         Raises
         ------
@@ -125,24 +115,14 @@ class Checkpoint:
         FileFailure
             If the folder cannot be written.
         """
-        self._net, self._trainer, self._history = net, trainer, history
-        self._loader = train_iter if isinstance(train_iter, PositionedLoader) else None
-        everything = {**self.facts, **facts, **optimizer_facts(trainer)}
-        self.facts = json.loads(json.dumps(everything))  # as it will be read back
-        self._order = places_of(trainer, net)
-        return self._start(train_iter)
-
-    def _start(self, train_iter: Any) -> Progress:
-        """Restore the newest checkpoint, or save the beginning of a run."""
+        state = RunState(
+            *(self.folder, self.seed, self.facts),
+            *(net, trainer, train_iter, history, facts),
+        )
         self.acquire()
         try:
-            state, arrays, damaged = self._newest()
-            if state is not None:
-                self._restore(state, arrays, train_iter)
-            else:
-                self._shuffle_seed = None
-                if self._loader is not None:
-                    self._shuffle_seed = whole_number("the loader's seed", self._loader.seed, 2**32)
+            found, damaged = self._newest(size_limit(net))
+            progress = Progress() if found is None else state.restore(*found)
             # Nothing in the folder has been changed up to here; from here on it is this run's.
             files.remove_partial(self.folder)
             if self.notes:
@@ -151,20 +131,15 @@ class Checkpoint:
                 path.replace(f"{path}.damaged")
             for name, text in self.notes.items():
                 files.write(self.folder / name, text)
-            progress = Progress(**state["progress"]) if state is not None else Progress()
-            values_known = map(mxnet_private.has_values, self._net.collect_params().values())
-            if state is None and all(values_known):
+            self._state, self.seed = state, state.seed
+            if found is None and all(map(mxnet_private.has_values, net.collect_params().values())):
                 self.save(progress)
-            self._tell_the_others(progress)
+            if workers is not None and not workers.alone:
+                workers.from_first(state.content(progress))
             return progress
         except BaseException:
             self.end()
             raise
-
-    def _tell_the_others(self, progress: Progress) -> None:
-        """Give the other workers, where there are some, the state that the run begins with."""
-        if not workers().alone:
-            workers().from_first(self._content(progress))
 
     def acquire(self) -> None:
         """Make the folder and lock it until `end`.
@@ -182,27 +157,7 @@ class Checkpoint:
             raise files.FileFailure(
                 f"{self.folder} cannot hold a run ({error.strerror}): name another folder"
             ) from error
-        try:
-            self._lock.acquire()
-        except InUse as error:
-            raise CheckpointError(str(error)) from error
-
-    def seed_epoch(self, epoch: int) -> None:
-        """Seed shuffling and what transforms draw from Python's and NumPy's generators."""
-        seed = self.seed_of(epoch)
-        np.random.seed(seed)
-        random.seed(seed)
-        if self._loader is not None and self._shuffle_seed is not None:
-            self._loader.seed = self._shuffle_seed
-
-    def seed_batch(self, epoch: int, batch: int) -> None:
-        """Seed what MXNet draws, such as dropout, while it trains on a batch."""
-        mx.random.seed(self.seed_of(epoch, batch))
-
-    def seed_of(self, epoch: int, batch: int | None = None) -> int:
-        """A seed below 2**32 for an epoch, from 1, or for a batch of it, from 0."""
-        position = [epoch] if batch is None else [epoch, batch]
-        return int(np.random.SeedSequence([self.seed, *position]).generate_state(1)[0])
+        self._lock.acquire()
 
     def save(self, progress: Progress) -> Path:
         """Write a checkpoint, and remove all but the last two.
@@ -214,45 +169,11 @@ class Checkpoint:
         FileFailure
             If it cannot be written; the checkpoints before stand.
         """
-        content = self._content(progress)
+        content = self._state.content(progress)
         path = self.folder / f"checkpoint-{progress.epoch}-{progress.batch}.safetensors"
         files.write(path, content, listed=False)  # it has its own digest, and does not stay
         self.remove_older(KEPT)
         return path
-
-    def _content(self, progress: Progress) -> bytes:
-        """The bytes of a checkpoint."""
-        # oneDNN may still be rearranging weights in place; reading them meanwhile gives a mixture.
-        nd.waitall()
-        arrays = dict(parameter_arrays(self._net))
-        for name, value in arrays.items():
-            if not np.isfinite(value).all():
-                self._refuse_infinite(name[len("net/") :], progress)
-        state = {
-            "version": VERSION,
-            "seed": self.seed,
-            "shuffle_seed": self._shuffle_seed,
-            "facts": self.facts,
-            "progress": asdict(progress),
-            "history": self._history.epochs,
-            "trainer": trainer_state(self._trainer, self._order, arrays),
-        }
-        text = json.dumps(state, allow_nan=False)
-        try:  # what is written can be read again, or the run does not begin
-            check_state(json.loads(text))
-        except ValueError as error:
-            raise CheckpointError(
-                f"{self.folder} cannot keep the state of {type(self._trainer.optimizer).__name__} "
-                "or of its schedule: train without a checkpoint"
-            ) from error
-        return safetensors.numpy.save(arrays, {"state": text, "sha256": digest(text, arrays)})
-
-    def refuse_other_length(self, batch: int, found: int) -> NoReturn:
-        """Raise the error for data that ends after `found` batches, before batch `batch`."""
-        raise CheckpointError(
-            f"{self.folder} holds a run that is at batch {batch:,} of an epoch, and the data has "
-            f"{found:,}: give the same data, or start a new run"
-        )
 
     def remove_older(self, kept: int = 1) -> None:
         """Remove all checkpoints but the newest `kept`: a run that is done needs only one."""
@@ -263,69 +184,30 @@ class Checkpoint:
         """Unlock the folder."""
         self._lock.release()
 
-    def _refuse_infinite(self, name: str, progress: Progress) -> None:
-        if (progress.epoch, progress.batch) == (1, 0):
-            raise CheckpointError(
-                f"the parameter {name} is not finite before the first batch: initialize the net "
-                "with other weights"
-            )
-        what = f"the parameter {name} is no longer finite"
-        lr = given_rate(self._trainer)
-        raise NotFinite(what, progress.epoch, progress.batch, lr, self.folder)
-
     def _paths(self) -> list[Path]:
         """The checkpoints in the folder, newest first."""
-        found = checkpoints_in(self.folder)
-        return [found[position] for position in sorted(found, reverse=True)]
+        return [path for _, path in sorted(checkpoints_in(self.folder).items(), reverse=True)]
 
-    def _newest(self) -> tuple[dict[str, Any] | None, dict[str, np.ndarray], list[Path]]:
-        """The newest checkpoint that is whole, and the damaged ones that are newer.
+    def _newest(self, limit: int) -> tuple[Parsed | None, list[Path]]:
+        """The newest checkpoint that is whole, or None, and the damaged ones that are newer.
 
-        None and no arrays if there is no checkpoint at all.
+        Each of them may have `limit` bytes.
         """
-        limit = size_limit(self._net)
         faults: dict[Path, CheckpointError] = {}
         for path in self._paths():
             try:
-                state, arrays = read(path, limit)
+                found = read(path, limit)
             except OtherVersion:
                 raise
             except CheckpointError as error:
                 faults[path] = error
-                continue
-            for fault in faults.values():
-                log.warning("%s; going on from the one before, %s", fault, path.name)
-            return state, arrays, list(faults)
+            else:
+                for fault in faults.values():
+                    log.warning("%s; going on from the one before, %s", fault, path.name)
+                return found, list(faults)
         if faults:
             raise CheckpointError(
                 f"no checkpoint in {self.folder} is whole: {next(iter(faults.values()))}; start a "
                 "new run in another folder"
             )
-        return None, {}, []
-
-    def _restore(
-        self, state: dict[str, Any], arrays: dict[str, np.ndarray], train_iter: Any
-    ) -> None:
-        for name in {**state["facts"], **self.facts}:
-            saved, now = state["facts"].get(name, "none"), self.facts.get(name, "none")
-            if saved != now:
-                held = " ".join(f"{name} {saved}".split())  # whatever the file says, in one line
-                raise CheckpointError(
-                    f"{self.folder} holds a run with {held}, and this one has {now}: "
-                    "give the same, or start a new run"
-                )
-        batch = state["progress"]["batch"]
-        if isinstance(train_iter, Sized) and batch > len(train_iter):
-            raise CheckpointError(
-                f"{self.folder} holds a run that is at batch {batch:,} of an epoch, and this one "
-                f"has {len(train_iter):,}: give the same data, or start a new run"
-            )
-        check_net(self._net, arrays, self.folder)
-        check_trainer(self._trainer, self._net, state["trainer"], arrays, self.folder)
-        restore_parameters(self._net, arrays)
-        restore_trainer(self._trainer, self._net, state["trainer"], arrays)
-        restore_other_devices(self._net, arrays)
-        self._order = state["trainer"]["parameters"]
-        self.seed, self._shuffle_seed = state["seed"], state["shuffle_seed"]
-        self._history.epochs.clear()
-        self._history.extend(Epoch(*row) for row in state["history"])
+        return None, []

@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Mapping
 
-import mxnet as mx
-import numpy as np
-
-from ..distributed.workers import Workers
+from ..training.run import Company
 from ..training.tally import Progress
-from .checkpoint import Checkpoint
 from .format import parse
+from .state import RunState
 
 
-class Follower(Checkpoint):
+class Follower:
     """A run whose first worker keeps it: it begins where that one does, and saves nothing.
 
     Parameters
@@ -23,22 +20,20 @@ class Follower(Checkpoint):
         Those of the first worker's `Checkpoint`.
     """
 
-    def __init__(self, workers: Workers, save_every: int | None, facts: Mapping[str, Any]) -> None:
-        super().__init__(Path("the first worker"), save_every=save_every, seed=0, facts=facts)
-        self._workers = workers
+    def __init__(self, save_every: int | None, facts: Mapping[str, Any]) -> None:
+        self.folder = Path("the first worker")
+        self.save_every, self.facts = save_every, facts
+        self.seed = 0
 
-    def _start(self, train_iter: Any) -> Progress:
-        state, arrays = parse(self._workers.from_first(), self.folder)
-        self._restore(state, arrays, train_iter)
-        return Progress(**state["progress"])
+    def begin(self, *training: Any, workers: Company) -> Progress:
+        """Restore the first worker's run into the arguments, which are those of `Keeper`."""
+        state = RunState(self.folder, self.seed, self.facts, *training)
+        progress = state.restore(*parse(workers.from_first(), self.folder))
+        self.seed = state.seed
+        return progress
 
-    def seed_batch(self, epoch: int, batch: int) -> None:
-        # Each worker draws a dropout of its own.
-        position = [self.seed_of(epoch, batch), self._workers.rank]
-        mx.random.seed(int(np.random.SeedSequence(position).generate_state(1)[0]))
+    def save(self, progress: Progress) -> None:
+        """Nothing: the first worker saves."""
 
-    def save(self, progress: Progress) -> Path:
-        return self.folder
-
-    def acquire(self) -> None:
-        pass
+    def end(self) -> None:
+        """Nothing: there is no folder to unlock."""

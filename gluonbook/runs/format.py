@@ -13,15 +13,15 @@ import json
 import math
 import os
 import re
-from typing import Any, Mapping
+from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
 from ..system import files
-from ..system.errors import Failure
 from ..training.epochs import Epoch
+from ..training.run import CheckpointError
 from ..training.tally import Progress
 
 VERSION = 2
@@ -33,16 +33,16 @@ LOSS_SCALE = "loss_scale"
 #: Each count that something loops up to is less.
 _MOST = 10**9
 
-
-class CheckpointError(Failure, ValueError):
-    """A checkpoint is damaged, of another run, or in use."""
+Arrays = Mapping[str, np.ndarray]
+#: The state of a run, and its arrays by name.
+Parsed = Tuple[Dict[str, Any], Arrays]
 
 
 class OtherVersion(CheckpointError):
     """A checkpoint is of another version of this package."""
 
 
-def read(path: str | os.PathLike[str], limit: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read(path: str | os.PathLike[str], limit: int) -> Parsed:
     """The state and the arrays of a checkpoint file of at most `limit` bytes.
 
     Raises
@@ -57,9 +57,7 @@ def read(path: str | os.PathLike[str], limit: int) -> tuple[dict[str, Any], dict
     return parse(content, path)
 
 
-def parse(
-    content: bytes, path: str | os.PathLike[str]
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def parse(content: bytes, path: str | os.PathLike[str]) -> Parsed:
     """The same from the bytes of a file; `path` is named in errors."""
     try:
         # The length of the header comes first; what the header says of itself is in it.
@@ -86,7 +84,7 @@ def parse(
     return state, arrays
 
 
-def digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
+def digest(text: str, arrays: Arrays) -> str:
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())

@@ -10,8 +10,8 @@ from pathlib import Path
 import stat
 import threading
 
-from ..system.errors import Failure
 from ..system.files import FileFailure
+from ..training.run import CheckpointError
 
 NAME = ".lock"
 _LONGEST_OWNER = 20
@@ -20,10 +20,6 @@ _LONGEST_OWNER = 20
 #: threads apart, and closing a second descriptor of the file would give the first one's lock up.
 _held: set[tuple[int, int]] = set()
 _guard = threading.Lock()
-
-
-class InUse(Failure):
-    """Another run has the folder."""
 
 
 class FolderLock:
@@ -38,7 +34,7 @@ class FolderLock:
 
         Raises
         ------
-        InUse
+        CheckpointError
             If another run has it.
         FileFailure
             If the folder cannot be written, or its lock is not a plain file.
@@ -96,8 +92,8 @@ class FolderLock:
             raise self._strange(path)
         return descriptor
 
-    def _in_use(self, owner: str) -> InUse:
-        return InUse(
+    def _in_use(self, owner: str) -> CheckpointError:
+        return CheckpointError(
             f"{self.folder} is in use by another run (process {owner}): stop that one, or choose "
             "another folder"
         )

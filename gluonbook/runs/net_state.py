@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Iterator, Mapping
+from typing import Iterator
 
 from mxnet import gluon, nd
 import numpy as np
 
 from ..system import mxnet_private
 from ..system.machine import available_memory
-from .format import CheckpointError
+from ..training.run import CheckpointError
+from .format import Arrays
 
 
 def size_limit(net: gluon.Block) -> int:
@@ -37,39 +38,39 @@ def parameters_of(net: gluon.Block) -> dict[str, gluon.Parameter]:
 
 def parameter_arrays(net: gluon.Block) -> Iterator[tuple[str, np.ndarray]]:
     """Each parameter by its place in the net; running statistics once for each device."""
-    for name, param in parameters_of(net).items():
-        values = param.list_data() if param.grad_req == "null" else param.list_data()[:1]
-        for device, value in enumerate(values):
-            # A copy, made by MXNet's engine: were a weight that oneDNN has rearranged put back in
-            # order here, Python's thread would get OpenMP threads (runtime.copy_on_one_thread).
-            yield array_name(name, device), value.copy().asnumpy()
+    for name, param, device in _kept(net):
+        # A copy, made by MXNet's engine: were a weight that oneDNN has rearranged put back in
+        # order here, Python's thread would get OpenMP threads (runtime.copy_on_one_thread).
+        yield name, param.list_data()[device].copy().asnumpy()
 
 
-def array_name(name: str, device: int) -> str:
-    return f"net/{name}" + (f"@{device}" if device else "")
+def _kept(net: gluon.Block) -> Iterator[tuple[str, gluon.Parameter, int]]:
+    """The name of each array that is kept, its parameter, and the number of its device."""
+    for place, param in parameters_of(net).items():
+        for device in range(len(param.list_ctx()) if param.grad_req == "null" else 1):
+            yield array_name(place, device), param, device
 
 
-def check_net(net: gluon.Block, arrays: Mapping[str, np.ndarray], folder: Path) -> None:
-    expected = {}
-    for name, param in parameters_of(net).items():
-        devices = len(param.list_ctx()) if param.grad_req == "null" else 1
-        expected.update({array_name(name, device): param for device in range(devices)})
+def array_name(place: str, device: int = 0) -> str:
+    return f"net/{place}" + (f"@{device}" if device else "")
+
+
+def check_net(net: gluon.Block, arrays: Arrays, folder: Path) -> None:
+    expected = {name: param for name, param, _ in _kept(net)}
     saved = {name for name in arrays if name.startswith("net/")}
     other = f"{folder} holds a run of another net"
     for name in sorted(expected.keys() ^ saved):
         place = "it" if name in saved else "this one"
         raise CheckpointError(f"{other}: only {place} has {name[len('net/') :]}")
     for name, param in expected.items():
-        shape = arrays[name].shape
-        if not shape_fits(param, shape):
-            raise CheckpointError(
-                f"{other}: {name[len('net/') :]} is {shape} there, {param.shape} here"
-            )
-        if arrays[name].dtype != np.dtype(param.dtype):
-            raise CheckpointError(
-                f"{other}: {name[len('net/') :]} is {arrays[name].dtype} there, "
-                f"{np.dtype(param.dtype)} here"
-            )
+        value, dtype = arrays[name], np.dtype(param.dtype)
+        if not shape_fits(param, value.shape):
+            there, here = value.shape, param.shape
+        elif value.dtype != dtype:
+            there, here = value.dtype, dtype
+        else:
+            continue
+        raise CheckpointError(f"{other}: {name[len('net/') :]} is {there} there, {here} here")
 
 
 def shape_fits(param: gluon.Parameter, shape: tuple[int, ...]) -> bool:
@@ -81,15 +82,14 @@ def shape_fits(param: gluon.Parameter, shape: tuple[int, ...]) -> bool:
     )
 
 
-def restore_parameters(net: gluon.Block, arrays: Mapping[str, np.ndarray]) -> None:
-    for name, param in parameters_of(net).items():
-        param.set_data(nd.array(arrays[array_name(name, 0)], dtype=param.dtype))
+def restore_parameters(net: gluon.Block, arrays: Arrays) -> None:
+    for place, param in parameters_of(net).items():
+        param.set_data(nd.array(arrays[array_name(place)], dtype=param.dtype))
         mxnet_private.stop_waiting(param)
 
 
-def restore_other_devices(net: gluon.Block, arrays: Mapping[str, np.ndarray]) -> None:
+def restore_other_devices(net: gluon.Block, arrays: Arrays) -> None:
     """Give each further device its running statistics; the trainer gave it the first's."""
-    for name, param in parameters_of(net).items():
-        if param.grad_req == "null":
-            for device, value in enumerate(param.list_data()[1:], start=1):
-                value[:] = nd.array(arrays[array_name(name, device)], dtype=param.dtype)
+    for name, param, device in _kept(net):
+        if device:
+            param.list_data()[device][:] = nd.array(arrays[name], dtype=param.dtype)

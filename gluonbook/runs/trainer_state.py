@@ -11,7 +11,8 @@ from mxnet import gluon, nd
 import numpy as np
 
 from ..system import mxnet_private
-from .format import LOSS_SCALE, CheckpointError
+from ..training.run import CheckpointError
+from .format import LOSS_SCALE, Arrays
 from .net_state import array_name, parameters_of
 
 #: Attributes of an optimizer that change as it works, or that the loop sets.
@@ -61,7 +62,7 @@ def trainer_state(
     trainer: gluon.Trainer, places: Sequence[str], arrays: dict[str, np.ndarray]
 ) -> dict[str, Any]:
     """The trainer's state as JSON; its arrays are added to `arrays`."""
-    optimizer = trainer.optimizer
+    optimizer, scaled = trainer.optimizer, mxnet_private.scales_losses(trainer)
     return {
         "parameters": places,
         "optimizer": _plain(vars(optimizer)),
@@ -77,14 +78,8 @@ def trainer_state(
             }
             for i, updater in enumerate(mxnet_private.updaters_of(trainer))
         ],
-        **_loss_scale(trainer),
+        **({LOSS_SCALE: mxnet_private.loss_scale(trainer)} if scaled else {}),
     }
-
-
-def _loss_scale(trainer: gluon.Trainer) -> dict[str, dict[str, float]]:
-    if not mxnet_private.scales_losses(trainer):
-        return {}
-    return {LOSS_SCALE: mxnet_private.loss_scale(trainer)}
 
 
 def _put(state: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -97,7 +92,7 @@ def _put(state: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     return name
 
 
-def _get(form: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+def _get(form: Any, arrays: Arrays) -> Any:
     if form is None:
         return None
     if isinstance(form, list):
@@ -106,11 +101,7 @@ def _get(form: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 
 
 def check_trainer(
-    trainer: gluon.Trainer,
-    net: gluon.Block,
-    state: dict[str, Any],
-    arrays: Mapping[str, np.ndarray],
-    folder: Path,
+    trainer: gluon.Trainer, net: gluon.Block, state: dict[str, Any], arrays: Arrays, folder: Path
 ) -> None:
     """Raise an error unless the saved state has the form that this optimizer would make anew."""
     params = parameters_of(net)
@@ -130,7 +121,7 @@ def check_trainer(
     good = good and len(state["states"]) <= mxnet_private.num_updaters(trainer)
     for states in state["states"] if good else ():
         for name, form in states.items():
-            shape = arrays[array_name(name, 0)].shape
+            shape = arrays[array_name(name)].shape
             weight = nd.zeros(shape, dtype=params[name].dtype)
             index = mxnet_private.index_of(trainer, params[name])
             fresh = trainer.optimizer.create_state_multi_precision(index, weight)
@@ -155,10 +146,7 @@ def _settings(
 
 
 def restore_trainer(
-    trainer: gluon.Trainer,
-    net: gluon.Block,
-    state: dict[str, Any],
-    arrays: Mapping[str, np.ndarray],
+    trainer: gluon.Trainer, net: gluon.Block, state: dict[str, Any], arrays: Arrays
 ) -> None:
     optimizer, params = trainer.optimizer, parameters_of(net)
     # In the saved order: some optimizers carry numbers from one parameter to the next.

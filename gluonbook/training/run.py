@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 import logging
 from pathlib import Path
+import random
 import signal
 import time
 from types import TracebackType
@@ -14,9 +15,9 @@ from typing import (
     Iterable,
     Iterator,
     Mapping,
-    NoReturn,
     Protocol,
     Sequence,
+    runtime_checkable,
 )
 
 import mxnet as mx
@@ -33,6 +34,7 @@ from ..data.batches import (
     split_batches,
 )
 from ..system import contention, mxnet_private
+from ..system.errors import Failure
 from ..system.interrupts import Interrupted, Request, requests
 from ..system.output import say
 from .epochs import Epoch, Epochs
@@ -45,11 +47,14 @@ from .tally import BATCHES_AHEAD, Counted, PendingBatches, Progress
 log = logging.getLogger("gluonbook")
 
 
+@runtime_checkable
 class Keeper(Protocol):
-    """What keeps a run on a disk, so that it can be resumed: a `Checkpoint`."""
+    """What keeps a run, so that it can be resumed: a `Checkpoint`, or a `Follower` of one."""
 
     folder: Path
     save_every: int | None
+    seed: int
+    """Of the run's randomness, once it has begun."""
 
     def begin(
         self,
@@ -58,6 +63,9 @@ class Keeper(Protocol):
         train_iter: Any,
         history: Epochs,
         facts: Mapping[str, Any],
+        /,
+        *,
+        workers: Company,
     ) -> Progress:
         """Restore the run into the arguments, or save its beginning."""
 
@@ -65,13 +73,9 @@ class Keeper(Protocol):
 
     def end(self) -> None: ...
 
-    def seed_epoch(self, epoch: int) -> None: ...
 
-    def seed_batch(self, epoch: int, batch: int) -> None: ...
-
-    def seed_of(self, epoch: int, batch: int | None = None) -> int: ...
-
-    def refuse_other_length(self, batch: int, found: int) -> NoReturn: ...
+class CheckpointError(Failure, ValueError):
+    """A checkpoint is damaged, of another run, or in use."""
 
 
 class Company(Protocol):
@@ -152,7 +156,7 @@ class Run:
         if self._checkpoint is not None:
             facts = {"devices": len(self.ctxs), **facts_of(self.train_iter)}
             self.progress = self._checkpoint.begin(
-                self.net, self.trainer, self.train_iter, self.history, facts
+                self.net, self.trainer, self.train_iter, self.history, facts, workers=self.workers
             )
             entered.callback(self._checkpoint.end)
             self._saved_at = (self.progress.epoch, self.progress.batch)
@@ -280,22 +284,30 @@ class Run:
         if checkpoint is None:
             return split_batches(loader, self.ctxs)
         epoch = self.progress.epoch
-        checkpoint.seed_epoch(epoch)
+        seed = seed_of(checkpoint.seed, epoch)  # of a shuffling, and of transforms
+        np.random.seed(seed)
+        random.seed(seed)
         if isinstance(loader, PositionedLoader):
             return iter(loader.split_batches(self.ctxs, epoch=epoch - 1, first=first))
         if mxnet_private.has_worker_processes(loader):
-            batches = from_workers(loader, lambda at: checkpoint.seed_of(epoch, at), first)
+            batches = from_workers(loader, lambda at: seed_of(checkpoint.seed, epoch, at), first)
             return split_batches(batches, self.ctxs)
         batches = split_batches(loader, self.ctxs)
         for batch in range(first):
             self._seed(batch)
             if next(batches, None) is None:
-                checkpoint.refuse_other_length(first, batch)
+                raise CheckpointError(
+                    f"{checkpoint.folder} holds a run that is at batch {first:,} of an epoch, and "
+                    f"the data has {batch:,}: give the same data, or start a new run"
+                )
         return batches
 
     def _seed(self, batch: int) -> None:
+        """Seed what MXNet draws in a batch of the epoch, such as dropout."""
         if self._checkpoint is not None:
-            self._checkpoint.seed_batch(self.progress.epoch, batch)
+            seed = seed_of(self._checkpoint.seed, self.progress.epoch, batch)
+            rank, _ = self.workers.part
+            mx.random.seed(seed_of(seed, rank) if rank else seed)  # each worker draws its own
 
     def _stop_if_asked(self) -> None:
         signum = self._request.signum
@@ -343,3 +355,8 @@ class Run:
         if sentence is not None and self.workers.is_first:
             with tqdm.external_write_mode():  # beside a progress bar
                 log.warning(sentence)
+
+
+def seed_of(*position: int) -> int:
+    """A seed below 2**32 for a position in a run, which begins with the run's own seed."""
+    return int(np.random.SeedSequence(position).generate_state(1)[0])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from gluonbook.runs.lock import FolderLock, InUse
+from gluonbook.runs.lock import FolderLock
 from gluonbook.system.files import FileFailure
+from gluonbook.training.run import CheckpointError
 import pytest
 
 
@@ -41,7 +42,7 @@ def test_one_at_a_time_and_free_again(folder):
     first, second = FolderLock(folder), FolderLock(folder)
     first.acquire()
     first.acquire()
-    with pytest.raises(InUse, match=rf"in use by another run \(process {os.getpid()}\)"):
+    with pytest.raises(CheckpointError, match=rf"in use by another run \(process {os.getpid()}\)"):
         second.acquire()
     first.release()
     second.acquire()
@@ -54,7 +55,7 @@ def test_one_folder_by_two_names(folder):
     (folder.parent / "also").symlink_to(folder)
     first = FolderLock(folder)
     first.acquire()
-    with pytest.raises(InUse):
+    with pytest.raises(CheckpointError):
         FolderLock(folder.parent / "also").acquire()
     first.release()
 
