@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 import math
 import os
 import re
-from typing import Any, NamedTuple
+from typing import Any, Iterator, NamedTuple
 
 import mxnet as mx
-from mxnet import nd
+from mxnet import gluon
 from mxnet.gluon import nn
 
+from .nets.auxiliary import answer_of
 from .system.output import without_log_of_library
 
 
@@ -26,25 +28,40 @@ class Layer(NamedTuple):
     """Of the convolutions and dense layers, for one example."""
 
 
-def layer_table(net: nn.HybridSequential, input_shape: tuple[int, ...]) -> list[Layer]:
+def layer_table(net: nn.HybridBlock, input_shape: tuple[int, ...]) -> list[Layer]:
     """One row for each layer of `net`, for an input of `input_shape` (N, C, H, W).
 
-    `net` must be initialized on the CPU and not hybridized: the layers are run one by one.
+    Nothing is computed: the shapes are inferred from the net's graph, so the net may be
+    initialized or not, hybridized or not, and on any device. A net that is no
+    ``HybridSequential`` is one row.
+
+    Raises
+    ------
+    MXNetError
+        If the net does not take inputs of this shape.
     """
-    X = nd.random.uniform(shape=input_shape)
+    layers = list(net) if isinstance(net, nn.HybridSequential) else [net]
+    X, outputs, weighted = mx.sym.var("data"), [], []
+    for layer in layers:
+        with _outputs_with_weights(layer) as found:
+            X = answer_of(layer(X))
+        outputs.append(X)
+        weighted.append(found)
+    everything = [*outputs, *(output for found in weighted for _, output in found)]
+    group = mx.sym.Group(everything)
+    shapes, found_shapes, _ = group.infer_shape_partial(data=input_shape)
+    shape_of = dict(zip(group.list_arguments(), shapes))
+    output_shapes, rest = found_shapes[: len(layers)], iter(found_shapes[len(layers) :])
     rows = []
-    for layer in net:
-        with _counted(layer) as counts:
-            X = layer(X)
-        rows.append(
-            Layer(
-                layer.name[len(net.prefix) :] if layer.name.startswith(net.prefix) else layer.name,
-                type(layer).__name__,
-                X.shape,
-                num_parameters(layer),
-                sum(counts) // input_shape[0],
-            )
+    for layer, shape, found in zip(layers, output_shapes, weighted):
+        # Each output is a sum over one filter: all of the weight's axes but the first.
+        work = sum(
+            math.prod(next(rest)) * math.prod(shape_of[weight.name][1:]) for weight, _ in found
         )
+        name = layer.name[len(net.prefix) :] if layer.name.startswith(net.prefix) else layer.name
+        trained = (p for p in layer.collect_params().values() if p.grad_req != "null")
+        count = sum(math.prod(shape_of.get(p.name, p.shape)) for p in trained)
+        rows.append(Layer(name, type(layer).__name__, shape, count, work // input_shape[0]))
     return rows
 
 
@@ -53,7 +70,7 @@ def totals(rows: list[Layer]) -> tuple[int, int]:
     return sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
 
 
-def num_parameters(block: mx.gluon.Block) -> int:
+def num_parameters(block: gluon.Block) -> int:
     """Numbers in `block` that training changes: weights and biases, not running statistics."""
     return sum(
         math.prod(parameter.shape)
@@ -63,7 +80,7 @@ def num_parameters(block: mx.gluon.Block) -> int:
 
 
 def planned_memory(
-    net: mx.gluon.HybridBlock, input_shape: tuple[int, ...], *, training: bool = True
+    net: gluon.HybridBlock, input_shape: tuple[int, ...], *, training: bool = True
 ) -> int:
     """Bytes that MXNet plans for the graph of `net` on a batch of `input_shape` (N, C, H, W).
 
@@ -75,7 +92,7 @@ def planned_memory(
     out = net(mx.sym.var("data"))
     shapes = {"data": input_shape}
     if training:
-        out = mx.gluon.loss.SoftmaxCrossEntropyLoss()(out, mx.sym.var("label"))
+        out = gluon.loss.SoftmaxCrossEntropyLoss()(out, mx.sym.var("label"))
         shapes["label"] = input_shape[:1]
     before = os.environ.get("MXNET_SUBGRAPH_BACKEND")
     os.environ["MXNET_SUBGRAPH_BACKEND"] = "NONE"  # the graph as a hybridized net runs it
@@ -92,28 +109,22 @@ def planned_memory(
     return int(planned[1]) * 2**20
 
 
-class _counted:
-    """Collects, while open, the multiply-adds of every convolution and dense layer that runs."""
+@contextmanager
+def _outputs_with_weights(block: nn.HybridBlock) -> Iterator[list[tuple[gluon.Parameter, Any]]]:
+    """Collects, within it, the weight and the output of each convolution and dense layer."""
+    handles: list[Any] = []
+    found: list[tuple[gluon.Parameter, Any]] = []
 
-    def __init__(self, block: mx.gluon.Block) -> None:
-        self._block = block
-        self._handles: list[Any] = []
-        self._counts: list[int] = []
+    def note(layer: gluon.Block, _: object, output: Any) -> None:
+        if isinstance(layer, (nn.Conv2D, nn.Dense)):
+            found.append((layer.weight, output))
 
-    def __enter__(self) -> list[int]:
-        self._block.apply(
-            lambda block: self._handles.append(block.register_forward_hook(self._count))
-        )
-        return self._counts
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
+    block.apply(lambda layer: handles.append(layer.register_forward_hook(note)))
+    try:
+        yield found
+    finally:
+        for handle in handles:
             handle.detach()
-
-    def _count(self, block: mx.gluon.Block, _: object, output: nd.NDArray) -> None:
-        # Each output is a sum over one filter: all of the weight's axes but the first.
-        if isinstance(block, (nn.Conv2D, nn.Dense)):
-            self._counts.append(output.size * math.prod(block.weight.shape[1:]))
 
 
 def format_table(rows: list[Layer]) -> str:

@@ -6,6 +6,8 @@ import os
 
 import gluonbook as gb
 from gluonbook.summary import format_table, layer_table, num_parameters, planned_memory, totals
+import mxnet as mx
+from mxnet import nd
 from mxnet.gluon import nn
 import pytest
 
@@ -52,10 +54,22 @@ def test_nested_layers_are_counted():
 def test_resnet18_has_the_papers_multiply_adds():
     """Table 1: 1.8 · 10⁹ at 224×224, three channels and 1000 classes."""
     net = gb.resnet(1000)
-    net.initialize()
     parameters, multiply_adds = totals(layer_table(net, (1, 3, 224, 224)))
+    net.initialize()
+    net(nd.zeros((1, 3, 32, 32)))  # from here on the net knows its shapes
     assert parameters == num_parameters(net)
     assert round(multiply_adds / 1e9, 1) == 1.8
+
+
+def test_a_net_that_is_on_a_device_and_hybridized_is_left_as_it_is(lenet):
+    expected = layer_table(gb.lenet(), (1, 1, 28, 28))
+    lenet.initialize(ctx=mx.cpu(1), force_reinit=True)
+    lenet.hybridize(static_alloc=True, static_shape=True)
+    before = mx.nd.random.uniform(ctx=mx.cpu(1), shape=(2, 1, 28, 28))
+    answer = lenet(before).asnumpy()
+    found = layer_table(lenet, (1, 1, 28, 28))
+    assert [row[1:] for row in found] == [row[1:] for row in expected]
+    assert (lenet(before).asnumpy() == answer).all()
 
 
 def test_table_lines_up_and_adds_up(lenet):
