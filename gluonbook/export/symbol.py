@@ -14,10 +14,10 @@ from mxnet.gluon import nn
 import numpy as np
 
 from ..operations import trace
-from ..runs.net_state import shape_fits, size_limit
 from ..system import files, mxnet_private
 from ..system.errors import Failure, not_finite
 from ..system.machine import available_memory
+from ..system.parameters import shape_fits, size_limit
 
 _LIST, _ARRAY = 0x112, 0xF993FAC9
 _DTYPES = dict(

@@ -13,12 +13,12 @@ import numpy as np
 
 from ..system import files, mxnet_private
 from ..system.errors import whole_number
+from ..system.parameters import size_limit
 from ..training.epochs import Epochs
 from ..training.run import CheckpointError, Company
 from ..training.tally import Progress
 from .format import OtherVersion, Parsed, read
 from .lock import FolderLock
-from .net_state import size_limit
 from .state import RunState
 
 log = logging.getLogger("gluonbook")

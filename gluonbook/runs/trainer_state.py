@@ -11,9 +11,10 @@ from mxnet import gluon, nd
 import numpy as np
 
 from ..system import mxnet_private
+from ..system.parameters import parameters_of
 from ..training.run import CheckpointError
 from .format import LOSS_SCALE, Arrays
-from .net_state import array_name, parameters_of
+from .net_state import array_name
 
 #: Attributes of an optimizer that change as it works, or that the loop sets.
 _CHANGING = {"num_update", "begin_num_update", "rescale_grad"}
