@@ -1,6 +1,6 @@
 """A net as the list of its operations, in order, by which two nets can be matched."""
 
-from .gluon import gluon_ops, trace
+from .gluon import fingerprint, gluon_ops, trace
 from .ops import (
     NORMS,
     USUAL,
@@ -22,6 +22,7 @@ __all__ = [
     "Op",
     "TraceError",
     "described",
+    "fingerprint",
     "gluon_ops",
     "in_order",
     "once",

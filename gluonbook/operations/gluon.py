@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from functools import lru_cache
+import hashlib
 import json
 from typing import Any
 
@@ -30,6 +31,24 @@ def trace(net: gluon.Block, input_name: str = "data") -> mx.sym.Symbol:
         raise TraceError(
             f"the Gluon net cannot be traced ({error}): build it of HybridBlocks, with one input"
         ) from error
+
+
+def fingerprint(net: gluon.Block) -> str:
+    """A SHA-256 of what a net computes: its operators, their settings and their order.
+
+    It is the same for two nets that differ in their weights, or in automatic names, alone.
+
+    Raises
+    ------
+    TraceError
+        As `trace` does.
+    """
+    told = []
+    for node in json.loads(trace(net).tojson())["nodes"]:
+        settings = {} if node["op"] == "null" else node.get("attrs", {})
+        settings = {name: value for name, value in settings.items() if not name.startswith("__")}
+        told.append([node["op"], settings, [source[:2] for source in node["inputs"]]])
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def gluon_ops(net: gluon.Block, input_shape: tuple[int, ...] | None = None) -> list[Op]:
