@@ -23,14 +23,18 @@ _guard = threading.Lock()
 
 
 class FolderLock:
-    """The right to write into a folder, until `release` or the end of the process."""
+    """The right to write into a folder, until `release` or the end of the process.
+
+    It can be acquired again by whoever has it, and has to be released as often.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._times = 0
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, unless this object has it already.
+        """Take the lock, or note that this object has it once more.
 
         Raises
         ------
@@ -40,6 +44,7 @@ class FolderLock:
             If the folder cannot be written, or its lock is not a plain file.
         """
         if self._descriptor is not None:
+            self._times += 1
             return
         with _guard:
             status = os.stat(self.folder)
@@ -60,14 +65,15 @@ class FolderLock:
                     ) from error
                 raise self._in_use(owner or "unknown") from error
             _held.add(key)
-        self._descriptor, self._key = descriptor, key
+        self._descriptor, self._key, self._times = descriptor, key, 1
         with suppress(OSError):  # a full disk; the number is only for the sentence of `_in_use`
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
-        """Give the lock up."""
-        if self._descriptor is not None:
+        """Give the lock up, if it has been released as often as acquired."""
+        self._times -= 1
+        if self._descriptor is not None and self._times <= 0:
             with _guard:
                 _held.discard(self._key)
                 os.close(self._descriptor)
