@@ -98,8 +98,14 @@ class Workers:
             received.append(self._added_up(np.frombuffer(piece, np.uint16)).tobytes())
         return b"".join(received)[: int(length)]
 
-    def check(self, trainer: gluon.Trainer, train_iter: object) -> None:
-        """Raise a `Failure` unless the workers would train the same net, each on its own part."""
+    def join(self, trainer: gluon.Trainer, train_iter: object) -> None:
+        """Let the trainer add up its gradients with those of the others.
+
+        Raises
+        ------
+        Failure
+            Unless the workers would train the same net, each on its own part.
+        """
         if self.alone:
             return
         if not all(map(mxnet_private.has_values, mxnet_private.parameters_of(trainer))):
@@ -107,6 +113,7 @@ class Workers:
                 f"{self.count} workers need a net whose shapes are known before they train: run it "
                 "on one batch first"
             )
+        mxnet_private.add_up_in(trainer, self.kvstore)
         if not mxnet_private.adds_up_in(trainer, self.kvstore):
             raise Failure(
                 f"this is one of {self.count} workers, and its trainer works alone: give "

@@ -140,6 +140,12 @@ def updaters_of(trainer: gluon.Trainer) -> list[Any]:
     return list(trainer._updaters)
 
 
+def add_up_in(trainer: gluon.Trainer, kvstore: Any) -> None:
+    """Let a trainer that has not begun add up its gradients in this key-value store."""
+    if not trainer._kv_initialized and trainer._kvstore_params["kvstore"] == "device":
+        trainer._kvstore_params["kvstore"] = kvstore
+
+
 def adds_up_in(trainer: gluon.Trainer, kvstore: Any) -> bool:
     """Whether it adds up its gradients in this key-value store, and updates its own parameters."""
     chosen = trainer._kvstore_params

@@ -97,7 +97,7 @@ class Company(Protocol):
     def from_first(self, content: bytes = b"") -> bytes:
         """What the first worker has given."""
 
-    def check(self, trainer: gluon.Trainer, train_iter: object) -> None: ...
+    def join(self, trainer: gluon.Trainer, train_iter: object) -> None: ...
 
     def share_parameters(self, trainer: gluon.Trainer) -> None: ...
 
@@ -151,7 +151,7 @@ class Run:
 
     def _enter(self, entered: ExitStack) -> None:
         self._request = Request()
-        self.workers.check(self.trainer, self.train_iter)
+        self.workers.join(self.trainer, self.train_iter)
         scale_losses_of(self.trainer, self.ctxs)
         if self._checkpoint is not None:
             facts = {"devices": len(self.ctxs), **facts_of(self.train_iter)}

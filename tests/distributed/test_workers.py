@@ -11,9 +11,10 @@ from gluonbook import book
 from gluonbook.cli import Chapter, chapter
 from gluonbook.data.batches import BatchError
 from gluonbook.distributed.workers import Workers
+from gluonbook.system import mxnet_private
 from gluonbook.system.errors import Failure
 import mxnet as mx
-from mxnet import gluon, nd
+from mxnet import autograd, gluon, nd
 import numpy as np
 import pytest
 
@@ -45,13 +46,30 @@ def test_a_training_that_would_not_be_common_is_refused():
         return gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 1}, **more)
 
     workers = Three()
-    workers.check(trainer(kvstore=workers.kvstore), data)
-    for alone in (trainer(), trainer(kvstore=workers.kvstore, update_on_kvstore=True)):
+    given, found = trainer(kvstore=workers.kvstore), trainer()
+    for own in (given, found):
+        workers.join(own, data)
+        assert mxnet_private.adds_up_in(own, workers.kvstore)
+    for alone in (
+        trainer(kvstore=None),
+        trainer(kvstore=workers.kvstore, update_on_kvstore=True),
+        used(trainer()),
+    ):
         with pytest.raises(Failure, match="its trainer works alone: give gluon.Trainer"):
-            workers.check(alone, data)
+            workers.join(alone, data)
     for whole in (SimpleNamespace(part=(0, 1)), SimpleNamespace(part=(1, 3)), [1]):
         with pytest.raises(Failure, match="its data is not divided among them"):
-            workers.check(trainer(kvstore=workers.kvstore), whole)
+            workers.join(trainer(), whole)
+
+
+def used(trainer):
+    """A trainer that has made a step, and so has chosen its store."""
+    with autograd.record():
+        [parameter] = trainer._params[:1]
+        loss = parameter.data().sum()
+    loss.backward()
+    trainer.step(1, ignore_stale_grad=True)
+    return trainer
 
 
 class Store:
@@ -93,7 +111,7 @@ def test_the_closing_sentence_has_the_loss_of_all_workers(monkeypatch, caplog):
     """This worker's is ln 3 and the other's 0.1 more, in batches of as many images."""
 
     class WithAnother(Three):
-        def check(self, trainer, train_iter):
+        def join(self, trainer, train_iter):
             pass
 
         def share_parameters(self, trainer):

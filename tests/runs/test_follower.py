@@ -30,7 +30,7 @@ class Two(Workers):
             self.told.append(content)
         return self.told[-1]
 
-    def check(self, trainer, train_iter):
+    def join(self, trainer, train_iter):
         pass
 
     def share_parameters(self, trainer):
