@@ -277,16 +277,17 @@ def _parameters(inputs: int) -> Reader:
 
 def _of_a_run(inputs: int, name: str) -> Reader:
     """One of the files that a run of LeNet leaves."""
-    from gluonbook.cli.options import saved_options, trained_epochs
+    from gluonbook.cli.options import of_trainer
     from gluonbook.export import import_symbol
     from gluonbook.predict import load_run
+    from gluonbook.runs.config import read_config
     from gluonbook.runs.history import History
     import mxnet as mx
 
     def originals(folder: Path) -> list[bytes]:
         options = ["--limit", "64", "--limit-test", "20", "--epochs", "1", "--batch-size", "16"]
         argv = ["lenet.py", *options, "--seed", "1", "--out", str(folder / "files")]
-        with mock.patch.multiple(sys, argv=argv, stdout=sys.stdout, excepthook=sys.excepthook):
+        with mock.patch.multiple(sys, argv=argv, excepthook=sys.excepthook):
             runpy.run_path(str(CHAPTERS / "lenet.py"))
         [run] = (folder / "files").iterdir()
         return [(run / name).read_bytes()]
@@ -297,8 +298,8 @@ def _of_a_run(inputs: int, name: str) -> Reader:
         trained, exported = load_run(run), import_symbol(run / "lenet")
         return (
             *(
-                saved_options("lenet", run),
-                trained_epochs(run),
+                vars(of_trainer("lenet", ["--resume", str(run)])),
+                read_config(run),
                 History.read(run / "history.csv").epochs,
             ),
             *(_values(trained.net), exported(mx.nd.ones((1, 1, 28, 28))).asnumpy().tobytes()),
@@ -328,13 +329,13 @@ def _torch_weights(inputs: int, ending: str, kind: str = DAMAGED) -> Reader:
 
 
 def _config(inputs: int) -> Reader:
-    from gluonbook.cli import options as chapter_options
+    from gluonbook.cli.options import of_trainer
     from gluonbook.nets.edition import EDITIONS
     from gluonbook.recipes import RECIPES
+    from gluonbook.runs.config import CONFIG
 
     def originals(folder: Path) -> list[bytes]:
-        options = vars(chapter_options.parse("lenet", ["--seed", "1", "--save-every", "9"]))
-        del options["given"]
+        options = vars(of_trainer("lenet", ["--seed", "1", "--save-every", "9"]))
         recipe = RECIPES["lenet"]
         config = {
             **{"section": "lenet", "options": options, "optimizer": recipe.optimizer},
@@ -343,8 +344,8 @@ def _config(inputs: int) -> Reader:
         return [json.dumps(config, indent=2).encode()]
 
     def read(folder: Path, content: bytes) -> object:
-        (folder / chapter_options.CONFIG).write_bytes(content)
-        options = chapter_options.parse("lenet", ["--resume", str(folder)])
+        (folder / CONFIG).write_bytes(content)
+        options = of_trainer("lenet", ["--resume", str(folder)])
         possible = options.batch_size >= 1 and options.lr > 0 and options.edition in EDITIONS
         return possible and vars(options)
 

@@ -12,7 +12,6 @@ import tempfile
 import time
 from typing import Any, Callable
 
-from gluonbook.cli.options import section_of
 from gluonbook.data.fashion_mnist import FashionMNIST, fashion_mnist
 from gluonbook.data.image_batches import ImageBatches
 from gluonbook.export import (
@@ -22,12 +21,13 @@ from gluonbook.export import (
     quantize,
     quantize_within,
 )
-from gluonbook.export.kept_int8 import training_images
 from gluonbook.measure.contenders import seconds_each
 from gluonbook.measure.interleaving import interleaved, median
 from gluonbook.predict import load_run
 from gluonbook.predictions.classifier import Classifier
 from gluonbook.recipes import RECIPES
+from gluonbook.runs.int8 import training_images
+from gluonbook.runs.trained import name_of
 from gluonbook.training.graphs import inference_of
 from matplotlib.figure import Figure
 import mxnet as mx
@@ -56,7 +56,7 @@ def measure(run: Path, data: FashionMNIST, rounds: int, limit_test: int | None) 
         }
 
     few, held_out = training_images(data.train, trained.size)
-    section = section_of(run)
+    section = name_of(run)
     row: dict[str, Any] = {
         "section": section,
         "image_size": trained.size,
@@ -158,7 +158,7 @@ def main() -> None:
     options.add_argument("--limit-test", type=int, help="test on the first N images")
     options = options.parse_args()
     data = fashion_mnist()
-    runs = {section_of(run): run for run in options.runs}
+    runs = {name_of(run): run for run in options.runs}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for section in options.sections:

@@ -1,7 +1,7 @@
 """How far each section's quick look gets, and how long it takes.
 
-The options are those at the end of ``chapters/SECTION.py --help``. A training is timed as a user
-would time it: the script from start to end, loading and pictures included.
+The options are those at the end of ``python -m gluonbook.train SECTION --help``. A training is
+timed as a user would time it: the command from start to end, loading and pictures included.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from gluonbook.recipes import QUICK_LOOKS, RECIPES
 
 import results
 
-CHAPTERS = Path(__file__).parents[1] / "chapters"
-
 
 def train(section: str, seed: int, out: str | Path) -> Path:
     """Run the quick look of a section from one seed; the folder of the run, which is in `out`."""
-    script = [sys.executable, str(CHAPTERS / f"{section}.py")]
+    command = [sys.executable, "-m", "gluonbook.train", section]
     options = [*shlex.split(QUICK_LOOKS[section]), "--seed", str(seed), "--out", str(out)]
-    subprocess.run([*script, *options], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
     [folder] = Path(out).glob(f"{section}-*")
     return folder
 

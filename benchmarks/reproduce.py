@@ -21,7 +21,6 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 import results
 
-CHAPTERS = Path(__file__).parents[1] / "chapters"
 HOW_TO_STOP_S = 120
 #: What the results have of each run.
 KEPT = ("history.csv", "config.json", "curve.png")
@@ -96,15 +95,15 @@ def train(training: Training, seed: int, runs: Path, minutes: float | None) -> P
         path for path in parent.glob(f"{section}-*") if (path / "config.json").exists()
     )
     where = ["--resume", str(folders[0])] if folders else ["--out", str(parent)]
-    script = [sys.executable, str(CHAPTERS / f"{section}.py"), *training.options]
-    process = subprocess.Popen([*script, *where, "--seed", str(seed), "--save-every", "50"])
+    command = [sys.executable, "-m", "gluonbook.train", section, *training.options]
+    process = subprocess.Popen([*command, *where, "--seed", str(seed), "--save-every", "50"])
     try:
         code = process.wait(None if minutes is None else 60 * minutes)
     except subprocess.TimeoutExpired:
         process.terminate()
         code = process.wait(HOW_TO_STOP_S)
     except KeyboardInterrupt:
-        # The terminal has told the script too, and a second signal would end it unsaved.
+        # The terminal has told the training too, and a second signal would end it unsaved.
         try:
             process.wait(HOW_TO_STOP_S)
         except subprocess.TimeoutExpired:
@@ -112,7 +111,7 @@ def train(training: Training, seed: int, runs: Path, minutes: float | None) -> P
             process.wait(HOW_TO_STOP_S)
         sys.exit("interrupted; the same command goes on")
     if code not in (0, 130, 143):
-        sys.exit(f"{section}, seed {seed}: the script ended with exit code {code}")
+        sys.exit(f"{section}, seed {seed}: the training ended with exit code {code}")
     if code != 0:
         return None
     [folder] = parent.glob(f"{section}-*")
@@ -151,7 +150,7 @@ def read(kept: Path) -> list[dict]:
 
 
 def _how(run: dict) -> tuple[str, ...]:
-    """The section and the options that its script gets."""
+    """The section and the options that its training gets."""
     return run["section"], *run["options"]
 
 

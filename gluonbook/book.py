@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 import os
 from typing import Any, Callable, Iterable, Sequence
 
@@ -12,6 +13,7 @@ from .distributed.workers import workers
 from .from_scratch import sgd
 from .nets.auxiliary import AuxiliaryLoss
 from .runs.checkpoint import Checkpoint
+from .runs.folder import RunFolder
 from .runs.history import History
 from .training.epochs import Epoch
 from .training.graphs import answers
@@ -46,7 +48,7 @@ def train_ch3(
             raise ValueError("give either a trainer, or params and lr")
         trainer = _ByHand(params, lr)
     history = History()
-    run = _run(net, train_iter, trainer, mx.cpu(), history)
+    run = Run(net, train_iter, trainer, [mx.cpu()], workers(), history)
     fit(run, test_iter, loss, num_epochs, batch_size, line=Epoch.without_time)
     return history
 
@@ -73,6 +75,7 @@ def train_ch5(
     progress: bool = False,
     history: History | None = None,
     checkpoint: str | os.PathLike[str] | Keeper | None = None,
+    run: str | os.PathLike[str] | RunFolder | None = None,
 ) -> History:
     """Train `net` with softmax cross-entropy and print one line per epoch (section on LeNet).
 
@@ -93,6 +96,13 @@ def train_ch5(
     checkpoint
         A folder, or a `Checkpoint`, in which the run is kept as each epoch ends. If a run is
         there already, this goes on with it, and prints the later epochs only.
+    run
+        A folder, or a `RunFolder`, that takes a checkpoint too, and besides the run's
+        configuration, its history, and in the end the trained net and pictures. It shows
+        `progress`. Its ``README.txt`` explains each file.
+
+    In a process that ``python -m gluonbook.launch`` has started, the trainer adds up its gradients
+    with those of the other workers.
 
     Returns
     -------
@@ -102,7 +112,8 @@ def train_ch5(
     Raises
     ------
     ValueError
-        If `train_iter` or `test_iter` gives no batch.
+        If `train_iter` or `test_iter` gives no batch, or `run` is given beside `history` or
+        `checkpoint`.
     BatchError
         If a label is not the number of a class, the labels have another shape than the net's
         answers, or an image is not finite; names the value, the shapes or the image. That is
@@ -112,17 +123,15 @@ def train_ch5(
         If the loss becomes infinite or not a number; names the epoch, the batch and a lower
         learning rate.
     CheckpointError, FileFailure
-        If `checkpoint` holds another run, only damaged checkpoints, or cannot be written.
+        If `checkpoint` or `run` holds another run, only damaged checkpoints, or cannot be written.
     Interrupted
-        With a `checkpoint`, after Ctrl-C or a signal to end: the batch is finished and the run
-        saved first. A second one of its kind ends the process.
+        With a `checkpoint` or a `run`, after Ctrl-C or a signal to end: the batch is finished and
+        the run saved first. A second one of its kind ends the process.
     """
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
-    history = History() if history is None else history
-    run = _run(net, train_iter, trainer, ctx, history, checkpoint)
-    run.say(f"training on {ctx}")
-    fit(run, test_iter, loss, num_epochs, batch_size, progress)
-    return history
+    data = (train_iter, test_iter)
+    kept = (progress, history, checkpoint, run)
+    return _train(net, trainer, data, ctx, loss, num_epochs, batch_size, *kept)
 
 
 def train(
@@ -137,6 +146,7 @@ def train(
     progress: bool = False,
     history: History | None = None,
     checkpoint: str | os.PathLike[str] | Keeper | None = None,
+    run: str | os.PathLike[str] | RunFolder | None = None,
 ) -> History:
     """Train `net` on one device or several and print one line per epoch (sections on several
     GPUs and on image augmentation).
@@ -150,12 +160,9 @@ def train(
     example, for each pixel or for the batch. If the net has several outputs, as one with auxiliary
     classifiers has, `loss` is given them all, and the accuracies are those of the first.
     """
-    one_answer = not isinstance(loss, AuxiliaryLoss)
-    history = History() if history is None else history
-    run = _run(net, train_iter, trainer, ctx, history, checkpoint, one_answer=one_answer)
-    run.say(f"training on {ctx}")
-    fit(run, test_iter, loss, num_epochs, None, progress)
-    return history
+    data = (train_iter, test_iter)
+    kept = (progress, history, checkpoint, run)
+    return _train(net, trainer, data, ctx, loss, num_epochs, None, *kept)
 
 
 def evaluate_accuracy(
@@ -191,22 +198,35 @@ def accuracy(y_hat: nd.NDArray, y: nd.NDArray) -> float:
     return answers(y_hat, y).read().correct / y.size
 
 
-def _run(
-    net: Any,
-    train_iter: Iterable[Any],
-    trainer: Any,
+def _train(
+    net: gluon.Block,
+    trainer: gluon.Trainer,
+    data: tuple[Iterable[Any], Iterable[Any]],
     ctx: mx.Context | Sequence[mx.Context],
-    history: History,
-    checkpoint: str | os.PathLike[str] | Keeper | None = None,
-    *,
-    one_answer: bool = True,
-) -> Run:
-    if checkpoint is not None and not isinstance(checkpoint, Keeper):
-        checkpoint = Checkpoint(checkpoint)
-    return Run(
-        *(net, train_iter, trainer, _listed(ctx), workers(), history, checkpoint),
-        one_answer=one_answer,
-    )
+    loss: gluon.loss.Loss,
+    num_epochs: int,
+    batch_size: int | None,
+    progress: bool,
+    history: History | None,
+    checkpoint: str | os.PathLike[str] | Keeper | None,
+    run: str | os.PathLike[str] | RunFolder | None,
+) -> History:
+    if run is not None and (history is not None or checkpoint is not None):
+        raise ValueError("a run has a history and checkpoints of its own: give run alone")
+    ctxs, company = _listed(ctx), workers()
+    with ExitStack() as kept:
+        if run is not None:
+            folder = run if isinstance(run, RunFolder) else RunFolder(run)
+            history, checkpoint = kept.enter_context(folder.keep(net, trainer, data, ctxs, company))
+        elif isinstance(checkpoint, (str, os.PathLike)):
+            checkpoint = Checkpoint(checkpoint)
+        history = History() if history is None else history
+        one_answer = not isinstance(loss, AuxiliaryLoss)
+        state = (net, data[0], trainer, ctxs, company, history, checkpoint)
+        training = Run(*state, one_answer=one_answer)
+        training.say(f"training on {ctx}")
+        fit(training, data[1], loss, num_epochs, batch_size, progress or run is not None)
+    return history
 
 
 def _listed(ctx: mx.Context | Sequence[mx.Context]) -> list[mx.Context]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import sys
 from typing import Sequence
 
-from .cli.messages import describe
 from .cli.parser import Parser, add_shared
 from .plots.curves import draw_runs
 from .plots.figure import save_picture
 from .runs.history import History
 from .system.errors import Failure, print_sentences, printable
+from .system.messages import describe
 from .system.ownership import refuse_foreign
 
 

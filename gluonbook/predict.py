@@ -7,107 +7,33 @@ right and wrong.
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
 from functools import partial
 import json
-import logging
 import os
 from pathlib import Path
 import sys
 from typing import Any, NamedTuple, Sequence
 
-import mxnet as mx
 import numpy as np
 
-from .cli.messages import describe
-from .cli.options import saved_options, section_of, trained_epochs
 from .cli.parser import Parser, add_shared, out_folder, whole_number
 from .data import fashion_mnist
 from .data.fashion_mnist import CLASSES
-from .export import load_parameters
-from .export.kept_int8 import int8_of_run
 from .plots.figure import save_picture
 from .plots.predictions import draw_confusion, draw_filters, draw_images
 from .predictions import measures
 from .predictions.classifier import Classifier
 from .predictions.images import GROUNDS, read_image
-from .recipes import recipes_of
-from .runs.checkpoint import checkpoints_in
-from .runs.history import History
-from .system import files
+from .runs.trained import load_run, load_run_in_int8
 from .system.device import devices
 from .system.errors import Failure, print_sentences, printable
+from .system.messages import describe
 from .system.ownership import refuse_foreign
 
-log = logging.getLogger("gluonbook")
+__all__ = ["Answer", "classify", "load_run", "load_run_in_int8", "main"]
 
 #: Images on a page of predictions or mistakes.
 _PAGE = 45
-
-
-def load_run(folder: str | os.PathLike[str], ctx: mx.Context | None = None) -> Classifier:
-    """The trained net of a run's folder.
-
-    Configuration and parameters are held against the digests in the run's ``SHA256SUMS``. A run of
-    a version that wrote none, or whose list was removed, is refused if its files are cut short, or
-    a parameter is not finite; other damage is not noticed there.
-
-    If the run has been resumed since and has not ended again, the net is the one from before, and
-    one warning is logged that says so.
-
-    Raises
-    ------
-    Failure
-        If there is no such run, it is damaged, or it has not ended.
-    """
-    folder = Path(folder)
-    section = section_of(folder)
-    options, epochs = saved_options(section, folder), trained_epochs(folder)
-    path, resume = folder / f"{section}.params", f"chapters/{section}.py --resume {folder}"
-    if not path.exists() or epochs is None:
-        what = "is not complete" if path.exists() else f"has no {path.name}"
-        raise Failure(f"{folder} {what}: the run has not ended; resume it with {resume}")
-    if epochs:
-        _warn_of_later_epochs(folder, epochs, resume)
-    recipe = recipes_of(section)[options["recipe"]]
-    net = recipe.net(options["edition"])
-    try:
-        load_parameters(net, path, ctx)
-    except files.Damaged as error:
-        raise Failure(f"{error}; {resume} writes it anew") from error
-    net.hybridize(static_alloc=True, static_shape=True)
-    return Classifier(net, options["size"] or recipe.size, ctx)
-
-
-def _warn_of_later_epochs(folder: Path, epochs: int, resume: str) -> None:
-    """Log a warning if a checkpoint, or the history, goes on after the net was written."""
-    rows = 0
-    with suppress(Failure):  # it may be gone; it only warns
-        rows = len(History.read(folder / "history.csv"))
-    epoch, batch = max([*checkpoints_in(folder), (rows + 1, 0)])
-    if (epoch, batch) > (epochs + 1, 0):
-        log.warning(
-            "the net in %s is that after epoch %d, and the training has gone on to epoch %d, batch "
-            "%d: %s finishes it and writes the newest net",
-            *(printable(str(folder)), epochs, epoch, batch, printable(resume)),
-        )
-
-
-def load_run_in_int8(
-    folder: str | os.PathLike[str], data: str | os.PathLike[str] | None = None
-) -> Classifier:
-    """The net of a run as `load_run` gives it, but in int8, on the CPU.
-
-    The first call quantizes it and keeps the result in the folder; see `int8_of_run`, which also
-    explains `data`.
-
-    Raises
-    ------
-    Failure
-        As `load_run` and `int8_of_run` do.
-    """
-    folder = Path(folder)
-    return int8_of_run(load_run(folder), folder, section_of(folder), data)
 
 
 class Answer(NamedTuple):

@@ -14,7 +14,7 @@ from mxnet.gluon import nn
 
 from . import nets
 from .nets.edition import follows_pytorch
-from .zoo import get_model
+from .zoo import get_model, list_models
 
 
 class Tuning(NamedTuple):
@@ -60,6 +60,11 @@ class Recipe(NamedTuple):
         """
         follows_pytorch(edition)
         return self.build(edition=edition) if self.editions_differ else self.build()
+
+    def training(self) -> dict[str, object]:
+        """What a run is trained with besides its options, for its configuration."""
+        of = {"optimizer": self.optimizer, "initializer": self.initializer}
+        return {**of, "tuning": self.tuning._asdict()}
 
 
 RECIPES = {
@@ -125,24 +130,36 @@ QUICK_LOOKS = {
 NAMED = {"book": RECIPES, "stable": STABLE, "tuned": TUNED, "long": LONG, "small": SMALL}
 
 
-def recipes_of(section: str) -> dict[str, Recipe]:
-    """The recipes of a section by their names: ``"book"`` and, where there are others, these."""
-    return {name: recipes[section] for name, recipes in NAMED.items() if section in recipes}
+def recipes_of(name: str) -> dict[str, Recipe]:
+    """The recipes by which a net can be trained: ``"book"`` and, where there are others, these.
 
-
-def recipe_of(name: str) -> Recipe:
-    """The book's recipe of a section; for any other model, numbers that serve to compare it.
-
-    The other models have the ten classes of Fashion-MNIST and images of 96×96, as the section on
-    ResNet has; VGG has 224×224, which its dense layers are made for.
+    A net that is no section's has one, with numbers that serve to compare it: the ten classes of
+    Fashion-MNIST, and images of 96×96 as the section on ResNet has; VGG has 224×224, which its
+    dense layers are made for.
 
     Raises
     ------
     UnknownModel
-        If no net has that name, when the net is made.
+        If no net has that name.
     """
     if name in RECIPES:
-        return RECIPES[name]
+        return {each: recipes[name] for each, recipes in NAMED.items() if name in recipes}
+    if name not in list_models():
+        get_model(name)  # which says so
     size = 224 if name.startswith("vgg") else 96
     build = partial(get_model, name, num_classes=10)
-    return RECIPES["resnet"]._replace(section=name, title=name, build=build, size=size)
+    own = RECIPES["resnet"]._replace(section=name, title=name, build=build, size=size)
+    return {"book": own}
+
+
+def recipe_of(name: str, recipe: str = "book") -> Recipe:
+    """One of `recipes_of` a net.
+
+    Raises
+    ------
+    UnknownModel
+        As `recipes_of` does.
+    KeyError
+        If the net has no such recipe.
+    """
+    return recipes_of(name)[recipe]

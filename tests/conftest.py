@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from types import SimpleNamespace
+from unittest import mock
 
 # The processes of tests share the cores, and MXNet reads this once, as it is imported.
 os.environ.setdefault(
@@ -153,15 +154,18 @@ def tiny(dataset, monkeypatch) -> fm.FashionMNIST:
 
 
 @pytest.fixture
-def lenet_run(tiny, tmp_path, monkeypatch) -> Path:
+def lenet_run(tiny, tmp_path) -> Path:
     """The folder of a LeNet that was trained for an epoch."""
-    options = ["--epochs", "1", "--batch-size", "16", "--seed", "1", "--out", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", ["lenet.py", *options])
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(sys, "stdout", sys.stdout)
-    runpy.run_path(str(CHAPTERS / "lenet.py"))
-    [folder] = tmp_path.iterdir()
-    return folder
+    options = ("--epochs", "1", "--batch-size", "16", "--seed", "1", "--out", str(tmp_path))
+    return run_chapter("lenet", *options)["args"].run.folder
+
+
+def run_chapter(script: str | Path, *argv: str) -> dict[str, object]:
+    """Run a chapter in this process, by its section or its path; the names that it leaves."""
+    path = CHAPTERS / f"{script}.py" if isinstance(script, str) else script
+    argv = [path.name, *argv]
+    with mock.patch.multiple(sys, argv=argv, excepthook=sys.excepthook):
+        return runpy.run_path(str(path))
 
 
 def run_script(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
@@ -242,5 +246,6 @@ __all__ = [
     "num_inferred",
     "python",
     "randomized",
+    "run_chapter",
     "run_script",
 ]

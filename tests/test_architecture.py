@@ -20,12 +20,12 @@ FLOORS = [
     {"zoo"},
     {"recipes"},
     {"training"},
-    {"predictions", "runs"},
-    {"export"},
+    {"predictions", "export"},
+    {"runs"},
     {"book"},
     {"measure"},
     {"cli", "doctor", "pytorch"},
-    {"chapter", "compare", "history", "launch", "predict"},
+    {"compare", "history", "launch", "predict", "train"},
     {"__main__"},
 ]
 FLOOR = {room: i for i, floor in enumerate(FLOORS) for room in floor}
@@ -107,14 +107,34 @@ def test_private_names_of_mxnet_stand_in_one_module(path):
 
 
 def modules_of(path: Path) -> set[Path]:
-    """The modules of the package that a file imports."""
+    """The modules of the package that a file imports anywhere, for types alone too."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
             place = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-            names = {place, *(place / alias.name for alias in node.names)}
-            found.update(name.with_suffix(".py") for name in names)
-    return {path for path in found if path.is_file()}
+            found.update(_file_of(place / alias.name) or _file_of(place) for alias in node.names)
+    return found - {path, None}
+
+
+def _file_of(module: Path) -> Path | None:
+    """The file of a module or of a package; None if the path is that of neither."""
+    files = (module.with_suffix(".py"), module / "__init__.py")
+    return next(filter(Path.is_file, files), None)
+
+
+def test_no_module_leads_back_to_itself():
+    known: set[Path] = set()
+
+    def visit(path: Path, way: tuple[Path, ...]) -> None:
+        assert path not in way, " imports ".join(map(str, (*way[way.index(path) :], path)))
+        if path not in known:
+            for other in modules_of(path):
+                visit(other, (*way, path))
+            known.add(path)
+
+    for path in sorted(PACKAGE.rglob("*.py")):
+        visit(path, ())
+    assert len(known) > 100
 
 
 def test_the_way_from_a_batch_to_its_epochs_line_is_short():

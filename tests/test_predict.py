@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import runpy
 import shutil
 import sys
 from unittest import mock
 
-import gluonbook
 from gluonbook import predict
-from gluonbook.cli import chapter
 from gluonbook.data.fashion_mnist import CLASSES
 from gluonbook.export import __main__ as export
-from gluonbook.export import import_symbol, kept_int8, load_parameters, save_parameters
+from gluonbook.export import import_symbol, load_parameters, save_parameters
 from gluonbook.recipes import RECIPES
+from gluonbook.runs import folder as run_folder
+from gluonbook.runs import int8
+from gluonbook.runs.folder import RunFolder
 from gluonbook.runs.history import History
 from gluonbook.system import files
 from gluonbook.system.errors import Failure
@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from .conftest import CHAPTERS
+from .conftest import run_chapter
 
 
 @pytest.fixture
@@ -154,10 +154,10 @@ def test_int8_is_made_once_and_kept_while_it_is_of_the_run(run, tiny, capsys):
 
 def test_int8_of_another_processor_is_made_anew_where_it_would_overflow(run, tiny, monkeypatch):
     made = []
-    quantized = kept_int8._quantized
-    monkeypatch.setattr(kept_int8, "_quantized", lambda *each: made.append(1) or quantized(*each))
+    quantized = int8._quantized
+    monkeypatch.setattr(int8, "_quantized", lambda *each: made.append(1) or quantized(*each))
     for needs, times in ((False, 1), (True, 2), (False, 2), (True, 2)):
-        monkeypatch.setattr(kept_int8, "needs_seven_bits", lambda needs=needs: needs)
+        monkeypatch.setattr(int8, "needs_seven_bits", lambda needs=needs: needs)
         predict.load_run_in_int8(run)
         assert len(made) == times
 
@@ -193,7 +193,7 @@ def test_what_is_no_trained_run_is_refused(run, tmp_path):
         predict.main([str(run)])
     config = json.loads((run / "config.json").read_text())
     files.write(run / "config.json", json.dumps({**config, "section": "elsewhere"}))
-    with pytest.raises(Failure, match="config.json is damaged: there is no section 'elsewhere'"):
+    with pytest.raises(Failure, match="has no elsewhere.params: the run has not ended"):
         predict.main([str(run)])
 
 
@@ -201,8 +201,7 @@ def test_what_is_no_trained_run_is_refused(run, tmp_path):
 
 
 def resume(run, *options):
-    with mock.patch.multiple(sys, argv=["lenet.py", "--resume", str(run), *options]):
-        runpy.run_path(str(CHAPTERS / "lenet.py"))
+    run_chapter("lenet", "--resume", str(run), *options)
 
 
 def flip(path, place):
@@ -282,13 +281,8 @@ def make_old(run):
 
 def resume_and_die(run, *options):
     """Go on with a run, to be stopped after its last epoch."""
-    train = gluonbook.train_ch5
-
-    def train_and_die(*args, **kept):
-        train(*args, **kept)
-        raise KeyboardInterrupt
-
-    with mock.patch.object(gluonbook, "train_ch5", train_and_die), pytest.raises(KeyboardInterrupt):
+    dying = mock.patch.object(RunFolder, "_finish", side_effect=KeyboardInterrupt)
+    with dying, pytest.raises(KeyboardInterrupt):
         resume(run, *options)
 
 
@@ -349,13 +343,13 @@ def test_a_list_that_is_no_longer_ours_is_told_and_one_removed_is_made_anew(dama
 
 
 def test_a_list_that_is_emptied_while_the_run_trains_is_told(run):
-    train = gluonbook.train_ch5
+    finish = RunFolder._finish
 
-    def train_and_empty(*args, **kept):
-        train(*args, **kept)
+    def empty_and_finish(*args):
         (run / "SHA256SUMS").write_text("")
+        finish(*args)
 
-    with mock.patch.object(gluonbook, "train_ch5", train_and_empty):
+    with mock.patch.object(RunFolder, "_finish", empty_and_finish):
         resume(run, "--epochs", "2")
     with pytest.raises(Failure, match="SHA256SUMS is damaged: remove it"):
         predict.load_run(run)
@@ -394,16 +388,12 @@ def test_a_net_from_before_its_training_went_on_says_so(run, tiny, caplog):
 
 def test_a_run_that_stopped_while_it_wrote_its_net_has_not_ended(run, monkeypatch):
     """Its symbol is that of the second epoch, and its parameters are those of the first."""
-    write, calls = chapter.save_parameters, []
 
     def die(*args):
-        calls.append(args)
-        if len(calls) == 2:  # the first time it is only tried
-            raise KeyboardInterrupt
-        write(*args)
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr(chapter, "save_parameters", die)
+        context.setattr(run_folder, "save_parameters", die)
         resume(run, "--epochs", "2")
     with pytest.raises(Failure, match="is not complete: the run has not ended; resume it with"):
         predict.load_run(run)

@@ -77,8 +77,8 @@ exercise.answer(
 # Weight decay, which alone changes nothing in ten epochs and costs 0.002 in twenty, brings 0.002
 # beside moved images: 0.947 after twenty epochs. After thirty both are at 0.947 to 0.948.
 #
-# `chapters/resnet.py --recipe tuned` trains for ten epochs, and so leaves the images where they
-# are. `--recipe long` has moved images and weight decay, and trains for twenty.
+# `python -m gluonbook.train resnet --recipe tuned` trains for ten epochs, and so leaves the images
+# where they are. `--recipe long` has moved images and weight decay, and trains for twenty.
 #
 # Are smaller images enough, given more epochs? With `--recipe long --epochs 30 --size 48`
 # two cores are at work for little longer than with `tuned`. On the held-out images that brings

@@ -97,5 +97,5 @@ exercise.answer(
 # ResNet-18's three, ResNet-20 is at 0.903. More epochs of ResNet-18 would bring more too, but they
 # have to be paid for.
 #
-# All this is one seed on few images. On all of them, `chapters/resnet.py --recipe small` trains
-# ResNet-20 for fifty epochs, in batches of 128, and reaches 0.948 on the test images.
+# All this is one seed on few images. On all of them, `python -m gluonbook.train resnet --recipe
+# small` trains ResNet-20 for fifty epochs, in batches of 128, and reaches 0.948 on the test images.

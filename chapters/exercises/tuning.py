@@ -89,7 +89,8 @@ exercise.answer(
 # without. Label smoothing on top brings 0.018. Its loss cannot fall to 0, and is not to be compared
 # with the others.
 #
-# `chapters/resnet.py --recipe tuned` has the three that helped. After ten epochs of all training
-# images it reaches 0.943 on the test images, where the section's training reaches 0.916 after five.
-# In ten epochs of all images weight decay changes nothing either (`results/longer_training.md`).
+# `python -m gluonbook.train resnet --recipe tuned` has the three that helped. After ten epochs of
+# all training images it reaches 0.943 on the test images, where the section's training reaches
+# 0.916 after five. In ten epochs of all images weight decay changes nothing either
+# (`results/longer_training.md`).
 # `moved_images.py` tells how moved images and weight decay pay off in more epochs.

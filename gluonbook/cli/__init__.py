@@ -1,8 +1,8 @@
-"""What the chapter scripts share: options and run folders. It holds no training."""
+"""What the scripts of the chapters and exercises, and the commands, share."""
 
 from ..system.errors import one_line_if_interrupted
 
 with one_line_if_interrupted():
-    from .chapter import Chapter
+    from .arguments import Arguments, arguments
 
-__all__ = ["Chapter"]
+__all__ = ["Arguments", "arguments"]

@@ -19,9 +19,9 @@ from ..plots.figure import save_picture
 from ..system import files, machine
 from ..system.device import devices
 from ..system.errors import one_line_if_interrupted, print_sentences, printable
+from ..system.messages import describe
 from ..system.output import in_notebook, show_picture
 from ..system.ownership import SOFTWARE, refuse_foreign, versions
-from .messages import describe
 from .parser import (
     Parser,
     add_shared,

@@ -1,4 +1,4 @@
-"""The options of a chapter script: from the command line, a saved run, or the section's recipe."""
+"""The options of a training: from the command line, a saved run, or what a section states."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from typing import Any, Mapping, Sequence
 from ..data.folders import folder_with_files
 from ..distributed.workers import Workers
 from ..nets.edition import EDITIONS
-from ..recipes import RECIPES, Tuning, recipes_of
-from ..system import files
+from ..recipes import Recipe, Tuning, recipes_of
+from ..runs.config import Config, read_config
 from ..system.errors import Failure
-from .parser import TEST_IMAGES, chapter_parser, quick_test
+from .parser import TEST_IMAGES, quick_test
+from .training_parser import (
+    HYPERPARAMETERS,
+    TRAINER,
+    TrainingParser,
+    chapter_parser,
+    refuse_options_of_the_trainer,
+    trainer_parser,
+)
 
-CONFIG = "config.json"
-#: In it, the number of epochs after which the net's files were written.
-TRAINED = "trained_epochs"
-#: In it, whether the folder keeps a list of digests. A user may have removed that.
-LISTED = "keeps_digests"
-#: The options that the section's text states, in the order of `Chapter.choose`.
-HYPERPARAMETERS = ("lr", "num_epochs", "batch_size", "size")
 #: Options that a run keeps. When it is resumed the first may be given anew, the others may not.
 _CHANGEABLE = (
     *("num_epochs", "device", "deterministic", "hybridize", "data", "save_every"),
@@ -38,25 +39,15 @@ _DEFAULTS: dict[str, Any] = {
 
 
 class Options(argparse.Namespace):
-    """The resolved options of a run.
-
-    Attributes
-    ----------
-    given
-        Those of `HYPERPARAMETERS` that the command line, or the run that is resumed, states.
-    """
-
-    given: frozenset[str] = frozenset()
+    """The resolved options of a run."""
 
     def from_first(self, workers: Workers) -> Options:
         """The options of the first worker; the others have read no command line."""
-        content = json.dumps({**vars(self), "given": sorted(self.given)}).encode()
-        values = json.loads(workers.from_first(content))
-        return Options(**{**values, "given": frozenset(values["given"])})
+        return Options(**json.loads(workers.from_first(json.dumps(vars(self)).encode())))
 
 
-def parse(section: str, argv: Sequence[str]) -> Options:
-    """The options in `argv`; for the rest those of the run to resume, or of the recipe.
+def of_chapter(name: str, argv: Sequence[str], hyperparameters: Mapping[str, Any]) -> Options:
+    """The options in `argv`; for the rest those of the run to resume, or of the chapter.
 
     Raises
     ------
@@ -65,17 +56,53 @@ def parse(section: str, argv: Sequence[str]) -> Options:
     Failure
         If the run to resume is missing, damaged, or contradicts `argv`.
     """
-    parser = chapter_parser(section)
+    parser = chapter_parser(name, hyperparameters)
+    refuse_options_of_the_trainer(parser, name, argv)
     given = vars(parser.parse_args(argv))
-    saved = {}
+    saved: dict[str, Any] = {}
     if "resume" in given:
-        saved = resumed_options(section, Path(given["resume"]), given)
+        folder = Path(given["resume"])
+        config = _config_of(folder, name)
+        for each in ("recipe", "edition", "hybridize"):
+            if config.options.get(each, _DEFAULTS[each]) != _DEFAULTS[each]:
+                raise Failure(
+                    f"the run in {folder} is not one of the chapter's net and training: resume it "
+                    f"with `{TRAINER} {name} --resume {folder}`"
+                )
+        saved = _resumed(parser, config, given, _FIXED)
+    return _resolved({**_DEFAULTS, **saved, **given}, hyperparameters)
+
+
+def of_trainer(name: str, argv: Sequence[str]) -> Options:
+    """The options in `argv`; for the rest those of the run to resume, or of the recipe.
+
+    Raises
+    ------
+    SystemExit, Failure
+        As `of_chapter` does.
+    UnknownModel
+        If `name` is neither a section nor a net.
+    """
+    parser = trainer_parser(name)
+    given = vars(parser.parse_args(argv))
+    recipes = recipes_of(name)
+    saved: dict[str, Any] = {}
+    if "resume" in given:
+        config = _config_of(Path(given["resume"]), name)
+        recipe = recipes.get(config.options.get("recipe") or "book", recipes["book"])
+        _refuse_other_recipe(config, recipe)
+        # A schedule spans the epochs that the run began with.
+        fixed = _FIXED if recipe.tuning.warm_up is None else (*_FIXED, "num_epochs")
+        saved = _resumed(parser, config, given, fixed)
     values = {**_DEFAULTS, **saved, **given}
+    return _resolved(values, recipes[values["recipe"]]._asdict())
+
+
+def _resolved(values: dict[str, Any], hyperparameters: Mapping[str, Any]) -> Options:
     options = Options(**values)
-    options.given = frozenset(name for name in HYPERPARAMETERS if values[name] is not None)
-    recipe = recipes_of(section)[options.recipe]
-    for name in set(HYPERPARAMETERS) - options.given:
-        setattr(options, name, getattr(recipe, name))
+    for name in HYPERPARAMETERS:
+        if values[name] is None:
+            setattr(options, name, hyperparameters[name])
     if options.seed is None:
         options.seed = int.from_bytes(os.urandom(4), "little") // 2
     if options.limit is not None and options.limit_test is None:
@@ -86,104 +113,63 @@ def parse(section: str, argv: Sequence[str]) -> Options:
 # --- the options of a saved run ---------------------------------------------------------------
 
 
-def resumed_options(section: str, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The `saved_options` of a run that is to go on with `options`.
+def _config_of(folder: Path, name: str) -> Config:
+    """The configuration of a run that these options began."""
+    config = read_config(folder)
+    if config.command is None and not config.options.keys() - {"size"}:
+        raise Failure(f"{folder} is kept by a program of yours: run that again to go on with it")
+    if config.name != name:
+        raise Failure(
+            f"{folder} holds a run of {config.name}, not of {name}: use the script of that "
+            "section, or name another folder"
+        )
+    # A run from before there was --limit-test was tested on all images.
+    config.options.setdefault("limit_test", TEST_IMAGES)
+    missing = [each for each in _FIXED if each not in config.options]
+    if missing:
+        raise config.damaged("it is not the configuration of a run")
+    return config
+
+
+def _refuse_other_recipe(config: Config, recipe: Recipe) -> None:
+    """Raise a `Failure` if this version's recipe changes what the run must keep."""
+    # A run from before there was tuning had none.
+    before = {"tuning": Tuning()._asdict(), **config.training}
+    for name, now in recipe.training().items():
+        if before.get(name, now) != now:
+            raise Failure(
+                f"the run in {config.folder} has the {name} {before[name]}, and this version "
+                f"{now}: start a new run"
+            )
+
+
+def _resumed(
+    parser: TrainingParser, config: Config, given: Mapping[str, Any], fixed: Sequence[str]
+) -> dict[str, Any]:
+    """The saved options of a run that is to go on with those that are `given`.
 
     Raises
     ------
     Failure
-        As `saved_options` does, and if `options`, or this version's recipe, changes what the run
-        must keep.
+        If a saved option could not stand on the command line, or `given` changes what is `fixed`.
     """
-    config = _read_config(folder)
-    saved = _options_in(config, section, folder)
-    recipe = recipes_of(section)[saved["recipe"]]
-    for name, now in (
-        ("optimizer", recipe.optimizer),
-        ("initializer", recipe.initializer),
-        ("tuning", recipe.tuning._asdict()),
-    ):
-        if config[name] != now:
-            raise Failure(
-                f"the run in {folder} has the {name} {config[name]}, and this version {now}: "
-                "start a new run"
-            )
-    # A schedule spans the epochs that the run began with.
-    fixed = _FIXED if recipe.tuning.warm_up is None else (*_FIXED, "num_epochs")
+    saved = _saved(parser, config)
     for name in fixed:
-        before, now = saved[name], options.get(name, saved[name])
+        before, now = saved[name], given.get(name, saved[name])
         if before != now:
             option = f"--{name.replace('num_', '').replace('_', '-')}"
             raise Failure(
-                f"the run in {folder} has {option} {before}, not {now}: leave {option} out, or "
-                "start a new run without --resume"
+                f"the run in {config.folder} has {option} {before}, not {now}: leave {option} out, "
+                "or start a new run without --resume"
             )
     return saved
 
 
-def refuse_other_data(folder: Path, release: str) -> None:
-    """Raise a `Failure` if the run in `folder` has another release of the data set."""
-    saved = _read_config(folder)["dataset"]["edition"]
-    if saved != release:
-        raise Failure(
-            f"the run in {folder} has the data set's release of {saved}, not of {release}: name "
-            "the folder of that release with --data, or start a new run"
-        )
-
-
-def section_of(folder: Path) -> str:
-    """The section whose run is in `folder`.
-
-    Raises
-    ------
-    Failure
-        If there is no such run, or its configuration is damaged.
-    """
-    section = _read_config(folder)["section"]
-    if section not in RECIPES:
-        raise Failure(f"{folder / CONFIG} is damaged: there is no section {section!r}")
-    return section
-
-
-def saved_options(section: str, folder: Path) -> dict[str, Any]:
-    """The options of the run in `folder`, each checked as one of the command line is.
-
-    Raises
-    ------
-    Failure
-        If there is no such run, it is damaged, or of another section.
-    """
-    return _options_in(_read_config(folder), section, folder)
-
-
-def trained_epochs(folder: Path) -> int | None:
-    """How many epochs of training are in the net's files of the run in `folder`.
-
-    None if they have not been written, 0 if the run is of a version that did not note it.
-
-    Raises
-    ------
-    Failure
-        If there is no such run, or its configuration is damaged.
-    """
-    config = _read_config(folder)
-    if TRAINED not in config:
-        return 0
-    epochs = config[TRAINED]
-    if epochs is None or (type(epochs) is int and epochs > 0):
-        return epochs
-    raise Failure(f"{folder / CONFIG} is damaged: {TRAINED} is not a number of epochs")
-
-
-def _options_in(config: dict[str, Any], section: str, folder: Path) -> dict[str, Any]:
-    if config["section"] != section:
-        raise Failure(
-            f"{folder} holds a run of {config['section']}, not of {section}: use the script "
-            "of that section, or name another folder"
-        )
+def _saved(parser: TrainingParser, config: Config) -> dict[str, Any]:
+    """The saved options, each checked as one of the command line is."""
     options: dict[str, Any] = dict.fromkeys((*_FIXED, *_CHANGEABLE))
-    for action in chapter_parser(section).actions:
-        value = config["options"].get(action.dest)
+    for action in parser.actions:
+        value = config.options.get(action.dest)
         if action.dest not in options or value is None:
             continue
         try:
@@ -191,8 +177,7 @@ def _options_in(config: dict[str, Any], section: str, folder: Path) -> dict[str,
                 continue  # moved since; then it is looked for
             options[action.dest] = _checked(action, value)
         except (argparse.ArgumentTypeError, ValueError, TypeError) as error:
-            option = action.option_strings[0]
-            raise Failure(f"{folder / CONFIG} is damaged: argument {option}: {error}") from error
+            raise config.damaged(f"argument {action.option_strings[0]}: {error}") from error
     return {name: _DEFAULTS[name] if value is None else value for name, value in options.items()}
 
 
@@ -206,26 +191,3 @@ def _checked(action: argparse.Action, value: object) -> object:
     if action.choices is not None and result not in action.choices:
         raise ValueError(f"invalid choice: {result!r}")
     return result
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of the run in `folder`, so far as its form goes."""
-    if not folder.is_dir():
-        raise Failure(f"there is no folder {folder}: name that of a run, such as one under runs")
-    path = folder / CONFIG
-    try:
-        config = json.loads(files.read(path, 2**20))
-        needed = ("section", "optimizer", "initializer", "dataset", "options")
-        strings = [*(config[name] for name in needed[:3]), config["dataset"]["edition"]]
-        if not all(isinstance(value, str) for value in strings):
-            raise TypeError
-        # A run from before there was --limit-test was tested on all images, and none was tuned.
-        config.setdefault("tuning", Tuning()._asdict())
-        config["options"] = {"limit_test": TEST_IMAGES, **dict(config["options"])}
-        if not all(name in config["options"] for name in _FIXED):
-            raise KeyError
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise Failure(f"{path} is damaged: it is not the configuration of a run") from error
-    if config.get(LISTED) and files.has_strange_list(folder):
-        raise files.damaged_list(folder)
-    return config

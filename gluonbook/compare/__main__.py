@@ -18,15 +18,15 @@ import shlex
 import sys
 from typing import Sequence
 
-from ..cli.chapter import new_folder
-from ..cli.messages import describe
 from ..cli.parser import Parser, add_shared, learning_rate, seed_number, whole_number
 from ..data.fashion_mnist import fashion_mnist, load_data_fashion_mnist
 from ..data.image_batches import ImageBatches
 from ..nets.edition import EDITIONS
 from ..recipes import RECIPES, recipe_of
+from ..runs.folder import new_folder
 from ..system import contention
 from ..system.errors import print_sentences, printable
+from ..system.messages import describe
 from ..system.ownership import refuse_foreign
 
 print_sentences(partial(describe, options=["--batch-size"]))

@@ -7,11 +7,10 @@ from pathlib import Path
 import sys
 from typing import Sequence
 
-from ..cli.messages import describe
-from ..cli.options import section_of
 from ..cli.parser import Parser, add_shared
-from ..predict import load_run
+from ..runs.trained import load_run, name_of
 from ..system.errors import print_sentences, printable
+from ..system.messages import describe
 from ..system.ownership import refuse_foreign
 from .onnx import fashion_mnist_to_onnx
 
@@ -29,9 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.out:
         refuse_foreign([options.out])
-    run, section = load_run(options.run), section_of(Path(options.run))
-    path = Path(options.out or Path(options.run) / f"{section}.onnx")
-    fashion_mnist_to_onnx(run.net, path, run.size, section)
+    run, name = load_run(options.run), name_of(Path(options.run))
+    path = Path(options.out or Path(options.run) / f"{name}.onnx")
+    fashion_mnist_to_onnx(run.net, path, run.size, name)
     print(printable(f"the net is in {path}"), file=sys.stderr)
     return 0
 

@@ -86,9 +86,7 @@ def to_onnx(
     """
     # Else onnxruntime reports its use to its makers, and keeps an identifier in the home folder.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    onnx = _package("onnx")
-    _package("onnxruntime")
-    _package("onnx.mapping")  # which MXNet's converters take, and later versions do not have
+    onnx = check_installed()
     told = {"classes": classes and list(classes), "transform": transform and dict(transform)}
     metadata = {key: json.dumps(value) for key, value in told.items() if value}
     metadata["name"] = name or type(net).__name__
@@ -123,6 +121,19 @@ def to_onnx(
             "operations, or export_symbol"
         )
     files.write(path, content)
+
+
+def check_installed() -> Any:
+    """The package ``onnx``.
+
+    Raises
+    ------
+    ONNXUnavailable
+        If it or onnxruntime is not installed.
+    """
+    _package("onnxruntime")
+    _package("onnx.mapping")  # which MXNet's converters take, and later versions do not have
+    return _package("onnx")
 
 
 def fashion_mnist_to_onnx(

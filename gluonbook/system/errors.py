@@ -7,6 +7,9 @@ import operator
 import sys
 from typing import Callable, Iterator
 
+from .interrupts import Interrupted
+from .output import say
+
 
 def printable(text: str) -> str:
     r"""`text` in one line that a terminal shows as it is.
@@ -83,13 +86,18 @@ def print_sentences(describe: Callable[[BaseException], str | None] = sentence) 
     """Make a script that ends on an uncaught error print what `describe` says of it, alone.
 
     An error that `describe` returns None for keeps its traceback, and with ``--debug`` on the
-    command line every error does.
+    command line every error does. After `Interrupted`, the exit code is that of the signal.
+    Whatever stands on a command line calls it first: a command's ``main``, a chapter's `arguments`.
     """
     previous = sys.excepthook
 
     def hook(kind, error, trace):  # type: ignore[no-untyped-def]
         global _told
         text = describe(error)
+        if isinstance(error, Interrupted):
+            if str(error):
+                say(printable(str(error)), sys.stderr)
+            raise SystemExit(128 + error.signum)
         if text is None or "--debug" in sys.argv:
             previous(kind, error, trace)
         else:

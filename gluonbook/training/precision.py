@@ -35,7 +35,7 @@ SOAKED: dict[tuple[str, str], str | None] = {
 }
 SOAKED_ON = "AMD EPYC, 2 cores"
 
-_FIX = "train without --amp"
+_FIX, _TRAINER = "train without --amp", "python -m gluonbook.train"
 
 
 def refusal(
@@ -58,7 +58,9 @@ def refusal(
             "which write outside their memory in the version inside MXNet 1.9.1: unset it"
         )
     if (section, recipe) not in SOAKED:
-        tried = [f"use --recipe {other}" for name, other in SOAKED if name == section]
+        tried = [
+            f"use {_TRAINER} {name} --recipe {other}" for name, other in SOAKED if name == section
+        ]
         fix = " or ".join([*tried, _FIX])
         return f"the {recipe} recipe of {section} is untested in bfloat16: {fix}"
     reason = SOAKED[section, recipe]

@@ -17,8 +17,8 @@ _FAR = 10.0
 _ACCURACY = 1.5
 
 OTHER_WEIGHTS = (
-    "with another seed or with larger first weights (mx.init.MSRAPrelu(); for a chapter script "
-    "that has it, --recipe stable)"
+    "with another seed or with larger first weights (mx.init.MSRAPrelu(); for NiN, "
+    "`python -m gluonbook.train nin --recipe stable`)"
 )
 
 

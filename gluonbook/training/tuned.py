@@ -24,9 +24,7 @@ def schedule(lr: float, warm_up: float, num_steps: int) -> mx.lr_scheduler.LRSch
     return mx.lr_scheduler.CosineScheduler(num_steps, base_lr=lr, warmup_steps=steps)
 
 
-def tuned_trainer(
-    net: gluon.Block, lr: float, tuning: Tuning, num_steps: int, kvstore: Any = "device"
-) -> gluon.Trainer:
+def tuned_trainer(net: gluon.Block, lr: float, tuning: Tuning, num_steps: int) -> gluon.Trainer:
     """A trainer of `net` by stochastic gradient descent as `tuning` states it.
 
     Parameters with a single axis are not decayed from now on: the biases, and batch norm's gamma
@@ -38,8 +36,6 @@ def tuned_trainer(
         The learning rate, or the greatest one if `tuning` has a schedule.
     num_steps
         Batches of the whole training, for the schedule.
-    kvstore
-        What adds up the gradients, as ``gluon.Trainer`` takes it.
     """
     for param in net.collect_params().values():
         if len(param.shape) == 1:
@@ -49,7 +45,7 @@ def tuned_trainer(
         settings["learning_rate"] = lr
     else:
         settings["lr_scheduler"] = schedule(lr, tuning.warm_up, num_steps)
-    return gluon.Trainer(net.collect_params(), "sgd", settings, kvstore)
+    return gluon.Trainer(net.collect_params(), "sgd", settings)
 
 
 class SmoothedCrossEntropy(gluon.loss.Loss):
@@ -70,7 +66,7 @@ class SmoothedCrossEntropy(gluon.loss.Loss):
 
 
 def tuned(
-    net: gluon.Block, lr: float, tuning: Tuning, num_steps: int, kvstore: Any = "device"
+    net: gluon.Block, lr: float, tuning: Tuning, num_steps: int
 ) -> tuple[gluon.Trainer, gluon.loss.Loss]:
     """The `tuned_trainer` and the loss that `tuning` states.
 
@@ -78,4 +74,4 @@ def tuned(
     """
     loss = SmoothedCrossEntropy(tuning.smoothing)
     loss.hybridize()
-    return tuned_trainer(net, lr, tuning, num_steps, kvstore), loss
+    return tuned_trainer(net, lr, tuning, num_steps), loss

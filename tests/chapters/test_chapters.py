@@ -5,14 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import re
-import runpy
 import shutil
 import subprocess
-import sys
 
-from gluonbook.cli import Chapter
-from gluonbook.nets.edition import EDITIONS
-from gluonbook.recipes import RECIPES, recipes_of
+from gluonbook.recipes import RECIPES
 from gluonbook.summary import num_parameters
 import jupytext
 import mxnet as mx
@@ -20,7 +16,7 @@ from nbclient import NotebookClient
 import numpy as np
 import pytest
 
-from ..conftest import CHAPTERS
+from ..conftest import CHAPTERS, run_chapter
 
 #: Rows of the layer table that the book prints for each section.
 ROWS = {
@@ -32,16 +28,6 @@ ROWS = {
     "resnet": 10,
     "densenet": 15,
 }
-#: What the book's text says of its blocks on small inputs.
-BLOCKS = {
-    "vgg": ["vgg_block(2, 16): (1, 16, 16, 16)"],
-    "googlenet": ["Inception(64, (96, 128), (16, 32), 32): (1, 256, 12, 12)"],
-    "resnet": [
-        "Residual(3): (4, 3, 6, 6)",
-        "Residual(6, use_1x1conv=True, strides=2): (4, 6, 3, 3)",
-    ],
-    "densenet": ["DenseBlock(2, 10): (4, 23, 8, 8)", "transition_block(10): (4, 10, 4, 4)"],
-}
 
 
 def test_every_section_has_its_script_and_every_script_a_section():
@@ -51,30 +37,16 @@ def test_every_section_has_its_script_and_every_script_a_section():
 
 #: Smaller than the book's 224, at which these nets' files take hundreds of MB.
 SMALLER = {"alexnet": 96, "vgg": 64}
-OTHER_FORM = ["--no-hybridize", "--edition", "pytorch"]
-#: Every section, and the small ones once more in the other form.
-RUNS = [
-    *((section, []) for section in RECIPES),
-    ("lenet", OTHER_FORM),
-    *(
-        pytest.param(section, OTHER_FORM, marks=pytest.mark.slow)
-        for section in ("nin", "googlenet", "resnet", "densenet")
-    ),
-]
 
 
-@pytest.mark.parametrize(("section", "options"), RUNS)
+@pytest.mark.parametrize("section", RECIPES)
 def test_a_run_prints_the_books_lines_and_leaves_its_folder(
-    section, options, tiny, tmp_path, monkeypatch, capsys
+    section, tiny, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    script = CHAPTERS / f"{section}.py"
     size = SMALLER.get(section, RECIPES[section].size)
-    argv = ["--epochs", "1", "--batch-size", "32", "--seed", "0", "--size", str(size), *options]
-    monkeypatch.setattr(sys, "argv", [str(script), *argv])
-    monkeypatch.setattr(sys, "stdout", sys.stdout)
-    net = runpy.run_path(str(script))["net"]
+    argv = ["--epochs", "1", "--batch-size", "32", "--seed", "0", "--size", str(size)]
+    net = run_chapter(section, *argv)["net"]
 
     lines = capsys.readouterr().out.splitlines()
     table = [line for line in lines if " output shape:\t" in line]
@@ -87,8 +59,6 @@ def test_a_run_prints_the_books_lines_and_leaves_its_folder(
     assert training[0] in ("training on cpu(0)", "training on gpu(0)")
     assert re.fullmatch(r"epoch 1, loss .*, train acc .*, test acc .*, time .* sec", training[1])
     assert len(training) == 2
-    for block in BLOCKS.get(section, []):
-        assert block in lines[:first]
 
     [folder] = (tmp_path / "runs").iterdir()
     assert folder.name.startswith(f"{section}-")
@@ -109,51 +79,10 @@ def test_a_run_prints_the_books_lines_and_leaves_its_folder(
         str(folder / f"{section}-symbol.json"), ["data"], str(folder / f"{section}-0000.params")
     )
     X = mx.nd.random.uniform(shape=(2, 1, size, size))
-    edition = config["options"]["edition"]
-    saved = RECIPES[section].net(edition)
+    saved = RECIPES[section].net()
     saved.load_parameters(str(folder / f"{section}.params"))
     for other in (exported, saved):
         np.testing.assert_allclose(other(X).asnumpy(), net(X).asnumpy(), rtol=1e-4, atol=1e-5)
-
-
-ALL_RECIPES = [(section, name) for section in RECIPES for name in recipes_of(section)]
-
-
-class Stop(Exception):
-    """Ends a script before it trains."""
-
-
-@pytest.mark.parametrize("edition", EDITIONS)
-@pytest.mark.parametrize(("section", "name"), ALL_RECIPES)
-def test_a_chapter_states_its_recipe_and_builds_its_net(
-    section, name, edition, monkeypatch, capsys
-):
-    """What a reader sees in the script is what the package has under its names."""
-    found, recipe = {}, recipes_of(section)[name]
-
-    def choose(self, *numbers):
-        caller = sys._getframe(1).f_globals
-        found.update(caller, numbers=numbers)
-        raise Stop
-
-    argv = [f"{recipe.section}.py", "--edition", edition, "--recipe", name]
-    monkeypatch.setattr(sys, "argv", argv)
-    monkeypatch.setattr(sys, "stdout", sys.stdout)
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(Chapter, "choose", choose)
-    script = CHAPTERS / f"{recipe.section}.py"
-    with pytest.raises(Stop):
-        runpy.run_path(str(script))
-    assert found["numbers"] == (recipe.lr, recipe.num_epochs, recipe.batch_size, recipe.size)
-    assert str(found["net"]) == str(recipe.net(edition))
-    training = script.read_text()
-    if "optimizer" in found:
-        optimizer, weights = found["optimizer"], found["weights"]
-    else:
-        [optimizer] = re.findall(r'Trainer\(net.collect_params\(\), "(\w+)"', training)
-        [weights] = [getattr(mx.init, name)() for name in re.findall(r"init\.(\w+)\(\)", training)]
-    assert optimizer == recipe.optimizer
-    assert weights.dumps() == mx.init.create(recipe.initializer).dumps()
 
 
 #: Images as small as the section's net takes.
@@ -173,12 +102,12 @@ def test_a_chapter_runs_as_a_notebook(section, dataset, tmp_path):
     size = str(SIZES.get(section, 32))
     options = ["--limit", "32", "--limit-test", "16", "--size", size, "--batch-size", "16"]
     options += ["--epochs", "1", "--device", "cpu", "--data", str(dataset.folder)]
-    [cell] = [cell for cell in notebook.cells if "Chapter(" in cell.source]
-    cell.source = cell.source.replace(f'"{section}")', f'"{section}", {options})')
+    [cell] = [cell for cell in notebook.cells if "arguments(" in cell.source]
+    cell.source = cell.source.replace(f'("{section}", ', f'("{section}", argv={options}, ')
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}})
     client.execute()
     [folder] = (tmp_path / "runs").iterdir()
-    shown = [output.data["image/png"] for output in notebook.cells[-1].outputs]
+    shown = [output.data["image/png"] for output in notebook.cells[-2].outputs]
     for content, name in zip(shown, ("curve.png", "predictions.png")):
         assert base64.b64decode(content) == (folder / name).read_bytes()
     assert len(shown) == 2

@@ -12,7 +12,8 @@ import re
 import gluonbook
 from gluonbook.cli import exercise
 from gluonbook.cli.exercise import Exercise
-from gluonbook.cli.parser import Parser, chapter_parser
+from gluonbook.cli.parser import Parser
+from gluonbook.cli.training_parser import HYPERPARAMETERS, chapter_parser, trainer_parser
 from gluonbook.recipes import RECIPES
 import numpy as np
 import pytest
@@ -44,11 +45,16 @@ def parser_of(make, monkeypatch):
     return caught.value.args[0]
 
 
-@pytest.fixture(params=[*RECIPES, "an exercise", *COMMANDS])
+STATED = dict.fromkeys(HYPERPARAMETERS, 1)
+
+
+@pytest.fixture(params=[*RECIPES, "a chapter", "an exercise", *COMMANDS])
 def parser(request, monkeypatch):
     name = request.param
     if name in RECIPES:
-        return chapter_parser(name)
+        return trainer_parser(name)
+    if name == "a chapter":
+        return chapter_parser("mine", STATED)
     if name == "an exercise":
         every = dict.fromkeys(exercise._NUMBERS, 1)
         return parser_of(lambda: Exercise("name", "A question.", [], **every), monkeypatch)
@@ -130,7 +136,7 @@ def test_the_sentence_says_the_range(option, text, told, capsys, monkeypatch):
     if option == "--hold-out":
         parser = parser_of(lambda: Exercise("name", "?", [], hold_out=9), monkeypatch)
     else:
-        parser = chapter_parser("resnet")
+        parser = chapter_parser("resnet", STATED)
     with pytest.raises(SystemExit) as exit_:
         parser.parse_args([option, str(text)])
     error = capsys.readouterr().err

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from types import SimpleNamespace
 
 import gluonbook as gb
 from gluonbook import book
-from gluonbook.cli import Chapter, chapter
+from gluonbook.cli import arguments
 from gluonbook.data.batches import BatchError
 from gluonbook.distributed.workers import Workers
 from gluonbook.system import mxnet_private
@@ -31,10 +32,11 @@ class Three(Workers):
 
 def test_a_chapter_refuses_workers_that_do_not_divide_its_batch(monkeypatch):
     monkeypatch.setattr("sys.excepthook", lambda *_: None)
-    monkeypatch.setattr(chapter, "workers", Three)
+    monkeypatch.setattr(sys.modules["gluonbook.cli.arguments"], "workers", Three)
+    stated = {"lr": 0.9, "num_epochs": 5, "batch_size": 256, "size": 28}
     with pytest.raises(BatchError, match="3 workers cannot share a batch of 256 evenly"):
-        Chapter("lenet", []).choose(0.9, 5, 256, 28)
-    assert Chapter("lenet", ["--batch-size", "96"]).choose(0.9, 5, 256, 28)[2] == 96
+        arguments("lenet", **stated, argv=[])
+    assert arguments("lenet", **stated, argv=["--batch-size", "96"]).batch_size == 96
 
 
 def test_a_training_that_would_not_be_common_is_refused():

@@ -6,7 +6,7 @@ import json
 import sys
 
 import gluonbook as gb
-from gluonbook.cli import Chapter
+from gluonbook.cli.options import of_trainer
 from gluonbook.data.image_batches import ImageBatches
 from gluonbook.export import ParametersError, load_parameters
 from gluonbook.runs.checkpoint import Checkpoint
@@ -42,14 +42,16 @@ def test_what_does_not_print_becomes_its_escape(text, shown):
 
 
 def test_names_in_a_configuration(tmp_path):
-    names = ("optimizer", "initializer")
-    config = {"section": ESCAPES, "dataset": {"edition": ""}, **dict.fromkeys(names, "")}
+    config = {"section": "lenet", "optimizer": ESCAPES, "dataset": {"edition": ""}}
     options = ("recipe", "lr", "batch_size", "seed", "size", "limit", "edition", "amp")
     config["options"] = dict.fromkeys(options)
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(Failure, match="holds a run of ") as failure:
-        Chapter("lenet", ["--resume", str(tmp_path)])
+    with pytest.raises(Failure, match="has the optimizer ") as failure:
+        of_trainer("lenet", ["--resume", str(tmp_path)])
     assert_plain(failure.value)
+    (tmp_path / "config.json").write_text(json.dumps({**config, "section": ESCAPES}))
+    with pytest.raises(Failure, match=r"config.json is damaged: it is not the [\w ]*\Z"):
+        of_trainer("lenet", ["--resume", str(tmp_path)])
 
 
 def test_facts_in_a_checkpoint(tmp_path):

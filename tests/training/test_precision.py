@@ -8,7 +8,7 @@ from pathlib import Path
 import subprocess
 import sys
 
-from gluonbook.cli import Chapter
+from gluonbook.cli import arguments
 from gluonbook.export import read_parameters
 from gluonbook.recipes import RECIPES
 from gluonbook.system.errors import Failure
@@ -40,7 +40,9 @@ def test_the_reasons(able, monkeypatch):
     melts = refusal("resnet", "book", cpu)
     assert "where it was tried" in melts and melts.endswith("it melts: train without --amp")
     assert refusal("vgg", "book", cpu).endswith("in bfloat16: train without --amp")
-    assert "in bfloat16: use --recipe stable or" in refusal("nin", "book", cpu)
+    assert "in bfloat16: use python -m gluonbook.train nin --recipe stable or" in refusal(
+        "nin", "book", cpu
+    )
     monkeypatch.setenv("DNNL_MAX_CPU_ISA", "avx512_core_amx")
     assert "DNNL_MAX_CPU_ISA=avx512_core_amx" in refusal("nin", "stable", cpu)
     monkeypatch.setattr(precision, "instruction_sets", lambda: ["AVX2"])
@@ -59,7 +61,7 @@ def test_float32_is_refused_where_bfloat16_is_on_already(monkeypatch):
     precision.use(False, "resnet", "book", [mx.cpu()])
     monkeypatch.setattr(precision.amp.amp, "_amp_initialized", True)
     with pytest.raises(Failure, match="restart Python, or the notebook's kernel"):
-        Chapter("resnet", [])
+        arguments("resnet", lr=0.05, num_epochs=5, batch_size=256, size=96, argv=[])
 
 
 def test_init_amp_is_what_mxnet_calls_initialized():

@@ -1,18 +1,14 @@
-"""The sentences of a chapter script: one for each error, and the command that resumes a run."""
+"""What to tell a user about an error, whoever raised it: one sentence each."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 import re
-import shlex
-import sys
 from typing import Sequence
 
 import mxnet as mx
 
-from ..distributed.environment import launched_by
-from ..system.errors import Failure, last_line, sentence
+from .errors import Failure, last_line, sentence
 
 
 def describe(
@@ -53,13 +49,7 @@ def is_too_small(error: BaseException) -> bool:
     )
 
 
-def resume_command(folder: Path) -> str:
-    """The shell command that resumes the run, relative to the current folder."""
-    command = shlex.join([_shorter(sys.argv[0]), "--resume", str(folder)])
-    return f"{launched_by() or shlex.quote(_shorter(sys.executable))} {command}"
-
-
-def _shorter(path: str) -> str:
+def shorter(path: str) -> str:
     """`path` as seen from the working folder, if that is shorter and still the path of a file."""
     relative = os.path.relpath(path)
     return relative if os.sep in relative and len(relative) < len(path) else path

@@ -14,12 +14,12 @@ import numpy as np
 from ..data import fashion_mnist
 from ..data.fashion_mnist import Split
 from ..data.image_batches import ImageBatches
+from ..export.int8 import Quantized, load_quantized, needs_seven_bits, quantize_within
+from ..export.symbol import export_symbol
 from ..predictions.classifier import Classifier
 from ..system import files
 from ..system.machine import available_memory
 from ..system.output import say
-from .int8 import Quantized, load_quantized, needs_seven_bits, quantize_within
-from .symbol import export_symbol
 
 #: The first training images calibrate the net, and the last tell what it loses.
 _CALIBRATING, _HELD_OUT = 512, 2000

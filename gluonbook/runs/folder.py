@@ -1,0 +1,416 @@
+"""A run on disk: one folder that keeps a training, from its first batch to its pictures."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+import itertools
+import json
+import math
+import os
+from pathlib import Path
+import shlex
+import shutil
+import sys
+import time
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
+
+import mxnet as mx
+from mxnet import gluon
+
+from ..data.batches import split_batches
+from ..data.fashion_mnist import CLASSES
+from ..data.image_batches import ImageBatches
+from ..distributed.environment import launched_by
+from ..distributed.workers import Workers
+from ..export.onnx import check_installed, fashion_mnist_to_onnx
+from ..export.symbol import export_symbol, save_parameters
+from ..operations import fingerprint
+from ..plots.figure import save_picture
+from ..plots.predictions import draw_images
+from ..predictions.classifier import Classifier
+from ..summary import Layer, format_table, layer_table
+from ..system import files, machine
+from ..system.errors import Failure, printable
+from ..system.interrupts import Interrupted
+from ..system.messages import describe, lacks_memory, shorter
+from ..system.output import say, show_picture
+from ..system.ownership import versions
+from ..training.run import CheckpointError, Keeper
+from .checkpoint import Checkpoint, checkpoints_in
+from .config import CONFIG, LISTED, TRAINED, read_config
+from .follower import Follower
+from .history import History
+
+#: Pictures that a run leaves.
+_PICTURES = ("curve.png", "predictions.png")
+#: Test images in the picture of predictions.
+_PREDICTED = 27
+#: The README.txt of a run's folder.
+_README = """\
+A run of {title}. It is resumed by: {command}
+
+config.json       options, device, machine and versions; at the end of the training, also after how
+                  many epochs the net's files were written
+SHA256SUMS        the SHA-256 of each file here but checkpoints and events, which have checksums
+                  inside: this package checks what it reads, sha256sum -c SHA256SUMS checks all;
+                  remove it to have nothing checked
+layers.txt        the net, layer by layer, with shapes and numbers of parameters
+history.csv       loss, accuracies and seconds, a row for each epoch
+curve.png         the same as a picture
+predictions.png   the net's predictions for the first test images, wrong ones in red
+
+checkpoint-E-B.safetensors
+    The whole state in epoch E after batch B, to resume the run. Two are kept while it trains, in
+    case one is damaged, and one at its end. Delete it if you will not train on.
+
+{name}.params
+    The trained parameters, for the same net built in Python: gluonbook.export.load_parameters(net,
+    path), or net.load_parameters(path).
+
+{name}-symbol.json, {name}-0000.params
+    The net with its parameters, for programs that do not have its class:
+    gluonbook.export.import_symbol("FOLDER/{name}"), mxnet.gluon.SymbolBlock.imports, or MXNet
+    from another language.
+
+{name}-int8.json, {name}-int8-symbol.json, {name}-int8-0000.params
+    From python -m gluonbook.predict FOLDER --int8: how the net was quantized, and the net in int8,
+    read as the files above are. It is made anew if it is not that of {name}.params.
+
+{name}.onnx
+    With --export onnx, or from python -m gluonbook.export FOLDER: the net for programs without
+    MXNet. chapters/classify_onnx.py classifies with it.
+
+predictions
+    From python -m gluonbook.predict FOLDER: pictures of what the net answers.
+
+events.out.tfevents.N.gluonbook
+    With --tensorboard: the figures for `tensorboard --logdir FOLDER`, or --logdir runs for all.
+"""
+
+
+class RunFolder:
+    """A folder that keeps one training, as ``run=`` of `train_ch5` and `train`.
+
+    It takes checkpoints, and a run that is in it already is gone on with. When the training ends it
+    takes the net, and pictures of the learning curve and of predictions. Its ``README.txt``
+    explains each file.
+
+    Parameters
+    ----------
+    folder
+        Made if it does not exist. With None, a new one is made in `parent`.
+    name
+        Of the net's files.
+    title
+        Of the net, for the picture of the curve.
+    options
+        What to record in ``config.json``.
+    training
+        More to record there: ``optimizer``, ``initializer``, ``tuning``. The optimizer is otherwise
+        read from the trainer.
+    command
+        What Python is given to resume the run, but for the folder; None for code of one's own.
+    facts, save_every, seed
+        As `Checkpoint` takes them.
+    export_onnx, tensorboard
+        Whether to leave an ONNX file, and the figures for TensorBoard, too.
+    check_net
+        Called with the net before anything else is done; may refuse it.
+
+    Attributes
+    ----------
+    folder
+        The run's folder; None until a new one has been made.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        parent: str | os.PathLike[str] = "runs",
+        name: str = "net",
+        title: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+        command: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+        save_every: int | None = None,
+        seed: int | None = None,
+        export_onnx: bool = False,
+        tensorboard: bool = False,
+        check_net: Callable[[gluon.Block], None] | None = None,
+    ) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self._parent, self._name, self._title = Path(parent), name, title or name
+        self._options, self._training, self._command = options or {}, training or {}, command
+        self._facts, self._save_every, self._seed = dict(facts or {}), save_every, seed
+        self._export_onnx, self._tensorboard = export_onnx, tensorboard
+        self._check_net = check_net
+
+    @contextmanager
+    def keep(
+        self,
+        net: gluon.Block,
+        trainer: gluon.Trainer,
+        loaders: tuple[Iterable[Any], Iterable[Any]],
+        ctxs: Sequence[mx.Context],
+        workers: Workers,
+    ) -> Iterator[tuple[History, Keeper]]:
+        """Keep the training inside the ``with`` block, which gets its history and its keeper.
+
+        Raises
+        ------
+        Failure
+            If the net cannot be kept, a batch is sure not to fit into memory, an extra is not
+            installed, or the run in the folder is another one; nothing is left then.
+        """
+        if not workers.is_first:
+            try:
+                yield History(), Follower(self._save_every, self._facts)
+            except Interrupted as stop:
+                raise Interrupted(stop.signum, "") from None  # the first worker says it
+            return
+        if self._check_net is not None:
+            self._check_net(net)
+        kept = _Kept(net, trainer, *loaders, list(ctxs), workers)
+        kept.refuse_too_large()
+        with ExitStack() as opened:
+            history, checkpoint = self._open(kept, opened)
+            with self._telling_how_to_go_on(checkpoint.folder, history):
+                yield history, checkpoint
+                self._finish(kept, history, checkpoint)
+        say(printable(f"written to {self.folder}"), sys.stderr)
+
+    def show(self) -> None:
+        """In a notebook, show the run's pictures; a script leaves them in its folder."""
+        if self.folder is not None:
+            for path in filter(Path.exists, map(self.folder.joinpath, _PICTURES)):
+                show_picture(path)
+
+    def _open(self, kept: _Kept, opened: ExitStack) -> tuple[History, Checkpoint]:
+        """Make or find the folder, lock it, and try what could fail at the end."""
+        is_new = self.folder is None
+        folder = self.folder = self.folder or new_folder(self._parent, self._name)
+        try:
+            if self._export_onnx:
+                check_installed()
+            command = f"python {self._command} FOLDER" if self._command else "the code that made it"
+            checkpoint = Checkpoint(
+                folder,
+                save_every=self._save_every,
+                seed=self._seed,
+                facts=self._facts,
+                notes={
+                    "README.txt": _README.format(
+                        name=self._name, title=self._title, command=command
+                    ),
+                    "layers.txt": format_table(kept.layers),
+                },
+            )
+            checkpoint.acquire()
+            opened.callback(checkpoint.end)
+            # Only now can nobody else change it.
+            trained = self._trained(kept) if (folder / CONFIG).exists() else None
+            kept.listed = not files.has_strange_list(folder)
+            checkpoint.notes[CONFIG] = self._config(kept, trained)
+            _refuse_full_disk(folder, kept.num_bytes)
+            history = History(
+                folder / "history.csv", tensorboard=folder if self._tensorboard else None
+            )
+        except BaseException:
+            if is_new:  # nothing has begun
+                shutil.rmtree(folder, ignore_errors=True)
+                self.folder = None
+            raise
+        return history, checkpoint
+
+    def _trained(self, kept: _Kept) -> int | None:
+        """After how many epochs the net's files in the folder were written; None if they were not.
+
+        Raises
+        ------
+        CheckpointError
+            If the folder holds the run of another net.
+        """
+        assert self.folder is not None
+        config = read_config(self.folder)
+        if config.net not in (None, kept.fingerprint):
+            raise CheckpointError(
+                f"{self.folder} holds a run of another net, which computes otherwise: give the "
+                "same net, or start a new run"
+            )
+        # What was exported before would stay the net of then.
+        self._export_onnx = self._export_onnx or (self.folder / f"{self._name}.onnx").exists()
+        if config.trained != 0:
+            return config.trained
+        ends = (".params", "-symbol.json", "-0000.params")
+        is_whole = all((self.folder / f"{self._name}{end}").exists() for end in ends)
+        num_epochs = config.options.get("num_epochs")
+        epoch, batch = max(checkpoints_in(self.folder), default=(0, 0))
+        return num_epochs if is_whole and (epoch - 1, batch) == (num_epochs, 0) else None
+
+    @contextmanager
+    def _telling_how_to_go_on(self, folder: Path, history: History) -> Iterator[None]:
+        """Add the command that resumes the run to the error that stopped it."""
+        python = launched_by() or shlex.quote(shorter(sys.executable))
+        how = f"go on with `{python} {self._command} {shlex.quote(str(folder))}`"
+        try:
+            yield
+        except Interrupted as stop:
+            if len(history):
+                self._draw(history)
+            if self._command is None:
+                raise
+            raise Interrupted(stop.signum, f"{stop}; {how}") from None
+        except (files.FileFailure, MemoryError, mx.base.MXNetError) as error:
+            if self._command is None:
+                raise
+            more = "or make some free and" if lacks_memory(error) else "then"
+            raise Failure(f"{describe(error)}; {more} {how}") from error
+
+    def _finish(self, kept: _Kept, history: History, checkpoint: Checkpoint) -> None:
+        """Write what a run ends with: first the net, then what is drawn and made from it."""
+        folder = checkpoint.folder
+        # While they are written, they are not all of one epoch.
+        files.write(folder / CONFIG, self._config(kept, None))
+        self._write_net(kept, folder)
+        self._draw(history)
+        kept.draw_predictions(folder / "predictions.png")
+        files.write(folder / CONFIG, self._config(kept, len(history)))
+        checkpoint.remove_older()
+
+    def _write_net(self, kept: _Kept, folder: Path) -> None:
+        export_symbol(kept.net, folder / self._name, kept.input_shape)
+        save_parameters(kept.net, folder / f"{self._name}.params")
+        if self._export_onnx:
+            size = kept.input_shape[-1]
+            fashion_mnist_to_onnx(kept.net, folder / f"{self._name}.onnx", size, self._name)
+
+    def _draw(self, history: History) -> None:
+        assert self.folder is not None
+        history.draw(self.folder / "curve.png", f"{self._title} on Fashion-MNIST")
+
+    def _config(self, kept: _Kept, trained: int | None) -> str:
+        """The run's configuration; `trained` is the number of epochs in the net's files."""
+        config = {
+            "section": self._name,
+            "options": {**self._options, "size": kept.input_shape[-1]},
+            "optimizer": type(kept.trainer.optimizer).__name__.lower(),
+            **self._training,
+            "dataset": kept.dataset,
+            "command": self._command,
+            "net": kept.fingerprint,
+            "input": list(kept.input_shape[1:]),
+            "device": ", ".join(map(str, kept.ctxs)),
+            "workers": kept.workers.count,
+            "threads": os.environ.get("OMP_NUM_THREADS"),
+            "machine": machine.describe(),
+            "versions": versions(),
+            LISTED: kept.listed,
+            TRAINED: trained,
+        }
+        return json.dumps(config, indent=2) + "\n"
+
+
+class _Kept:
+    """What the training was given, and what follows from it."""
+
+    def __init__(
+        self,
+        net: gluon.Block,
+        trainer: gluon.Trainer,
+        train_iter: Iterable[Any],
+        test_iter: Iterable[Any],
+        ctxs: list[mx.Context],
+        workers: Workers,
+    ) -> None:
+        self.net, self.trainer, self.test_iter = net, trainer, test_iter
+        self.ctxs, self.workers = ctxs, workers
+        self._train_iter = train_iter
+        self.fingerprint = fingerprint(net)
+        self.input_shape = (1, *_shape_of_an_example(test_iter))
+        self.layers: list[Layer] = layer_table(net, self.input_shape)
+        self.listed = True  # whether the folder's list of digests was ours as the run began
+
+    @property
+    def num_bytes(self) -> int:
+        """At least what the folder will take: two checkpoints and the net's two files."""
+        return 4 * 4 * sum(layer.parameters for layer in self.layers)
+
+    @property
+    def dataset(self) -> dict[str, str | None] | None:
+        loader = self.test_iter
+        if not isinstance(loader, ImageBatches):
+            return None
+        return {"edition": loader.release, "folder": str(loader.folder)}
+
+    def refuse_too_large(self) -> None:
+        """Raise a sentence if one batch is sure to need more memory than there is."""
+        batch_size = getattr(self._train_iter, "batch_size", 1)
+        values = math.prod(self.input_shape) + sum(
+            math.prod(layer.output_shape) for layer in self.layers
+        )
+        share = batch_size // self.workers.count
+        needed, free = 4 * values * share, machine.available_memory()
+        if self.ctxs[0].device_type == "cpu" and needed > free:
+            raise Failure(
+                f"a batch of {share:,} images of {self.input_shape[-1]} pixels "
+                f"needs more than {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are "
+                "free: choose a smaller --batch-size or --size"
+            )
+
+    def draw_predictions(self, path: Path) -> None:
+        """Draw the first test images with the net's answers, computed where its weights are."""
+        loader = self.test_iter
+        if not isinstance(loader, ImageBatches) or loader.release is None:
+            return
+        images, labels = loader.images[:_PREDICTED], loader.labels[:_PREDICTED]
+        [ctx, *_] = next(iter(self.net.collect_params().values())).list_ctx()
+        probabilities = Classifier(self.net, self.input_shape[-1], ctx).probabilities(images)
+        names = [*CLASSES, *map(str, range(len(CLASSES), probabilities.shape[1]))]
+        save_picture(draw_images(images, probabilities, names, labels), path)
+
+
+def _shape_of_an_example(test_iter: Iterable[Any]) -> tuple[int, ...]:
+    """The shape (C, H, W) of one example of a loader."""
+    if isinstance(test_iter, ImageBatches):
+        return (1, test_iter.size, test_iter.size)
+    if iter(test_iter) is test_iter:
+        raise ValueError("run= needs test data that can be gone through more than once")
+    [(X, _), *_] = next(split_batches(test_iter, [mx.cpu()]))
+    return X.shape[1:]
+
+
+def _refuse_full_disk(folder: Path, needed: int) -> None:
+    """Raise a sentence if the disk is sure to be too small for what the run will leave."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise files.FileFailure(
+            f"{folder} cannot hold the run: it takes {needed / 1e6:,.0f} MB and more, and "
+            f"{free / 1e6:,.0f} MB are free; make room on that disk, or name another folder"
+        )
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """Make ``<parent>/<name>-<time>``, with a number behind it if that is taken.
+
+    Raises
+    ------
+    Failure
+        If none can be made there.
+    """
+    first = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for i in itertools.count(1):
+            folder = parent / (first if i == 1 else f"{first}-{i}")
+            try:
+                folder.mkdir()
+                return folder
+            except FileExistsError:
+                continue
+    except OSError as error:
+        raise Failure(
+            f"--out {parent}: no folder can be made there ({error.strerror}); name another"
+        ) from error
+    raise AssertionError("there is always a next number")
