@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+import unicodedata
 
 import gluonbook as gb
 from gluonbook.operations import gluon_ops
@@ -16,7 +17,7 @@ from mxnet.gluon import nn
 import numpy as np
 import pytest
 
-from ..conftest import CHAPTERS, initialized, randomized
+from ..conftest import CHAPTERS, initialized, randomized, run_chapter
 
 PACKAGE = Path(gb.__file__).parent
 #: What each chapter defines that the package has too.
@@ -324,6 +325,15 @@ def links(section: str) -> list[str]:
     ]
 
 
+def headings(section: str) -> list[tuple[str, str]]:
+    tokens = markdown(section)
+    return [
+        (token.tag, inline.content)
+        for token, inline in zip(tokens, tokens[1:])
+        if token.type == "heading_open"
+    ]
+
+
 @pytest.mark.parametrize("section", RECIPES)
 def test_links_lead_to_files_to_the_paper_and_to_the_books_section(section):
     found = links(section)
@@ -346,10 +356,123 @@ def test_a_chapter_is_read_in_one_sitting(section):
 
 @pytest.mark.parametrize("section", RECIPES)
 def test_a_chapter_has_the_parts_of_a_section(section):
-    headings = []
-    for token, inline in zip(markdown(section), markdown(section)[1:]):
-        if token.type == "heading_open":
-            headings.append((token.tag, inline.content))
-    assert [tag for tag, _ in headings] == ["h1"] + 5 * ["h2"]
-    assert [title for _, title in headings[2:]] == ["The net", "Training", "Summary", "Exercises"]
+    found = headings(section)
+    assert [tag for tag, _ in found] == ["h1"] + 5 * ["h2"]
+    assert [title for _, title in found[2:]] == ["The net", "Training", "Summary", "Exercises"]
     assert any("**The two editions.**" in token.content for token in markdown(section))
+
+
+# --- in Chinese ---------------------------------------------------------------------------------
+
+
+def chinese(section: str) -> str:
+    return f"zh/{section}"
+
+
+def cells(section: str, kind: str) -> list[str | None]:
+    """The cells of one kind in a chapter's order; each of another is None."""
+    notebook = jupytext.read(CHAPTERS / f"{section}.py")
+    return [cell.source if cell.cell_type == kind else None for cell in notebook.cells]
+
+
+@pytest.mark.parametrize("section", RECIPES)
+def test_a_chinese_chapter_has_the_code_of_its_twin_in_the_same_places(section):
+    assert cells(chinese(section), "code") == cells(section, "code")
+
+
+@pytest.mark.parametrize("section", RECIPES)
+def test_a_chinese_chapters_links_lead_where_its_twins_do(section):
+    theirs, ours = links(section), links(chinese(section))
+    files = [f"../{link}" for link in theirs if not link.startswith("https://")]
+    assert ours[0] == theirs[0]  # the paper
+    chapter = "neural-networks" if section == "lenet" else "modern"
+    assert ours[1:3] == [
+        f"https://zh-v1.d2l.ai/chapter_convolutional-neural-networks/{section}.html",
+        f"https://zh.d2l.ai/chapter_convolutional-{chapter}/{section}.html",
+    ]
+    assert ours[3:] == files and all((CHAPTERS / "zh" / link).is_file() for link in files)
+
+
+def formulas(section: str) -> list[str]:
+    """The formulas that stand alone, without the words in them."""
+    found = [token.content for token in markdown(section) if token.content.startswith("$$")]
+    first, *rest = "\n".join(found).split("\\text{")
+    return (first + "".join(part.partition("}")[2] for part in rest)).splitlines()
+
+
+def quoted(section: str) -> tuple[set[str], list[str]]:
+    """The code and commands that a chapter's text names, and the code that it shows."""
+    children = [child for token in markdown(section) for child in token.children or []]
+    shown = [token.content for token in markdown(section) if token.type == "fence"]
+    return {child.content for child in children if child.type == "code_inline"}, shown
+
+
+@pytest.mark.parametrize("section", RECIPES)
+def test_a_chinese_chapter_has_the_formulas_and_commands_of_its_twin(section):
+    assert formulas(chinese(section)) == formulas(section)
+    assert quoted(chinese(section)) == quoted(section)
+
+
+def is_ideograph(character: str) -> bool:
+    return "\u4e00" <= character <= "\u9fff"
+
+
+def paragraphs(section: str) -> list[str]:
+    """What a chapter says, without formulas and code."""
+    found = []
+    for token in markdown(section):
+        if token.type == "inline" and not token.content.startswith("$$"):
+            text = "".join(child.content for child in token.children if child.type == "text")
+            found.append("".join(text.split("$")[::2]))
+    return found
+
+
+@pytest.mark.parametrize("section", RECIPES)
+def test_the_text_of_a_chinese_chapter_is_chinese(section):
+    told = paragraphs(chinese(section))
+    assert all(any(map(is_ideograph, text)) for text in told)
+    letters = [character for text in told for character in text if character.isalpha()]
+    assert sum(map(is_ideograph, letters)) > 0.7 * len(letters)
+    found = headings(chinese(section))
+    assert [tag for tag, _ in found] == [tag for tag, _ in headings(section)]
+    assert [title for _, title in found[2:]] == ["网络结构", "训练模型", "小结", "练习"]
+    strong = [
+        following.content
+        for token in markdown(chinese(section))
+        for child, following in zip(token.children or [], (token.children or [])[1:])
+        if child.type == "strong_open"
+    ]
+    assert strong == ["两版的差别"]
+
+
+def columns(line: str) -> int:
+    """The width of a line in a terminal, where a Chinese character takes two columns."""
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in line)
+
+
+@pytest.mark.parametrize("section", RECIPES)
+def test_lines_of_a_chinese_chapter_are_no_longer_than_others_and_part_no_word(section):
+    """A notebook shows the end of a line as a space, which Chinese has none of within a text."""
+    assert max(map(columns, source(chinese(section)).splitlines())) <= 100
+    for token in markdown(chinese(section)):
+        lines = [line.strip() for line in token.content.splitlines() if token.type == "inline"]
+        for line, following in zip(lines, lines[1:]):
+            assert not (is_ideograph(line[-1]) and is_ideograph(following[0])), line
+
+
+def test_the_chinese_lenet_runs_as_its_twin(tiny, tmp_path, capsys):
+    printed, left, weights = [], [], []
+    options = ("--epochs", "1", "--batch-size", "16", "--seed", "1", "--device", "cpu")
+    for section in ("lenet", chinese("lenet")):
+        out = tmp_path / section
+        with mx.name.NameManager():  # so that both number their layers from 0
+            run_chapter(CHAPTERS / f"{section}.py", *options, "--out", str(out))
+        lines = capsys.readouterr().out.splitlines()
+        printed.append([line.partition(", time ")[0] for line in lines])
+        [folder] = out.iterdir()
+        left.append(sorted(path.name for path in folder.iterdir()))
+        weights.append(nd.load(str(folder / "lenet.params")))
+    assert printed[0] == printed[1] and printed[0][-1].startswith("epoch 1, loss ")
+    assert left[0] == left[1] and "curve.png" in left[0]
+    for name, weight in weights[0].items():
+        np.testing.assert_array_equal(weights[1][name].asnumpy(), weight.asnumpy())
