@@ -15,6 +15,8 @@ from .nets.test_nets import NETS
 
 ROOT = Path(__file__).parents[1]
 READMES = ["README.md", "README.zh.md"]
+#: The folder of the chapters in the language of each.
+OF_LANGUAGE = {"README.md": "chapters", "README.zh.md": "chapters/zh"}
 #: Of the READMEs: the front page, and how to use the chapters.
 FOLDERS = [ROOT, ROOT / "chapters"]
 PARAMETERS = {case.id: case.values[3] for case in NETS}
@@ -25,10 +27,11 @@ def text(request):
     return (ROOT / request.param).read_text(encoding="utf-8")
 
 
-def test_the_table_of_sections_is_that_of_the_recipes(text):
+@pytest.mark.parametrize("name", READMES)
+def test_the_table_of_sections_is_that_of_the_recipes(name):
     rows = {}
-    for line in text.splitlines():
-        found = re.match(r"\| \[[^]]*\]\(chapters/(\w+)\.py\) \|", line)
+    for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
+        found = re.match(rf"\| \[[^]]*\]\({OF_LANGUAGE[name]}/(\w+)\.py\) \|", line)
         if found:
             rows[found.group(1)] = [cell.strip() for cell in line.split("|")[2:6]]
     assert rows == {
@@ -48,6 +51,14 @@ def test_links_lead_somewhere(folder, name):
     text = (folder / name).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (folder / target).exists(), target
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_page_on_the_chapters_links_to_each_in_its_language(name):
+    page, folder = ROOT / "chapters" / name, ROOT / OF_LANGUAGE[name]
+    targets = re.findall(r"\]\(([\w/]+\.py)\)", page.read_text(encoding="utf-8"))
+    linked = {page.parent / target for target in targets}
+    assert {folder / f"{section}.py" for section in RECIPES} <= linked
 
 
 @pytest.mark.parametrize("name", READMES)
