@@ -12,7 +12,7 @@ from typing import Callable
 from mxnet.gluon import nn
 
 from ..nets.tables import row_of
-from .resnet_family import basic, block_of, convolution, stages
+from .resnet_family import ResidualBlock, basic, convolution, stages
 
 #: Table 6: blocks in each of the three stages, by the number of layers with weights.
 NUM_BLOCKS = {20: 3, 32: 5, 44: 7, 56: 9, 110: 18}
@@ -45,15 +45,8 @@ def cifar_resnet(depth: int, num_classes: int = 10) -> nn.HybridSequential:
     with net.name_scope():
         # (N, C, 32, 32) → (N, 16, 32, 32) → 32, 16 and 8 pixels
         net.add(convolution(NUM_CHANNELS[0], 3), nn.BatchNorm())
-        net.add(
-            *stages(
-                (num_blocks,) * len(NUM_CHANNELS),
-                expansion=1,
-                block=block_of(basic),
-                small_images=True,
-                widths=NUM_CHANNELS,
-            )
-        )
+        block = partial(ResidualBlock, basic)
+        net.add(*stages((num_blocks,) * 3, 1, block, small_images=True, widths=NUM_CHANNELS))
         net.add(nn.GlobalAvgPool2D(), nn.Dense(num_classes))
     return net
 

@@ -87,9 +87,11 @@ def densenet_bc(
     return net
 
 
-def _conv_block(num_channels: int, *, kernel_size: int) -> nn.HybridSequential:
+def _conv_block(
+    num_channels: int, *, kernel_size: int, prefix: str | None = None
+) -> nn.HybridSequential:
     """The section's `conv_block`, with a window of any size and without a bias."""
-    block = nn.HybridSequential()
+    block = nn.HybridSequential(prefix=prefix)
     with block.name_scope():
         block.add(
             nn.BatchNorm(),
@@ -110,14 +112,9 @@ def _dense_block(num_layers: int, growth_rate: int, *, prefix: str) -> DenseBloc
 
 def _transition_block(num_channels: int, *, prefix: str) -> nn.HybridSequential:
     """The section's `transition_block`, without a bias."""
-    block = nn.HybridSequential(prefix=prefix)
+    block = _conv_block(num_channels, kernel_size=1, prefix=prefix)
     with block.name_scope():
-        block.add(
-            nn.BatchNorm(),
-            nn.Activation("relu"),
-            nn.Conv2D(num_channels, kernel_size=1, use_bias=False),
-            nn.AvgPool2D(pool_size=2, strides=2),
-        )
+        block.add(nn.AvgPool2D(pool_size=2, strides=2))
     return block
 
 

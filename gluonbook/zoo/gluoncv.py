@@ -25,8 +25,6 @@ from .models import get_model
 
 #: Height and width of the images of a model, where they are not 224.
 SIZES = {"inceptionv3": 299, **dict.fromkeys(cifar_resnet.MODELS, 32)}
-#: Classes that the weights of a model are for, where they are not 1000.
-NUM_CLASSES = dict.fromkeys(cifar_resnet.MODELS, 10)
 
 
 class GluonCVUnavailable(Failure, ImportError):
@@ -103,7 +101,7 @@ def from_gluoncv(
     UnknownModel
         If we have none.
     """
-    published = NUM_CLASSES.get(name, 1000)
+    published = 10 if name in cifar_resnet.MODELS else 1000
     if num_classes is None:
         num_classes = published
     ours = get_model(name, num_classes)
@@ -116,7 +114,13 @@ def from_gluoncv(
             "num_classes out, or pretrained"
         )
     if pretrained:
-        theirs = _trained(zoo, name, ctx)
+        try:
+            theirs = zoo.get_model(name, pretrained=True, ctx=ctx or mx.cpu())
+        except Exception as error:  # its download, lock and archive raise errors of many kinds
+            raise WeightsUnavailable(
+                f"GluonCV's weights of {name} cannot be loaded ({reason(error)}): it downloads "
+                "them once, from the web, into ~/.mxnet/models"
+            ) from error
     else:
         theirs = zoo.get_model(name, classes=num_classes)
         size = SIZES.get(name, 224)
@@ -124,16 +128,6 @@ def from_gluoncv(
         theirs.initialize(mx.init.Xavier(), ctx)
     copy_parameters(theirs, ours, ctx)
     return ours
-
-
-def _trained(zoo: Any, name: str, ctx: mx.Context | None) -> gluon.Block:
-    try:
-        return zoo.get_model(name, pretrained=True, ctx=ctx or mx.cpu())
-    except Exception as error:  # its download, lock and archive raise errors of many kinds
-        raise WeightsUnavailable(
-            f"GluonCV's weights of {name} cannot be loaded ({reason(error)}): it downloads them "
-            "once, from the web, into ~/.mxnet/models"
-        ) from error
 
 
 def copy_parameters(theirs: gluon.Block, ours: gluon.Block, ctx: mx.Context | None = None) -> None:

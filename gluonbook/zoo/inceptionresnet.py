@@ -48,32 +48,20 @@ class InceptionResidual(nn.HybridBlock):
 
 # --- v1 -------------------------------------------------------------------------------------------
 
-A_V1 = partial(
-    InceptionResidual,
-    ([(32, 1)], [(32, 1), (32, 3)], [(32, 1), (32, 3), (32, 3)]),
-    256,
-    scale=0.17,
-)  # figure 10
-B_V1 = partial(
-    InceptionResidual,
-    ([(128, 1)], [(128, 1), (128, (1, 7)), (128, (7, 1))]),
-    896,
-    scale=0.1,
-)  # figure 11
-C_V1 = partial(
-    InceptionResidual,
-    ([(192, 1)], [(192, 1), (192, (1, 3)), (192, (3, 1))]),
-    1792,
-    scale=0.2,
-)  # figure 13
+A_V1 = partial(  # figure 10
+    InceptionResidual, ([(32, 1)], [(32, 1), (32, 3)], [(32, 1), (32, 3), (32, 3)]), 256, scale=0.17
+)
+B_V1 = partial(  # figure 11
+    InceptionResidual, ([(128, 1)], [(128, 1), (128, (1, 7)), (128, (7, 1))]), 896, scale=0.1
+)
+C_V1 = partial(  # figure 13
+    InceptionResidual, ([(192, 1)], [(192, 1), (192, (1, 3)), (192, (3, 1))]), 1792, scale=0.2
+)
 
 BLOCKS_V1: dict[str, Row] = {
     "inception_resnet_a": 5 * [A_V1],  # (N, 256, 35, 35)
-    "reduction_a": (
-        [(384, 3, 2)],
-        [(192, 1), (192, 3), (256, 3, 2)],
-        [max_pool],
-    ),  # (N, 896, 17, 17), figure 7
+    # (N, 896, 17, 17), figure 7
+    "reduction_a": ([(384, 3, 2)], [(192, 1), (192, 3), (256, 3, 2)], [max_pool]),
     "inception_resnet_b": 10 * [B_V1],  # (N, 896, 17, 17)
     "reduction_b": (
         [(256, 1), (384, 3, 2)],
@@ -86,24 +74,15 @@ BLOCKS_V1: dict[str, Row] = {
 
 # --- v2 -------------------------------------------------------------------------------------------
 
-A_V2 = partial(
-    InceptionResidual,
-    ([(32, 1)], [(32, 1), (32, 3)], [(32, 1), (48, 3), (64, 3)]),
-    320,
-    scale=0.17,
-)  # figure 16
-B_V2 = partial(
-    InceptionResidual,
-    ([(192, 1)], [(128, 1), (160, (1, 7)), (192, (7, 1))]),
-    1088,
-    scale=0.1,
-)  # figure 17
-C_V2 = partial(
-    InceptionResidual,
-    ([(192, 1)], [(192, 1), (224, (1, 3)), (256, (3, 1))]),
-    2080,
-    scale=0.2,
-)  # figure 19
+A_V2 = partial(  # figure 16
+    InceptionResidual, ([(32, 1)], [(32, 1), (32, 3)], [(32, 1), (48, 3), (64, 3)]), 320, scale=0.17
+)
+B_V2 = partial(  # figure 17
+    InceptionResidual, ([(192, 1)], [(128, 1), (160, (1, 7)), (192, (7, 1))]), 1088, scale=0.1
+)
+C_V2 = partial(  # figure 19
+    InceptionResidual, ([(192, 1)], [(192, 1), (224, (1, 3)), (256, (3, 1))]), 2080, scale=0.2
+)
 
 BLOCKS_V2: dict[str, Row] = {
     "mixed_5b": (
@@ -113,11 +92,8 @@ BLOCKS_V2: dict[str, Row] = {
         [partial(avg_pool, count_include_pad=False), (64, 1)],
     ),  # (N, 320, 35, 35)
     "inception_resnet_a": 10 * [A_V2],  # (N, 320, 35, 35)
-    "reduction_a": (
-        [(384, 3, 2)],
-        [(256, 1), (256, 3), (384, 3, 2)],
-        [max_pool],
-    ),  # (N, 1088, 17, 17), figure 7
+    # (N, 1088, 17, 17), figure 7
+    "reduction_a": ([(384, 3, 2)], [(256, 1), (256, 3), (384, 3, 2)], [max_pool]),
     "inception_resnet_b": 20 * [B_V2],  # (N, 1088, 17, 17)
     "reduction_b": (
         [(256, 1), (384, 3, 2)],
@@ -154,10 +130,7 @@ def inceptionresnetv1(
         **BLOCKS_V1,
         "pool": nn.GlobalAvgPool2D,
         "dropout": partial(nn.Dropout, 0.2),
-        "bottleneck": [
-            partial(nn.Dense, 512, use_bias=False),
-            partial(nn.BatchNorm, epsilon=1e-3),
-        ],
+        "bottleneck": [partial(nn.Dense, 512, use_bias=False), partial(nn.BatchNorm, epsilon=1e-3)],
         "linear": partial(nn.Dense, num_classes),
     }
     return net_of(rows)

@@ -47,13 +47,7 @@ def _figure_6(channels: int) -> Row:
     return (
         [(192, 1)],
         [(channels, 1), (channels, (1, 7)), (192, (7, 1))],
-        [
-            (channels, 1),
-            (channels, (7, 1)),
-            (channels, (1, 7)),
-            (channels, (7, 1)),
-            (192, (1, 7)),
-        ],
+        [(channels, 1), (channels, (7, 1)), (channels, (1, 7)), (channels, (7, 1)), (192, (1, 7))],
         [avg_pool, (192, 1)],
     )
 
@@ -69,11 +63,8 @@ MIXED: dict[str, Row] = {
     "mixed_5b": _figure_5(32),  # (N, 256, 35, 35)
     "mixed_5c": _figure_5(64),  # (N, 288, 35, 35)
     "mixed_5d": _figure_5(64),  # (N, 288, 35, 35)
-    "mixed_6a": (
-        [(384, 3, 2)],
-        [(64, 1), (96, 3), (96, 3, 2)],
-        [max_pool],
-    ),  # (N, 768, 17, 17), figure 10
+    # (N, 768, 17, 17), figure 10
+    "mixed_6a": ([(384, 3, 2)], [(64, 1), (96, 3), (96, 3, 2)], [max_pool]),
     "mixed_6b": _figure_6(128),  # (N, 768, 17, 17)
     "mixed_6c": _figure_6(160),  # (N, 768, 17, 17)
     "mixed_6d": _figure_6(160),  # (N, 768, 17, 17)

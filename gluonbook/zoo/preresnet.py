@@ -12,42 +12,34 @@ from typing import Any, Callable
 
 from mxnet.gluon import nn
 
-from ..nets.tables import row_of
-from .resnet_family import (
-    BASIC,
-    EXPANSION,
-    TABLE_1,
-    basic,
-    bottleneck,
-    convolution,
-    sequence,
-    stages,
-    stem,
-)
+from .resnet_family import TABLE_1, Body, bottleneck, convolution, rows_of, sequence
 
 #: Blocks in conv2_x, conv3_x, conv4_x and conv5_x, by the number of layers with weights.
 NUM_BLOCKS = {**TABLE_1, 200: (3, 24, 36, 3)}
 
 
 class PreActivationBlock(nn.HybridBlock):
-    """What `body` makes of the input, normalised and activated, plus the input (figure 1b).
+    """The residual function of the input, normalised and activated, plus the input (figure 1b).
 
-    Input (N, C, H, W); output of the shape that `body` gives. No ReLU follows the sum.
+    Input (N, C, H, W); output (N, num_channels, ⌈H / strides⌉, ⌈W / strides⌉). No ReLU follows the
+    sum.
 
     Parameters
     ----------
     body
-        The residual function F after its first batch normalisation and ReLU: ``basic`` or
-        ``bottleneck`` of the ResNets before.
-    shortcut
-        Brings the activated input to the shape of `body`'s output; None where the input has it,
-        and is added as it is.
+        Makes the residual function F after its first batch normalisation and ReLU, from
+        `num_channels` and `strides`: ``basic`` or ``bottleneck`` of the ResNets before.
+    changes_shape
+        A 1×1 convolution brings the activated input to the shape of F's output. Else the input is
+        added as it is.
     """
 
-    def __init__(self, body: nn.HybridBlock, shortcut: nn.HybridBlock | None = None) -> None:
+    def __init__(self, body: Body, num_channels: int, strides: int, changes_shape: bool) -> None:
         super().__init__(prefix="")
+        shortcut = convolution(num_channels, 1, strides) if changes_shape else None
+        residual = body(num_channels, strides)
         self.activation = sequence(nn.BatchNorm(), nn.Activation("relu"))
-        self.body = body
+        self.body = residual
         self.shortcut = shortcut
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
@@ -83,17 +75,9 @@ def preresnet(
     ValueError
         If `depth` is none of these.
     """
-    num_blocks = row_of(NUM_BLOCKS, depth)
-    body, expansion = (basic, 1) if depth in BASIC else (bottleneck, EXPANSION)
-
-    def block(num_channels: int, strides: int, changes_shape: bool) -> PreActivationBlock:
-        shortcut = convolution(num_channels, 1, strides) if changes_shape else None
-        return PreActivationBlock(body(num_channels, strides), shortcut)
-
     net = nn.HybridSequential()
     with net.name_scope():
-        # (N, C, 224, 224) → (N, 64, 112, 112) → 56, 28, 14 and 7 pixels
-        net.add(stem(small_images), *stages(num_blocks, expansion, block, small_images))
+        net.add(*rows_of(NUM_BLOCKS, depth, PreActivationBlock, bottleneck, small_images))
         net.add(nn.BatchNorm(), nn.Activation("relu"))
         net.add(nn.GlobalAvgPool2D(), nn.Dense(num_classes))
     return net

@@ -8,7 +8,7 @@ most today. The section's own net, ``nets.resnet``, differs from both in its bia
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 from mxnet.gluon import nn
 
@@ -21,6 +21,8 @@ BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 TABLE_1 = {**BASIC, **BOTTLENECK}
 #: The last convolution of a bottleneck has this many times the channels of the others.
 EXPANSION = 4
+#: Makes a residual function from its output channels and its strides.
+Body = Callable[[int, int], nn.HybridSequential]
 
 
 def sequence(*layers: nn.HybridBlock) -> nn.HybridSequential:
@@ -78,31 +80,30 @@ def bottleneck_v1(num_channels: int, strides: int) -> nn.HybridSequential:
 
 
 class ResidualBlock(nn.HybridBlock):
-    """What `body` makes of the input, normalised, plus the input, then a ReLU (equation 1).
+    """The residual function F of the input, normalised, plus the input, then a ReLU (equation 1).
 
-    Input (N, C, H, W); output of the shape that `body` gives.
+    Input (N, C, H, W); output (N, num_channels, ⌈H / strides⌉, ⌈W / strides⌉).
 
     Parameters
     ----------
     body
-        The residual function F up to its last convolution.
-    shortcut
-        Brings the input to the shape of `body`'s output (equation 2); None where it has it.
+        Makes F up to its last convolution, from `num_channels` and `strides`.
+    changes_shape
+        A 1×1 convolution with batch normalisation brings the input to the shape of F's output
+        (section 3.3, option B).
     """
 
-    def __init__(self, body: nn.HybridBlock, shortcut: nn.HybridBlock | None = None) -> None:
+    def __init__(self, body: Body, num_channels: int, strides: int, changes_shape: bool) -> None:
         super().__init__(prefix="")
-        self.body = sequence(body, nn.BatchNorm())
+        shortcut = None
+        if changes_shape:
+            shortcut = sequence(convolution(num_channels, 1, strides), nn.BatchNorm())
+        self.body = sequence(body(num_channels, strides), nn.BatchNorm())
         self.shortcut = shortcut
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         shortcut = x if self.shortcut is None else self.shortcut(x)
         return F.Activation(self.body(x) + shortcut, act_type="relu")
-
-
-def projection(num_channels: int, strides: int) -> nn.HybridSequential:
-    """A 1×1 convolution with batch normalisation (section 3.3, option B)."""
-    return sequence(convolution(num_channels, 1, strides), nn.BatchNorm())
 
 
 def stem(small_images: bool) -> nn.HybridSequential:
@@ -139,31 +140,34 @@ def stages(
     return rows
 
 
-def block_of(
-    body: Callable[[int, int], nn.HybridSequential],
-) -> Callable[[int, int, bool], ResidualBlock]:
-    """What makes the blocks of `stages` from `body`, with a projection where the shape changes."""
+def rows_of(
+    table: Mapping[int, tuple[int, ...]],
+    depth: int,
+    block: Callable[[Body, int, int, bool], nn.HybridBlock],
+    of_three: Body,
+    small_images: bool,
+) -> list[nn.HybridSequential]:
+    """The rows conv1 to conv5_x of the net with `depth` layers.
 
-    def block(num_channels: int, strides: int, changes_shape: bool) -> ResidualBlock:
-        shortcut = projection(num_channels, strides) if changes_shape else None
-        return ResidualBlock(body(num_channels, strides), shortcut)
+    `of_three` is the bottleneck that deep nets are made of.
 
-    return block
+    Raises
+    ------
+    ValueError
+        If `depth` is not in `table`.
+    """
+    num_blocks = row_of(table, depth)
+    body, expansion = (basic, 1) if depth in BASIC else (of_three, EXPANSION)
+    # (N, C, 224, 224) → (N, 64, 112, 112) → 56, 28, 14 and 7 pixels
+    return [stem(small_images), *stages(num_blocks, expansion, partial(block, body), small_images)]
 
 
 def _resnet(
-    depth: int,
-    num_classes: int,
-    small_images: bool,
-    of_three: Callable[[int, int], nn.HybridSequential],
+    depth: int, num_classes: int, small_images: bool, of_three: Body
 ) -> nn.HybridSequential:
-    """The net of `depth` layers; `of_three` is the bottleneck that deep nets are made of."""
-    num_blocks = row_of(TABLE_1, depth)
-    body, expansion = (basic, 1) if depth in BASIC else (of_three, EXPANSION)
     net = nn.HybridSequential()
     with net.name_scope():
-        # (N, C, 224, 224) → (N, 64, 112, 112) → 56, 28, 14 and 7 pixels
-        net.add(stem(small_images), *stages(num_blocks, expansion, block_of(body), small_images))
+        net.add(*rows_of(TABLE_1, depth, ResidualBlock, of_three, small_images))
         net.add(nn.GlobalAvgPool2D(), nn.Dense(num_classes))
     return net
 
