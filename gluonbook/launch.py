@@ -45,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Start the run that `argv` describes, by default the command line; the exit code."""
     print_sentences()
     argv = list(sys.argv[1:] if argv is None else argv)
-    own, script = _split(argv)
-    options = _parser().parse_args(own)
+    place = argv.index("--") if "--" in argv else len(argv)
+    options, script = _parser().parse_args(argv[:place]), argv[place + 1 :]
     if not script:
         raise Failure("no script is named: write -- and the script after the options of the launch")
     if not script[0].startswith("-") and not Path(script[0]).is_file():
@@ -65,12 +65,7 @@ def _on_this_machine(command: list[str], options: argparse.Namespace) -> int:
     count = options.workers or 1
     given = options.root is not None
     root = environment.root(options.root) if given else environment.private_root()
-    run = _Run(command, options, root, count, count)
-    run.start(workers=range(count), servers=range(options.servers), scheduler=True)
-    try:
-        return run.supervisor.run()
-    except CouldNotBind:
-        raise _taken(root) from None
+    return _run(command, options, root, count, range(count), range(options.servers), count)
 
 
 def _as_one_of(where: Place, command: list[str], options: argparse.Namespace) -> int:
@@ -83,13 +78,11 @@ def _as_one_of(where: Place, command: list[str], options: argparse.Namespace) ->
     if options.servers > where.size:
         raise Failure(f"--servers {options.servers}: at most {where.size}, one for each process")
     root = environment.root(_root_of(where, options))
-    run = _Run(command, options, root, where.size, max(1, where.on_this_machine), where.local_rank)
     servers = [where.rank] if where.rank < options.servers else []
-    run.start(workers=[where.rank], servers=servers, scheduler=where.rank == 0)
-    try:
-        return run.supervisor.run()
-    except CouldNotBind:
-        raise _taken(root) from None
+    num_here = max(1, where.on_this_machine)
+    return _run(
+        *(command, options, root, where.size, [where.rank], servers, num_here, where.local_rank)
+    )
 
 
 def _root_of(where: Place, options: argparse.Namespace) -> str:
@@ -105,72 +98,54 @@ def _root_of(where: Place, options: argparse.Namespace) -> str:
     )
 
 
-def _taken(root: Root) -> Failure:
-    if root.is_private:
-        return Failure(
+def _run(
+    command: list[str],
+    options: argparse.Namespace,
+    root: Root,
+    num_workers: int,
+    ranks: Sequence[int],
+    servers: Sequence[int],
+    num_here: int,
+    first_here: int = 0,
+) -> int:
+    """Run the processes of a run that are on this machine; the scheduler is where worker 0 is.
+
+    `first_here` is the number of the first of these workers among the `num_here` of this machine.
+    """
+    supervisor = Supervisor(options.timeout)
+
+    def variables(role: str) -> dict[str, str]:
+        return environment.of_ps_lite(role, root, num_workers, options.servers)
+
+    nodes = {f"server {number} of {options.servers}": "server" for number in servers}
+    if 0 in ranks:
+        nodes = {"the scheduler": "scheduler", **nodes}
+    # Importing MXNet is all that such a process does. Nobody else may open its socket.
+    node = [sys.executable, "-c", "import os; os.umask(0o077); import gluonbook"]
+    for name, role in nodes.items() if num_workers > 1 else ():  # else nobody talks to another
+        supervisor.start(name, node, {**variables(role), "OMP_NUM_THREADS": "1"})
+    launch = ["python", "-m", "gluonbook.launch", "--workers", str(num_workers)]
+    if options.servers > 1:
+        launch += ["--servers", str(options.servers)]
+    for number, rank in enumerate(ranks, first_here):
+        told = environment.of_worker(rank, options.timeout, shlex.join([*launch, "--"]))
+        if num_workers > 1:
+            told.update(nvidia_driver.share_of(number))
+        if not runtime.threads_by_user:
+            told["OMP_NUM_THREADS"] = str(max(1, physical_cores() // num_here))
+        name = f"worker {rank} of {num_workers}"
+        told = {**variables("worker"), **told}
+        supervisor.start(name, command, told, is_worker=True, shown=rank == 0)
+    try:
+        return supervisor.run()
+    except CouldNotBind:
+        raise Failure(
             "no process can make a socket in /tmp: let this user write there, or name an address "
             "of this machine with --root 127.0.0.1:PORT"
-        )
-    return Failure(
-        f"no process can listen at {root.host}:{root.port}: name the host of the first process and "
-        "a free port with --root HOST:PORT"
-    )
-
-
-class _Run:
-    """The processes of one run that are on this machine."""
-
-    def __init__(
-        self,
-        command: list[str],
-        options: argparse.Namespace,
-        root: Root,
-        num_workers: int,
-        num_here: int,
-        first_here: int = 0,
-    ) -> None:
-        self.supervisor = Supervisor(options.timeout)
-        self._command, self._options, self._root = command, options, root
-        self._num_workers, self._first_here = num_workers, first_here
-        self._threads = max(1, physical_cores() // num_here)
-
-    def start(self, workers: Sequence[int], servers: Sequence[int], scheduler: bool) -> None:
-        if self._num_workers > 1:  # else there is nobody to talk to
-            if scheduler:
-                self._start_node("scheduler", "the scheduler")
-            for number in servers:
-                self._start_node("server", f"server {number} of {self._options.servers}")
-        for number, rank in enumerate(workers, self._first_here):
-            self._start_worker(rank, number)
-
-    def _start_node(self, role: str, name: str) -> None:
-        # Importing MXNet is all that such a process does. Nobody else may open its socket.
-        command = [sys.executable, "-c", "import os; os.umask(0o077); import gluonbook"]
-        self.supervisor.start(name, command, {**self._variables(role), "OMP_NUM_THREADS": "1"})
-
-    def _start_worker(self, rank: int, number: int) -> None:
-        launch = ["python", "-m", "gluonbook.launch", "--workers", str(self._num_workers)]
-        if self._options.servers > 1:
-            launch += ["--servers", str(self._options.servers)]
-        told = environment.of_worker(rank, self._options.timeout, shlex.join([*launch, "--"]))
-        variables = {**self._variables("worker"), **told}
-        if self._num_workers > 1:
-            variables.update(nvidia_driver.share_of(number))
-        if not runtime.threads_by_user:
-            variables["OMP_NUM_THREADS"] = str(self._threads)
-        name = f"worker {rank} of {self._num_workers}"
-        self.supervisor.start(name, self._command, variables, is_worker=True, shown=rank == 0)
-
-    def _variables(self, role: str) -> dict[str, str]:
-        return environment.of_ps_lite(role, self._root, self._num_workers, self._options.servers)
-
-
-def _split(argv: list[str]) -> tuple[list[str], list[str]]:
-    """The options of the launch, and the script with its own after ``--``."""
-    if "--" not in argv:
-        return argv, []
-    place = argv.index("--")
-    return argv[:place], argv[place + 1 :]
+            if root.is_private
+            else f"no process can listen at {root.host}:{root.port}: name the host of the first "
+            "process and a free port with --root HOST:PORT"
+        ) from None
 
 
 def _parser() -> Parser:

@@ -7,7 +7,7 @@ sockets of processes that were killed.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 import os
 import signal
@@ -16,11 +16,11 @@ import sys
 import tempfile
 import time
 from types import FrameType
-from typing import IO, Any, Iterator, Mapping, Sequence
+from typing import IO, Mapping, Sequence
 
 import psutil
 
-from ..system.interrupts import SIGNALS
+from ..system.interrupts import handled_by
 from .environment import BIND_FAILED, TRY_AGAIN, socket_of
 from .watchdog import WAITED
 
@@ -138,7 +138,7 @@ class Supervisor:
         CouldNotBind
             If a process could not bind its address.
         """
-        with self._signals():
+        with handled_by(self._ask):
             try:
                 return self._wait()
             finally:
@@ -201,26 +201,13 @@ class Supervisor:
             self._witness.stdin.write(f"{path}\n".encode())
             self._witness.stdin.flush()
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Within the block a signal asks the workers to save and end; a second one ends all."""
-        before: dict[int, Any] = {}
-
-        def forward(signum: int, frame: FrameType | None) -> None:
-            self._asked.append(signum)
-            for process in self._workers:
-                if process.popen.returncode is None:
-                    with suppress(ProcessLookupError):
-                        os.kill(process.popen.pid, signal.SIGTERM)
-
-        for signum in SIGNALS:
-            if signal.getsignal(signum) is not signal.SIG_IGN:
-                before[signum] = signal.signal(signum, forward)
-        try:
-            yield
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
+    def _ask(self, signum: int, frame: FrameType | None) -> None:
+        """Let a first signal ask the workers to save and end; a second one ends all."""
+        self._asked.append(signum)
+        for process in self._workers:
+            if process.popen.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.kill(process.popen.pid, signal.SIGTERM)
 
 
 def _tell(sentence: str) -> None:

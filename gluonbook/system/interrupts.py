@@ -8,7 +8,7 @@ import select
 import signal
 import threading
 from types import FrameType
-from typing import Any, Iterator
+from typing import Callable, Iterator
 
 #: Ctrl-C, the end of a job, and a terminal that was closed.
 SIGNALS = tuple(
@@ -44,7 +44,6 @@ def requests() -> Iterator[Request]:
     the main thread, where Python sees no signals, nothing is changed.
     """
     request = Request()
-    before: dict[int, Any] = {}
 
     def note(signum: int, frame: FrameType | None) -> None:
         first = request.signum is None
@@ -53,15 +52,23 @@ def requests() -> Iterator[Request]:
         if first:
             _tell(b"\nfinishing the batch and saving; once more stops at once\n")
 
-    if threading.current_thread() is threading.main_thread():
-        for signum in SIGNALS:
-            if signal.getsignal(signum) not in (signal.SIG_IGN, None):
-                before[signum] = signal.signal(signum, note)
-    try:
+    if threading.current_thread() is not threading.main_thread():
         yield request
+        return
+    with handled_by(note):
+        yield request
+
+
+@contextmanager
+def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Within the block, `handler` takes the `SIGNALS` that were not ignored before."""
+    taken = [signum for signum in SIGNALS if signal.getsignal(signum) not in (signal.SIG_IGN, None)]
+    before = {signum: signal.signal(signum, handler) for signum in taken}
+    try:
+        yield
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        for signum, previous in before.items():
+            signal.signal(signum, previous)
 
 
 def _tell(line: bytes) -> None:
