@@ -20,7 +20,7 @@ from ._version import __version__
 from .system import machine, nvidia_driver, runtime
 
 _GIB = 2**30
-_LOW_MEMORY, _LOW_DISK = 2 * _GIB, 2 * _GIB
+_LOW_ROOM = 2 * _GIB
 
 
 class Finding(NamedTuple):
@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
 def examine() -> list[Finding]:
     """Everything that matters for the book on this machine, in the order of need."""
-    findings = [
+    return [
         Finding("gluonbook", f"{__version__}, {Path(__file__).parent}"),
         Finding("Python", f"{platform.python_version()}, {sys.executable}"),
         Finding("NumPy", np.__version__),
@@ -53,34 +53,25 @@ def examine() -> list[Finding]:
         *_room(),
         _pytorch(),
     ]
-    return findings
 
 
 def _mxnet() -> Iterator[Finding]:
     builds = [name for name in ("mxnet-cu112", "mxnet") if runtime.installed(name)]
     found = " and ".join(f"{name} {metadata.version(name)}" for name in builds) or "not installed"
+    problem = fix = None
     if runtime.failure is not None:
-        sentence, _, fix = str(runtime.failure).partition(": ")
-        yield Finding("MXNet", found, sentence, fix, fatal=True)
-        return
-    if len(builds) > 1:
-        yield Finding(
-            "MXNet",
-            found,
-            "both builds are installed, and each has overwritten files of the other",
-            f"run `pip uninstall -y mxnet mxnet-cu112 && pip install {builds[0]}==1.9.1`",
-            fatal=True,
-        )
-        return
-    features = importlib.import_module("mxnet").runtime.Features()
-    fault = _fault_of_a_convolution()
-    if fault is None:
-        yield Finding("MXNet", found)
-    else:
+        problem, _, fix = str(runtime.failure).partition(": ")
+    elif len(builds) > 1:
+        problem = "both builds are installed, and each has overwritten files of the other"
+        fix = f"run `pip uninstall -y mxnet mxnet-cu112 && pip install {builds[0]}==1.9.1`"
+    elif (fault := _fault_of_a_convolution()) is not None:
+        problem = f"it does not compute ({fault})"
         fix = f"run `pip install --force-reinstall --no-deps {builds[0]}==1.9.1`"
-        yield Finding("MXNet", found, f"it does not compute ({fault})", fix, fatal=True)
-    enabled = sorted(name for name, feature in features.items() if feature.enabled)
-    yield Finding("features of MXNet", ", ".join(enabled))
+    yield Finding("MXNet", found, problem, fix, fatal=problem is not None)
+    if runtime.failure is None and len(builds) < 2:
+        features = importlib.import_module("mxnet").runtime.Features()
+        enabled = sorted(name for name, feature in features.items() if feature.enabled)
+        yield Finding("features of MXNet", ", ".join(enabled))
 
 
 def _fault_of_a_convolution() -> str | None:
@@ -117,18 +108,13 @@ def _gpus() -> Iterator[Finding]:
             problem = "this MXNet is the build for the CPU"
             fix = "run `pip uninstall -y mxnet && pip install -e '.[cu112]'`"
         elif runtime.failure is None:
-            problem, fix = _fault_of_gpu(i)
+            from .system.device import working_gpus
+
+            gpus, faults = working_gpus()
+            if i not in [gpu.device_id for gpu in gpus]:
+                problem, fix = "; ".join(faults), "train with --device cpu, or update the driver"
         found = "{}, compute capability {}.{}".format(gpu.name, *gpu.capability)
         yield Finding(f"GPU {i}", found, problem, fix)
-
-
-def _fault_of_gpu(i: int) -> tuple[str | None, str | None]:
-    from .system.device import working_gpus
-
-    gpus, faults = working_gpus()
-    if any(gpu.device_id == i for gpu in gpus):
-        return None, None
-    return "; ".join(faults), "train with --device cpu, or update the driver"
 
 
 def _cuda_libraries() -> Iterator[Finding]:
@@ -144,13 +130,8 @@ def _cuda_libraries() -> Iterator[Finding]:
         elif _links(library):
             yield Finding(library, "found by the system's linker")
         elif needed:
-            yield Finding(
-                library,
-                "missing",
-                f"mxnet-cu112 needs {library}",
-                f"run `pip install {wheel}`",
-                True,
-            )
+            problem, fix = f"mxnet-cu112 needs {library}", f"run `pip install {wheel}`"
+            yield Finding(library, "missing", problem, fix, fatal=True)
         else:
             missing.append(library)
     if missing:
@@ -173,7 +154,6 @@ def _data_set() -> Iterator[Finding]:
     from .data import download, folders, mirrors, published_files
     from .data.fashion_mnist import read_folder
 
-    fix = f"run `sudo apt-get install {published_files.DEBIAN_PACKAGE}`"
     folder = folders.find_folder()
     if folder is not None:
         try:
@@ -184,35 +164,29 @@ def _data_set() -> Iterator[Finding]:
         else:
             yield Finding("data set", f"{folder}, release of {data.release}")
         return
-    for mirror in mirrors.mirrors():
-        if download.answers(mirror):
-            yield Finding("data set", f"not here; the first run downloads it from {mirror}")
-            return
-    yield Finding(
-        "data set",
-        "not here",
-        f"it is neither in {folders.data_folder()} nor in {folders.SYSTEM_FOLDER}, and no mirror "
-        "answers",
-        fix,
-        fatal=True,
-    )
+    mirror = next(filter(download.answers, mirrors.mirrors()), None)
+    if mirror is not None:
+        yield Finding("data set", f"not here; the first run downloads it from {mirror}")
+        return
+    places = f"neither in {folders.data_folder()} nor in {folders.SYSTEM_FOLDER}"
+    fix = f"run `sudo apt-get install {published_files.DEBIAN_PACKAGE}`"
+    problem = f"it is {places}, and no mirror answers"
+    yield Finding("data set", "not here", problem, fix, fatal=True)
 
 
 def _room() -> Iterator[Finding]:
+    problem = fix = None
     free = machine.available_memory()
-    low = free < _LOW_MEMORY
-    yield Finding(
-        "memory",
-        f"{free / _GIB:.1f} GiB free",
-        "little memory is free" if low else None,
-        "close other programs, or give the scripts a smaller --batch-size" if low else None,
-    )
+    if free < _LOW_ROOM:
+        problem = "little memory is free"
+        fix = "close other programs, or give the scripts a smaller --batch-size"
+    yield Finding("memory", f"{free / _GIB:.1f} GiB free", problem, fix)
     folder = Path.cwd()
-    free, low = shutil.disk_usage(folder).free, shutil.disk_usage(folder).free < _LOW_DISK
+    free = shutil.disk_usage(folder).free
     problem = fix = None
     if not os.access(folder, os.W_OK):
         problem, fix = f"{folder} cannot be written", "name a folder with --out"
-    elif low:
+    elif free < _LOW_ROOM:
         problem, fix = "little room for a run's folder", "make room, or name another with --out"
     yield Finding("disk", f"{free / _GIB:.1f} GiB free in {folder}", problem, fix)
 
