@@ -27,10 +27,7 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def wrong_operations(
-    quantized: gluon.SymbolBlock,
-    float32: gluon.SymbolBlock,
-    nodes: list[Node],
-    images: np.ndarray,
+    quantized: gluon.SymbolBlock, float32: gluon.SymbolBlock, nodes: list[Node], images: np.ndarray
 ) -> list[str]:
     """The operations in int8 whose output is wrong although their inputs are right.
 
@@ -84,13 +81,10 @@ def _outputs(net: gluon.SymbolBlock, names: list[str], X: nd.NDArray) -> dict[st
 
 def _dequantized(outputs: dict[str, np.ndarray], name: str) -> np.ndarray:
     """What the output in int8 of an operation stands for."""
-    values = outputs[f"{_IN_INT8}{name}_output"]
+    name = f"{_IN_INT8}{name}"
+    values = outputs[f"{name}_output"]
     if values.dtype == np.float32:
         return values
-    ends = [
-        array
-        for end in ("output_min", "output_max", "min_output", "max_output")
-        for array in [outputs.get(f"{_IN_INT8}{name}_{end}")]
-        if array is not None
-    ]
-    return values * (np.abs(ends).max() / np.iinfo(values.dtype).max)
+    ends = [f"{name}_{end}" for end in ("output_min", "output_max", "min_output", "max_output")]
+    greatest = np.abs([outputs[end] for end in ends if end in outputs]).max()
+    return values * (greatest / np.iinfo(values.dtype).max)

@@ -22,6 +22,7 @@ from ..data.fashion_mnist import CLASSES
 from ..data.image_batches import transform_of
 from ..system import files, mxnet_private
 from ..system.errors import Failure, last_line
+from ..system.onednn import nodes_of
 from .symbol import traced
 
 #: Names of the graph's input and output.
@@ -144,10 +145,7 @@ def fashion_mnist_to_onnx(
     The file says which classes there are and how an image becomes the net's input.
     """
     to_onnx(
-        *(net, path, (1, 1, size, size)),
-        name=name,
-        classes=CLASSES,
-        transform=transform_of(size),
+        *(net, path, (1, 1, size, size)), name=name, classes=CLASSES, transform=transform_of(size)
     )
 
 
@@ -185,7 +183,7 @@ def _ignored_scales(symbol: Any) -> list[str]:
 
     ONNX's operator has no such setting.
     """
-    nodes = json.loads(symbol.tojson())["nodes"]
+    nodes = nodes_of(symbol)
     return [
         nodes[node["inputs"][1][0]]["name"]
         for node in nodes
@@ -239,10 +237,7 @@ def _keep(field: Any, kept: list[Any]) -> None:
 
 
 def _answers_alike(
-    content: bytes,
-    symbol: Any,
-    values: Mapping[str, nd.NDArray],
-    input_shape: tuple[int, ...],
+    content: bytes, symbol: Any, values: Mapping[str, nd.NDArray], input_shape: tuple[int, ...]
 ) -> bool:
     """Whether onnxruntime and MXNet answer alike for two images of noise."""
     images = np.random.RandomState(0).rand(2, *input_shape[1:]).astype(np.float32)

@@ -31,7 +31,7 @@ def convolution(
     num_channels: int,
     kernel_size: int | tuple[int, int],
     strides: int = 1,
-    padding: int | None = None,
+    padding: int | tuple[int, int] | None = None,
     *,
     use_bias: bool = False,
     epsilon: float = 1e-3,
@@ -51,17 +51,12 @@ def convolution(
         statistics is MXNet's, 0.9.
     """
     height, width = (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
-    same = (height // 2, width // 2) if strides == 1 else (0, 0)
+    if padding is None:
+        padding = (height // 2, width // 2) if strides == 1 else 0
     block = nn.HybridSequential(prefix=prefix)
     with block.name_scope():
         block.add(
-            nn.Conv2D(
-                num_channels,
-                kernel_size=(height, width),
-                strides=strides,
-                padding=same if padding is None else padding,
-                use_bias=use_bias,
-            ),
+            nn.Conv2D(num_channels, (height, width), strides, padding, use_bias=use_bias),
             nn.BatchNorm(epsilon=epsilon),
             nn.Activation("relu"),
         )
@@ -88,13 +83,9 @@ def net_of(
 ) -> nn.HybridSequential:
     """The net with these rows, each named as in the table; `conv` makes its convolutions."""
     net = nn.HybridSequential(prefix="")
-    net.add(
-        *(
-            block_of(row, prefix=f"{name}_", conv=conv)
-            for name, row in rows.items()
-            if row is not None
-        )
-    )
+    for name, row in rows.items():
+        if row is not None:
+            net.add(block_of(row, prefix=f"{name}_", conv=conv))
     return net
 
 
