@@ -18,7 +18,7 @@ def parameter_arrays(net: gluon.Block) -> Iterator[tuple[str, np.ndarray]]:
     """Each parameter by its place in the net; running statistics once for each device."""
     for name, param, device in _kept(net):
         # A copy, made by MXNet's engine: were a weight that oneDNN has rearranged put back in
-        # order here, Python's thread would get OpenMP threads (runtime.copy_on_one_thread).
+        # order here, Python's thread would get OpenMP threads (MXNET_CPU_PARALLEL_SIZE).
         yield name, param.list_data()[device].copy().asnumpy()
 
 

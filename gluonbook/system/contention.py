@@ -178,12 +178,7 @@ def watch() -> None:
         return
     try:
         openmp = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
-        openmp.GOMP_parallel.argtypes = [
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-            ctypes.c_uint,
-            ctypes.c_uint,
-        ]
+        openmp.GOMP_parallel.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_uint] * 2
     except (AttributeError, OSError):  # another build of MXNet, or not Linux
         return
     watch = Watch(openmp, cores_to_spare())

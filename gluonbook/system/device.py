@@ -102,10 +102,8 @@ def working_gpus() -> tuple[list[mx.Context], list[str]]:
 def _count_gpus() -> tuple[int, str]:
     """Number of GPUs that the driver lists, and the reason if that is none."""
     if not _for_cuda():
-        return (
-            0,
-            "this MXNet is the CPU build (`python -m gluonbook.doctor` says how to change that)",
-        )
+        fix = "(`python -m gluonbook.doctor` says how to change that)"
+        return 0, f"this MXNet is the CPU build {fix}"
     try:
         count = mx.context.num_gpus()
     except mx.base.MXNetError as error:

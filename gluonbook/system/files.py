@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 import shutil
 import stat
-import tempfile
+from tempfile import TemporaryDirectory
 from typing import Iterator
 
 from . import digests
@@ -54,7 +54,7 @@ def replacing(path: str | os.PathLike[str], *, listed: bool = True) -> Iterator[
     """
     path = Path(path)
     scratch = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
-    try:
+    with _writing(path):
         try:
             scratch.unlink(missing_ok=True)
             os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -67,10 +67,6 @@ def replacing(path: str | os.PathLike[str], *, listed: bool = True) -> Iterator[
         except BaseException:
             scratch.unlink(missing_ok=True)
             raise
-    except OSError as error:
-        if isinstance(error, Failure):
-            raise
-        raise _not_written(path, error) from error
 
 
 def _replace(scratch: Path, path: Path) -> None:
@@ -125,15 +121,19 @@ def append(path: str | os.PathLike[str], content: bytes) -> None:
     FileFailure
         If it cannot be written; a part of `content` may be in it then.
     """
+    with _writing(Path(path)), open(path, "ab") as file:
+        file.write(content)
+
+
+@contextmanager
+def _writing(path: Path, inside: str = "") -> Iterator[None]:
+    """Make a `FileFailure` of the system's error in writing `path`, or what is `inside` of it."""
     try:
-        with open(path, "ab") as file:
-            file.write(content)
+        yield
     except OSError as error:
-        raise _not_written(Path(path), error) from error
-
-
-def _not_written(path: Path, error: OSError) -> FileFailure:
-    return FileFailure(f"{path} cannot be written: {_why(error, path)}")
+        if isinstance(error, Failure):
+            raise
+        raise FileFailure(f"{path} cannot be written: {_why(error, path / inside)}") from error
 
 
 def _flush(path: Path) -> None:
@@ -214,13 +214,8 @@ def _content(path: Path, limit: int) -> bytes:
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
     """A new folder in `parent`, removed when the block ends, or else by `remove_partial`."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=parent) as folder:
-            yield Path(folder)
-    except OSError as error:
-        if isinstance(error, Failure):
-            raise
-        raise FileFailure(f"{parent} cannot be written: {_why(error, parent / PARTIAL)}") from error
+    with _writing(parent, PARTIAL), TemporaryDirectory(prefix=PARTIAL, dir=parent) as folder:
+        yield Path(folder)
 
 
 def remove_partial(folder: str | os.PathLike[str]) -> None:

@@ -21,12 +21,13 @@ def describe(
     if lacks_memory(error):
         advice = f"try a smaller {' or '.join(options)}" if options else "end other programs"
         return f"not enough memory ({last_line(error)}): {advice}"
-    if is_too_small(error):
+    mxnets = isinstance(error, mx.base.MXNetError)
+    if (mxnets or isinstance(error, ValueError)) and re.search("kernel size .*exceed", str(error)):
         return (
             "the images are too small for this net: a pooling or convolution is wider than what "
             f"reaches it{'; choose a greater --size' if '--size' in options else ''}"
         )
-    if isinstance(error, mx.base.MXNetError):
+    if mxnets:
         return f"MXNet stopped: {last_line(error)}"
     if isinstance(error, OSError) and not isinstance(error, Failure):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
@@ -38,14 +39,6 @@ def lacks_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, mx.base.MXNetError)
         and re.search(r"allocate|out of memory|bad_alloc", str(error)) is not None
-    )
-
-
-def is_too_small(error: BaseException) -> bool:
-    """Whether a window of the net is wider than the image that reaches it."""
-    return (
-        isinstance(error, (mx.base.MXNetError, ValueError))
-        and re.search("kernel size .*exceed", str(error)) is not None
     )
 
 

@@ -219,11 +219,7 @@ def loss_scale(trainer: gluon.Trainer) -> dict[str, float]:
     MXNet's own files of a trainer's state leave them out.
     """
     scaler = trainer._amp_loss_scaler
-    return {
-        "now": scaler._loss_scale,
-        "next": scaler._next_loss_scale,
-        "steps": scaler._unskipped,
-    }
+    return {"now": scaler._loss_scale, "next": scaler._next_loss_scale, "steps": scaler._unskipped}
 
 
 def set_loss_scale(trainer: gluon.Trainer, state: Mapping[str, float]) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 import logging
 import os
 import sys
-from typing import Any, Iterator, TextIO
+from typing import Iterator, TextIO
 
 log = logging.getLogger("gluonbook")
 
@@ -23,37 +23,14 @@ def say(line: object, stream: TextIO | None = None) -> None:
     If the stream fails (a closed pipe or terminal, a full disk), one warning is logged and its
     later output is discarded, so that neither the next line nor Python's flush at exit fails.
     """
-    print(line, file=TolerantStream(sys.stdout if stream is None else stream), flush=True)
-
-
-class TolerantStream:
-    """A text stream that raises no error when it can no longer be written; see `say`."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except (OSError, ValueError) as error:
-            self._give_up(error)
-            return len(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except (OSError, ValueError) as error:
-            self._give_up(error)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def _give_up(self, error: Exception) -> None:
-        name = "standard error" if self._stream is sys.stderr else "standard output"
-        _discard(self._stream)
+    stream = sys.stdout if stream is None else stream
+    try:
+        print(line, file=stream, flush=True)
+    except (OSError, ValueError) as error:
+        _discard(stream)
         log.warning(
             "%s cannot be written (%s); the run continues, and its folder holds the figures",
-            name,
+            "standard error" if stream is sys.stderr else "standard output",
             getattr(error, "strerror", None) or error,
         )
 

@@ -45,6 +45,19 @@ CUDA_WHEELS = {
     "libnccl.so.2": "nvidia-nccl-cu11==2.21.5",
 }
 NEWEST_PYTHON = (3, 12)
+#: What MXNet reads when it is loaded, unless the user has set it otherwise.
+_DEFAULTS = {
+    # Copies stay on the thread that asks for them. A copy of 200,000 numbers or more, by
+    # ``asnumpy`` or ``nd.array``, would give Python's own thread a team of OpenMP threads beside
+    # that of MXNet's engine. There are then more of them than processors, libgomp puts all to sleep
+    # between operators, and a net of short operators such as LeNet trains at half its speed for as
+    # long as the process lives.
+    "MXNET_CPU_PARALLEL_SIZE": str(2**31 - 1),
+    # All operators share one temporary space. MXNet keeps four, each as large as the greatest need
+    # so far, so that several operators can work at once. Its CPU engine runs one at a time: three
+    # would only hold memory, 600 MB where VGG trains on batches of 64.
+    "MXNET_CPU_TEMP_COPY": "1",
+}
 
 
 class MXNetUnavailable(Failure, ImportError):
@@ -73,27 +86,6 @@ def set_threads() -> str:
     return "one for each physical core that this process may use"
 
 
-def copy_on_one_thread() -> None:
-    """Keep MXNet's copies on the thread that asks for them, unless the user has set it otherwise.
-
-    A copy of 200,000 numbers or more, by ``asnumpy`` or ``nd.array``, would give Python's own
-    thread a team of OpenMP threads beside that of MXNet's engine. There are then more of them
-    than processors, libgomp puts all to sleep between operators, and a net of short operators
-    such as LeNet trains at half its speed for as long as the process lives.
-    """
-    os.environ.setdefault("MXNET_CPU_PARALLEL_SIZE", str(2**31 - 1))
-
-
-def share_temporary_space() -> None:
-    """Let all operators of the CPU share one temporary space, unless the user has set it otherwise.
-
-    MXNet keeps four, each as large as the greatest need so far, so that several operators can work
-    at once. Its CPU engine runs one at a time: three would only hold memory, 600 MB where VGG
-    trains on batches of 64.
-    """
-    os.environ.setdefault("MXNET_CPU_TEMP_COPY", "1")
-
-
 def one_thread_in_forked_processes(mxnet: types.ModuleType) -> None:
     """Give MXNet's engine one OpenMP thread in each process forked from this one.
 
@@ -102,7 +94,9 @@ def one_thread_in_forked_processes(mxnet: types.ModuleType) -> None:
     """
     try:
         openmp = ctypes.CDLL("libgomp.so.1")
-        library = _private().library()
+        from . import mxnet_private
+
+        library = mxnet_private.library()
         push, wait = library.MXEnginePushSync, library.MXNDArrayWaitAll
     except (ImportError, OSError, AttributeError):  # another build of MXNet
         return
@@ -127,20 +121,17 @@ def end_without_a_second_error() -> None:
     The hook raises any error that is left in the engine, with a traceback. A script may have
     printed that error already: several operators can run out of memory at once.
     """
-    private = _private()
+    from mxnet import base
+
+    from . import mxnet_private
 
     def notify() -> None:
-        result = private.library().MXNotifyShutdown()
+        result = mxnet_private.library().MXNotifyShutdown()
         if not told():
-            importlib.import_module("mxnet.base").check_call(result)
+            base.check_call(result)
 
-    atexit.unregister(private.notify_shutdown)
+    atexit.unregister(mxnet_private.notify_shutdown)
     atexit.register(notify)
-
-
-def _private() -> types.ModuleType:
-    """`mxnet_private`, which can be imported only once MXNet is."""
-    return importlib.import_module(".mxnet_private", __package__)
 
 
 def restore_removed_names() -> None:
@@ -210,8 +201,8 @@ def import_mxnet() -> types.ModuleType:
     global threads_reason
     _refuse_unsupported_versions()
     threads_reason = set_threads()
-    copy_on_one_thread()
-    share_temporary_space()
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
     restore_removed_names()
     try:
         load_cuda()
@@ -260,18 +251,14 @@ def explain(error: Exception) -> str:
             "mxnet-cu112 needs the NVIDIA driver, and libcuda.so.1 is missing: install the driver, "
             "or run `pip uninstall -y mxnet mxnet-cu112 && pip install mxnet==1.9.1` to use the CPU"
         )
-    if library in CUDA_WHEELS:
-        return (
-            f"mxnet-cu112 needs {library}, which is missing: run `pip install "
-            f"{CUDA_WHEELS[library]}`"
-        )
-    if library == "libquadmath.so.0":
-        return (
-            "MXNet needs libquadmath.so.0, which is missing: run `sudo apt-get install "
-            "libquadmath0` (Fedora: `sudo dnf install libquadmath`)"
-        )
     if library:
-        return f"MXNet needs {library}, which is missing: install the package that holds it"
+        fix = "install the package that holds it"
+        if library in CUDA_WHEELS:
+            fix = f"run `pip install {CUDA_WHEELS[library]}`"
+        elif library == "libquadmath.so.0":
+            fix = "run `sudo apt-get install libquadmath0` (Fedora: `sudo dnf install libquadmath`)"
+        needs = "mxnet-cu112 needs" if library in CUDA_WHEELS else "MXNet needs"
+        return f"{needs} {library}, which is missing: {fix}"
     if isinstance(error, AttributeError) and "numpy" in str(error):
         return (
             f"MXNet 1.9.1 does not work with NumPy {np.__version__} ({error}): "
