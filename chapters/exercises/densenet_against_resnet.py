@@ -10,12 +10,12 @@ from math import prod
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
 from gluonbook.measure import contenders
-from gluonbook.measure.trial import trial
 from gluonbook.operations import gluon_ops
 from gluonbook.summary import num_parameters, planned_memory
 from gluonbook.training.epochs import mean_last
 from matplotlib.figure import Figure
 from mxnet import nd
+from trial import trial
 
 exercise = Exercise(
     "densenet_against_resnet",

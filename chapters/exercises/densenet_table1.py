@@ -11,11 +11,11 @@ from functools import partial
 
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
-from gluonbook.measure.trial import trial
 from gluonbook.plots.curves import draw_runs
 from gluonbook.summary import layer_table, totals
 from gluonbook.zoo.densenet_family import TABLE_1, bottleneck_block
 from mxnet import nd
+from trial import trial
 
 exercise = Exercise(
     "densenet_table1",

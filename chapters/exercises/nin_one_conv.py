@@ -12,11 +12,11 @@ from functools import partial
 
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
-from gluonbook.measure.trial import trial
 from gluonbook.plots.curves import draw_runs
 from gluonbook.summary import num_parameters
 from gluonbook.training.epochs import mean_last
 from mxnet import nd
+from trial import trial
 
 exercise = Exercise(
     "nin_one_conv",

@@ -11,11 +11,11 @@ from functools import partial
 
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
-from gluonbook.measure.trial import trial
 from gluonbook.training.epochs import mean_last
 from matplotlib.figure import Figure
 from mxnet import autograd, nd
 import numpy as np
+from trial import trial
 
 exercise = Exercise(
     "resnet_preactivation",

@@ -11,12 +11,12 @@ from functools import partial
 
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
-from gluonbook.measure.trial import trial
 from gluonbook.plots.curves import draw_runs
 from gluonbook.summary import layer_table, totals
 from gluonbook.training.epochs import mean_last
 from gluonbook.zoo.resnet_family import TABLE_1, bottleneck
 from mxnet import nd
+from trial import trial
 
 exercise = Exercise(
     "resnet_table1",

@@ -13,11 +13,11 @@ from functools import partial
 
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
-from gluonbook.measure.trial import trial
 from gluonbook.plots.curves import draw_runs
 from gluonbook.recipes import LONG
 from gluonbook.summary import layer_table, totals
 from gluonbook.training.epochs import mean_last
+from trial import trial
 
 exercise = Exercise(
     "small_images",

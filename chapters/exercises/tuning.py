@@ -11,10 +11,10 @@
 # %%
 import gluonbook as gb
 from gluonbook.cli.exercise import Exercise
-from gluonbook.measure.trial import trial
 from gluonbook.plots.curves import draw_runs
 from gluonbook.recipes import Tuning
 from gluonbook.training.epochs import mean_last
+from trial import trial
 
 exercise = Exercise(
     "tuning",

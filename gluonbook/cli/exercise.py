@@ -77,7 +77,7 @@ class Exercise:
 
     @property
     def training(self) -> dict[str, Any]:
-        """The arguments of `gluonbook.training.trial.trial` that the options state."""
+        """The arguments of ``chapters/exercises/trial.py`` that the options state."""
         options = self.options
         data = {"root": options.data, "limit": options.limit}
         if "hold_out" in options:

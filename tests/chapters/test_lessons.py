@@ -346,7 +346,7 @@ def test_links_lead_to_files_to_the_paper_and_to_the_books_section(section):
 def test_every_exercise_is_linked():
     linked = {link for section in RECIPES for link in links(section)}
     scripts = {f"exercises/{path.name}" for path in (CHAPTERS / "exercises").glob("*.py")}
-    assert scripts <= linked
+    assert scripts - {"exercises/trial.py"} <= linked  # which the others share
 
 
 @pytest.mark.parametrize("section", RECIPES)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import random
 from typing import Any, Callable, Mapping
 
+from gluonbook.book import train, train_ch5
+from gluonbook.data.fashion_mnist import load_data_fashion_mnist
+from gluonbook.recipes import Tuning
+from gluonbook.runs.history import History
+from gluonbook.training.tuned import tuned
 import mxnet as mx
 from mxnet import gluon
 import numpy as np
-
-from ..book import train, train_ch5
-from ..data.fashion_mnist import load_data_fashion_mnist
-from ..recipes import Tuning
-from ..runs.history import History
-from ..training.tuned import tuned
 
 
 def trial(
