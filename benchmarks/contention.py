@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import Iterator
 
-from gluonbook.measure import contenders as form
+from gluonbook.measure import contenders
 from gluonbook.measure.contenders import HYBRIDIZED, Worker
 from gluonbook.measure.interleaving import interleaved, median
 from gluonbook.recipes import RECIPES
@@ -67,7 +67,8 @@ def measure(section: str, rounds: dict[int, int]) -> list[dict]:
             way: stack.enter_context(
                 closing(
                     Worker(
-                        form.__name__, HYBRIDIZED, section, "gluon", batch_size, variables=variables
+                        *(contenders.__name__, HYBRIDIZED, section, "gluon", batch_size),
+                        env={**os.environ, **variables},
                     )
                 )
             )

@@ -7,8 +7,9 @@ import os
 import sys
 from typing import Callable, Sequence
 
+from forms import AS_THE_BOOK, worker_of
 from gluonbook.compare.speed import AS_WRITTEN, LOADING, TORCH_FORMS, seconds_of, workers_of
-from gluonbook.measure.contenders import AS_THE_BOOK, HYBRIDIZED
+from gluonbook.measure.contenders import HYBRIDIZED
 from gluonbook.measure.interleaving import interleaved, median
 from gluonbook.recipes import RECIPES
 from matplotlib.figure import Figure
@@ -23,7 +24,8 @@ def measure(work: str, forms: list[str], section: str, batch_size: int, rounds: 
 
     For inference of single images also the median and the 99th percentile of their seconds.
     """
-    with workers_of(forms, section, "pytorch", batch_size, [work]) as (workers, faults):
+    workers = workers_of(forms, section, "pytorch", batch_size, [work], worker_of)
+    with workers as (workers, faults):
         seconds = seconds_of(workers, work, rounds)
         sides = {form: partial(worker.ask, "latency") for form, worker in workers.items()}
         latency = interleaved(sides, rounds) if (work, batch_size) == ("infer", 1) else {}

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 import os
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence, cast
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence, cast
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..measure import contenders as gluon_form
+from ..measure import contenders
 from ..measure.contenders import HYBRIDIZED, Worker, serve
 from ..measure.interleaving import interleaved, median
-from . import inference
+from ..measure.subprocess_worker import SubprocessWorker
 from .numbers import torch_net
 
 AS_WRITTEN = "PyTorch, as written"
@@ -84,36 +84,37 @@ def worker_of(
     form: str, section: str, edition: str, batch_size: int, size: int | None = None
 ) -> Worker:
     """The form of that name; `edition` is the text that a Gluon net follows."""
-    if form in inference.FORMS:
-        module = inference.__name__
-    else:
-        module = __name__ if form in TORCH_FORMS else gluon_form.__name__
+    module = __name__ if form in TORCH_FORMS else contenders.__name__
     return Worker(module, form, section, edition, batch_size, size)
 
 
 @contextmanager
 def workers_of(
-    forms: Sequence[str], section: str, edition: str, batch_size: int, questions: Sequence[str]
-) -> Iterator[tuple[dict[str, Worker], dict[str, str]]]:
+    forms: Sequence[str],
+    section: str,
+    edition: str,
+    batch_size: int,
+    questions: Sequence[str],
+    worker_of: Callable[[str, str, str, int], SubprocessWorker] = worker_of,
+) -> Iterator[tuple[dict[str, SubprocessWorker], dict[str, str]]]:
     """A process for each form that has answered the questions once, and why others could not."""
-    workers: dict[str, Worker] = {}
+    workers: dict[str, SubprocessWorker] = {}
     faults: dict[str, str] = {}
-    try:
+    with ExitStack() as stack:
         for form in forms:
-            worker = workers[form] = worker_of(form, section, edition, batch_size)
+            worker = stack.enter_context(closing(worker_of(form, section, edition, batch_size)))
             try:
                 for question in questions:
                     worker.ask(question)
+                workers[form] = worker
             except RuntimeError as error:
                 faults[form] = str(error)
-                workers.pop(form).close()
         yield workers, faults
-    finally:
-        for worker in workers.values():
-            worker.close()
 
 
-def seconds_of(workers: Mapping[str, Worker], work: str, rounds: int) -> dict[str, list[float]]:
+def seconds_of(
+    workers: Mapping[str, SubprocessWorker], work: str, rounds: int
+) -> dict[str, list[float]]:
     """Seconds that each form takes for a batch, one figure per round, the forms interleaved.
 
     ``LOADING`` is beside them where they train: the loader is the same for all forms, so one of
@@ -126,12 +127,7 @@ def seconds_of(workers: Mapping[str, Worker], work: str, rounds: int) -> dict[st
 
 
 def measure(
-    section: str,
-    edition: str,
-    batch_size: int,
-    rounds: int,
-    *,
-    compiled: bool = True,
+    section: str, edition: str, batch_size: int, rounds: int, *, compiled: bool = True
 ) -> list[Speed]:
     """Images a second and peak memory of each form, medians of `rounds` interleaved rounds."""
     forms = FORMS if compiled else FORMS[:-1]
@@ -164,9 +160,6 @@ def peak_memory(
     `size` is the images' height and width, by default the recipe's.
     """
     worker = worker_of(form, section, edition, batch_size, size)
-    try:
+    with closing(worker), suppress(RuntimeError):
         return worker.ask("memory")
-    except RuntimeError:
-        return None
-    finally:
-        worker.close()
+    return None

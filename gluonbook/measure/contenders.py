@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import partial
 import json
-import os
 import sys
 import time
 from typing import Any, Callable, Iterator, Mapping, Protocol
@@ -25,8 +24,6 @@ from ..training.graphs import inference_of, step_of
 from .subprocess_worker import SubprocessWorker
 
 HYBRIDIZED = "Gluon, hybridized"
-#: Operator by operator, the loss apart, on the threads that MXNet takes by itself.
-AS_THE_BOOK = "Gluon, as the book runs it"
 
 
 class Form(Protocol):
@@ -107,8 +104,8 @@ class Worker(SubprocessWorker):
         Its ``main()`` calls `serve`.
     size
         The images' height and width, by default the recipe's.
-    variables
-        Of its environment, besides or instead of those of this process.
+    env
+        Its environment, by default that of this process.
     """
 
     def __init__(
@@ -119,17 +116,11 @@ class Worker(SubprocessWorker):
         edition: str,
         batch_size: int,
         size: int | None = None,
-        variables: Mapping[str, str] | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         code = f"from {module} import main; main()"
-        environment = {**os.environ, **(variables or {})}
-        if form == AS_THE_BOOK:  # without what importing gluonbook first would do for MXNet
-            code = "import mxnet; " + code
-            environment.pop("OMP_NUM_THREADS", None)
-            environment["MXNET_CPU_PARALLEL_SIZE"] = "200000"
-            environment["MXNET_CPU_TEMP_COPY"] = "4"
         size = size or recipe_of(section).size
-        super().__init__("-c", code, form, section, edition, batch_size, size, env=environment)
+        super().__init__("-c", code, form, section, edition, batch_size, size, env=env)
 
 
 def serve(make: Callable[[str, str, str, float], Form]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from gluonbook.measure.contenders import AS_THE_BOOK, HYBRIDIZED, Worker
+from gluonbook.measure.contenders import HYBRIDIZED, Worker
 import pytest
 
 
-@pytest.mark.parametrize("form", [HYBRIDIZED, AS_THE_BOOK])
-def test_a_worker_answers(form):
-    worker = Worker("gluonbook.measure.contenders", form, "lenet", "gluon", 64)
+def test_a_worker_answers():
+    worker = Worker("gluonbook.measure.contenders", HYBRIDIZED, "lenet", "gluon", 64)
     memory = worker.ask("memory")
     train, infer, load = (worker.ask(question) for question in ("train", "infer", "load"))
     median, slow = worker.ask("latency")

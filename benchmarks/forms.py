@@ -1,7 +1,10 @@
-"""Forms of a net that only infer: in int8, ours and PyTorch's, and as an ONNX file in onnxruntime.
+"""Forms of a net that only benchmarks measure, besides those of the comparison.
 
-Their weights are those that the net begins with, and their int8 ranges those of a few of the images
-that are measured. The speed does not depend on either.
+One runs as the book does. The others only infer: in int8, ours and PyTorch's, and as an ONNX file
+in onnxruntime.
+
+The weights of those that only infer are the ones that the net begins with, and their int8 ranges
+those of a few of the images that are measured. The speed does not depend on either.
 """
 
 from __future__ import annotations
@@ -12,15 +15,19 @@ import tempfile
 from typing import Any, Callable, cast
 import warnings
 
+from gluonbook.compare import speed
+from gluonbook.compare.numbers import torch_net
+from gluonbook.export import onnxruntime_session, quantize, to_onnx
+from gluonbook.measure import contenders
+from gluonbook.measure.contenders import serve, untrained
+from gluonbook.measure.subprocess_worker import SubprocessWorker
+from gluonbook.recipes import recipe_of
 from mxnet import nd
 import numpy as np
 import torch
 
-from ..export import onnxruntime_session, quantize, to_onnx
-from ..measure.contenders import serve, untrained
-from ..recipes import recipe_of
-from .numbers import torch_net
-
+#: Operator by operator, the loss apart, on the threads that MXNet takes by itself.
+AS_THE_BOOK = "Gluon, as the book runs it"
 INT8 = "gluonbook, int8"
 ONNXRUNTIME = "onnxruntime"
 TORCH_INT8 = "PyTorch, int8"
@@ -90,6 +97,24 @@ class InferenceForm:
         self._infer(X)
 
 
+def worker_of(form: str, section: str, edition: str, batch_size: int) -> SubprocessWorker:
+    """A process for a form of these or of the comparison's."""
+    arguments = (form, section, edition, batch_size)
+    if form in FORMS:
+        return SubprocessWorker(__file__, *arguments, recipe_of(section).size)
+    if form != AS_THE_BOOK:
+        return speed.worker_of(*arguments)
+    # Without what importing gluonbook first would do for MXNet.
+    code = f"import mxnet; from {contenders.__name__} import main; main()"
+    environment = {**os.environ, "MXNET_CPU_PARALLEL_SIZE": "200000", "MXNET_CPU_TEMP_COPY": "4"}
+    environment.pop("OMP_NUM_THREADS", None)
+    return SubprocessWorker("-c", code, *arguments, recipe_of(section).size, env=environment)
+
+
 def main() -> None:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     serve(lambda form, section, edition, lr: InferenceForm(form, section, edition))
+
+
+if __name__ == "__main__":
+    main()
