@@ -14,7 +14,7 @@ from mxnet import gluon
 from ..nets.auxiliary import answer_of
 from ..system.mxnet_private import is_differentiable
 from .mxnet_operators import CHANNELS_FIRST, NO_NUMBER, OPERATORS
-from .ops import NORMS, Described, Node, Op, TraceError, described, in_order, weights_by_role
+from .ops import NORMS, Described, Op, TraceError, described, in_order, weights_by_role
 
 
 def trace(net: gluon.Block, input_name: str = "data") -> mx.sym.Symbol:
@@ -79,7 +79,7 @@ def gluon_ops(net: gluon.Block, input_shape: tuple[int, ...] | None = None) -> l
             settings["outputs read"] = tuple(entry[1] for entry in inputs)
         name = raw["name"].replace("_fwd", "")
         inputs = [entry[0] for entry in inputs]
-        nodes[i] = Node(kind, name, settings, inputs, weights, shapes.get(raw["name"]))
+        nodes[i] = Op(kind, name, settings, inputs, weights, shapes.get(raw["name"]))
     return in_order(nodes, graph["heads"][0][0])
 
 

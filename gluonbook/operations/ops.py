@@ -6,7 +6,7 @@ not depend on names, on the order of attributes, or on how layers are nested.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import inspect
 from typing import Any, Callable, Collection, Dict, Mapping, Sequence, Tuple
 
@@ -48,8 +48,8 @@ class Op:
     """What the net calls it."""
     settings: dict[str, Any]
     """What decides its numbers: kernel, stride, padding, eps, …"""
-    inputs: tuple[int, ...]
-    """Places in the list of the operations it reads; −1 is the net's input."""
+    inputs: Sequence[Any]
+    """Places in the list of the operations it reads, −1 is the net's input; before that, keys."""
     weights: dict[str, Any] = field(default_factory=dict)
     """``weight``, ``bias``, ``running mean``, ``running var``: Gluon parameters, torch tensors.
 
@@ -69,28 +69,16 @@ class Op:
                 parts.append(f"{key} {value}")
         return ", ".join(parts)
 
+    def __post_init__(self) -> None:
+        """Count the axis of a concat from the first one, where the number of axes is known."""
+        if self.kind == "concat" and self.shape and self.settings["axis"] < 0:
+            self.settings["axis"] += len(self.shape)
+
 
 def once(value: Any) -> Any:
     """The part of a tuple whose parts are all the same, such as 3 of (3, 3); else `value`."""
     alike = isinstance(value, tuple) and all(part == value[0] for part in value)
     return value[0] if alike and value else value
-
-
-@dataclass
-class Node:
-    """An operation before ordering: inputs are keys of other nodes."""
-
-    kind: str
-    name: str
-    settings: dict[str, Any]
-    inputs: list[Any]
-    weights: dict[str, Any] = field(default_factory=dict)
-    shape: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        """Count the axis of a concat from the first one, where the number of axes is known."""
-        if self.kind == "concat" and self.shape and self.settings["axis"] < 0:
-            self.settings["axis"] += len(self.shape)
 
 
 def described(
@@ -119,21 +107,23 @@ def weights_by_role(kind: str, named: Sequence[tuple[str, Any]]) -> dict[str, An
     return {roles[i] if i < len(roles) else name: value for i, (name, value) in enumerate(named)}
 
 
-def in_order(nodes: dict[Any, Node], output: Any) -> list[Op]:
+def in_order(nodes: dict[Any, Op], output: Any) -> list[Op]:
     """The operations that `output` needs, each after its inputs, none that only reshapes.
 
-    What joins the outputs of joins counts as one join of all their inputs.
+    `nodes` read others by their keys, and stand behind those. What joins the outputs of joins
+    counts as one join of all their inputs.
     """
     sources: dict[Any, list[Any]] = {}
     depth: dict[Any, int] = {}
     passed_on: dict[Any, Any] = {}  # by what changes no number: the operation that it comes from
-    for key, node in nodes.items():  # given in an order in which inputs come first
+    for key, node in nodes.items():
         inputs = [passed_on.get(source, source) for source in node.inputs]
         if node.kind == "concat":
             inputs = [part for source in inputs for part in _joined(source, node, nodes, sources)]
         elif node.kind in _COMMUTATIVE and not node.settings:  # take the longer branch first
             inputs.sort(key=lambda source: -depth.get(source, 0))
-        if _passes_on(node) or (node.kind == "concat" and len(inputs) == 1):
+        hands_on = node.kind in _PASSED_OVER and not node.settings and inputs
+        if hands_on or (node.kind == "concat" and len(inputs) == 1):
             passed_on[key] = inputs[0]
         else:
             sources[key] = inputs
@@ -150,19 +140,14 @@ def in_order(nodes: dict[Any, Node], output: Any) -> list[Op]:
         if missing:
             waiting += [key, missing[0]]
             continue
-        node, inputs = nodes[key], [places.get(source, -1) for source in sources[key]]
         places[key] = len(ops)
-        ops.append(Op(node.kind, node.name, node.settings, tuple(inputs), node.weights, node.shape))
+        read = tuple(places.get(source, -1) for source in sources[key])
+        ops.append(replace(nodes[key], inputs=read))
     return ops
 
 
-def _passes_on(node: Node) -> bool:
-    """Whether it hands on the numbers of another operation as they are."""
-    return node.kind in _PASSED_OVER and not node.settings and bool(node.inputs)
-
-
 def _joined(
-    source: Any, join: Node, nodes: dict[Any, Node], sources: dict[Any, list[Any]]
+    source: Any, join: Op, nodes: dict[Any, Op], sources: dict[Any, list[Any]]
 ) -> list[Any]:
     """What `source` itself joins, if it does so along the axis of `join`; else `source`."""
     node = nodes.get(source)

@@ -19,23 +19,8 @@ except ImportError as error:
         "`pip install -e '.[pytorch]'`"
     ) from error
 
-from .nets import (
-    DenseBlock,
-    Inception,
-    Residual,
-    alexnet,
-    conv_block,
-    densenet,
-    googlenet,
-    lenet,
-    nin,
-    nin_block,
-    resnet,
-    resnet_block,
-    transition_block,
-    vgg,
-    vgg_block,
-)
+from . import nets
+from .nets import *  # noqa: F403
 from .training import (
     evaluate_accuracy_gpu,
     load_data_fashion_mnist,
@@ -45,25 +30,11 @@ from .training import (
 )
 
 __all__ = [
-    "DenseBlock",
-    "Inception",
-    "Residual",
     "TorchUnavailable",
-    "alexnet",
-    "conv_block",
-    "densenet",
     "evaluate_accuracy_gpu",
-    "googlenet",
-    "lenet",
     "load_data_fashion_mnist",
-    "nin",
-    "nin_block",
-    "resnet",
-    "resnet_block",
     "train_ch6",
-    "transition_block",
     "try_all_gpus",
     "try_gpu",
-    "vgg",
-    "vgg_block",
 ]
+__all__ += nets.__all__

@@ -9,7 +9,8 @@ from typing import Iterator, Sequence
 from mxnet import gluon
 from torch import nn
 
-from ..operations import USUAL, Op, gluon_ops, once
+from ..operations import Op, gluon_ops
+from ..operations.ops import USUAL, once
 from .operations import torch_ops
 
 

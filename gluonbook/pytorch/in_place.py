@@ -8,7 +8,7 @@ from typing import Any, Iterator
 import torch
 from torch import fx, nn
 
-from ..operations import Node
+from ..operations import Op
 
 #: Python's operators that change their first operand.
 OPERATORS = (
@@ -34,7 +34,7 @@ class Memory:
 
     def note(
         self, node: fx.Node, places: list[fx.Node], kind: str, module: nn.Module | None
-    ) -> Iterator[tuple[Any, Node]]:
+    ) -> Iterator[tuple[Any, Op]]:
         """Take in the next node, which reads `places`.
 
         What shares memory with a place that it writes to, as a view does, may have changed in
@@ -51,14 +51,14 @@ class Memory:
             source = [*written, *places][0]
             self._first[node] = self._first.setdefault(source, source)
 
-    def _overwrite(self, place: fx.Node, by: fx.Node) -> Iterator[tuple[Any, Node]]:
+    def _overwrite(self, place: fx.Node, by: fx.Node) -> Iterator[tuple[Any, Op]]:
         before, first = self.now(place), self._first.setdefault(place, place)
         for other in [node for node in self._first if self._first[node] is first]:
             if self.now(other) is before:
                 self._now[other] = by
             else:
                 kind = "changed in place through a view"
-                yield (other, by), Node(kind, other.name, {}, [self.now(other), by])
+                yield (other, by), Op(kind, other.name, {}, [self.now(other), by])
                 self._now[other] = (other, by)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..operations import Described
+from ..operations.ops import Described
 
 #: Arguments that change no number, each with the reason.
 NO_NUMBER = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import reduce
+from functools import partial, reduce
 import inspect
 import itertools
 import operator
@@ -13,10 +13,9 @@ import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from ..operations import (
+from ..operations.ops import (
     NORMS,
     Described,
-    Node,
     Op,
     TraceError,
     described,
@@ -48,7 +47,7 @@ def torch_ops(net: nn.Module, input_shape: tuple[int, ...] | None = None) -> lis
     except Exception as error:
         raise TraceError(f"the PyTorch net cannot be traced ({error})") from error
     modules = dict(net.named_modules())
-    nodes: dict[Any, Node] = {}
+    nodes: dict[Any, Op] = {}
     neutral: dict[nn.Module, dict[str, torch.Tensor]] = {}  # once for a layer that is used twice
     memory = Memory()
     output = None
@@ -78,7 +77,7 @@ def torch_ops(net: nn.Module, input_shape: tuple[int, ...] | None = None) -> lis
             del sources[1:]  # they tell the sizes
         meta = node.meta.get("tensor_meta")
         shape = tuple(meta.shape) if meta else None
-        nodes[node] = Node(kind, name, settings, sources, weights, shape)
+        nodes[node] = Op(kind, name, settings, sources, weights, shape)
         nodes.update(memory.note(node, places, kind, module))
     return in_order(nodes, output)
 
@@ -215,12 +214,5 @@ def describe_call(node: fx.Node) -> Described:
         return name_of_target(node), {
             key: value for key, value in named.items() if not nodes_in(value)
         }
-    taken = inspect.signature(describe).parameters
-    known = {key: value for key, value in node.kwargs.items() if key in taken}
-    kind, settings = describe(*node.args, **known)
-    rest = {
-        key: value
-        for key, value in node.kwargs.items()
-        if not (key in taken or key in NO_NUMBER or value is None)
-    }
-    return kind, {**settings, **rest}
+    usual = dict.fromkeys(node.kwargs)
+    return described(partial(describe, *node.args), node.kwargs, usual, NO_NUMBER)
