@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 import shlex
 import sys
-from typing import Sequence
+from typing import Callable, Sequence
 
 from ..cli.parser import Parser, add_shared, learning_rate, seed_number, whole_number
 from ..data.fashion_mnist import fashion_mnist, load_data_fashion_mnist
@@ -72,29 +72,18 @@ def compare_section(section: str, options: argparse.Namespace) -> Comparison:
         return numbers.build(section, options.edition, options.seed, options.start_from)
 
     def load(batch_size: int, limit: int, limit_test: int = 1) -> tuple[ImageBatches, ImageBatches]:
-        return load_data_fashion_mnist(
-            batch_size,
-            recipe.size,
-            options.data,
-            limit=limit,
-            limit_test=limit_test,
-            seed=options.seed,
-        )
+        chosen = {"limit": limit, "limit_test": limit_test, "seed": options.seed}
+        return load_data_fashion_mnist(batch_size, recipe.size, options.data, **chosen)
 
     def train(num_steps: int | None, dtype: str) -> tuple[numbers.Nets, curves.Curves]:
         both = nets()
         images, _ = load(options.batch_size, options.limit)
         passes = range(options.epochs) if num_steps is None else itertools.count()
         stream = itertools.chain.from_iterable(images.arrays() for _ in passes)
-        trained = curves.training(
-            both,
-            itertools.islice(stream, num_steps),
-            lr,
-            options.batch_size,
-            conventions=options.conventions,
-            dtype=dtype,
+        batches = itertools.islice(stream, num_steps)
+        return both, curves.training(
+            both, batches, lr, options.batch_size, conventions=options.conventions, dtype=dtype
         )
-        return both, trained
 
     note(f"{recipe.title}: architecture and numbers")
     both = nets()
@@ -156,43 +145,15 @@ def _parser() -> Parser:
         default="pytorch",
         help="text that the Gluon net follows; the other net is the PyTorch edition's",
     )
-    what.add_argument("--steps", type=whole_number, default=20, metavar="N", help="training steps")
+    _add_number(what, "--steps", 20, "training steps")
+    _add_number(what, "--epochs", None, "whole epochs over --limit images instead of --steps")
+    _add_number(what, "--exact-steps", 10, "steps that are also run in float64")
+    _add_number(what, "--limit", 4000, "take the first N training images")
+    _add_number(what, "--batch-size", 8, "images in a batch of training")
     what.add_argument(
-        "--epochs",
-        type=whole_number,
-        metavar="N",
-        help="whole epochs over --limit images instead of --steps",
+        "--lr", type=learning_rate, metavar="RATE", help="learning rate; the recipe's if not given"
     )
-    what.add_argument(
-        "--exact-steps",
-        type=whole_number,
-        default=10,
-        metavar="N",
-        help="steps that are also run in float64",
-    )
-    what.add_argument(
-        "--limit",
-        type=whole_number,
-        default=4000,
-        metavar="N",
-        help="take the first N training images",
-    )
-    what.add_argument(
-        "--batch-size",
-        type=whole_number,
-        default=8,
-        metavar="N",
-        help="images in a batch of training",
-    )
-    what.add_argument(
-        "--lr",
-        type=learning_rate,
-        metavar="RATE",
-        help="learning rate; the recipe's if not given",
-    )
-    what.add_argument(
-        "--seed", type=seed_number, default=1, metavar="N", help="of weights and shuffling"
-    )
+    _add_number(what, "--seed", 1, "of weights and shuffling", seed_number)
     how = parser.add_argument_group("differences of convention")
     how.add_argument(
         "--start-from",
@@ -207,34 +168,28 @@ def _parser() -> Parser:
         help="shared: last batch and running variance reconciled; own: as each edition",
     )
     timing = parser.add_argument_group("speed")
-    timing.add_argument(
-        "--rounds", type=whole_number, default=3, metavar="N", help="interleaved rounds"
-    )
-    timing.add_argument(
-        "--speed-batch-size",
-        type=whole_number,
-        default=32,
-        metavar="N",
-        help="images in a batch when speed is measured",
-    )
+    _add_number(timing, "--rounds", 3, "interleaved rounds")
+    _add_number(timing, "--speed-batch-size", 32, "images in a batch when speed is measured")
     timing.add_argument("--no-speed", action="store_true", help="leave speed and memory out")
     timing.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     output = parser.add_argument_group("data and output")
     add_shared(output, "--data")
-    output.add_argument(
-        "--out",
-        default="runs",
-        metavar="DIR",
-        help="folder that the comparison's folder is made in",
-    )
-    output.add_argument(
-        "--results",
-        default="results",
-        metavar="DIR",
-        help="folder that --all writes compare.md and compare.json into",
-    )
+    told = "folder that the comparison's folder is made in"
+    output.add_argument("--out", default="runs", metavar="DIR", help=told)
+    told = "folder that --all writes compare.md and compare.json into"
+    output.add_argument("--results", default="results", metavar="DIR", help=told)
     add_shared(output, "--debug")
     return parser
+
+
+def _add_number(
+    options: argparse._ArgumentGroup,
+    name: str,
+    default: int | None,
+    told: str,
+    kind: Callable[[str], int] = whole_number,
+) -> None:
+    options.add_argument(name, type=kind, default=default, metavar="N", help=told)
 
 
 if __name__ == "__main__":

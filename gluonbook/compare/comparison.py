@@ -14,7 +14,7 @@ from ..system import machine
 from ..system.ownership import versions
 from . import curves
 from .curves import Curves, parted_at, relative
-from .numbers import FLOAT32_TOLERANCE, TOLERANCES, Difference
+from .numbers import FLOAT32_TOLERANCE, FLOAT64_TOLERANCE, Difference
 from .speed import Speed
 
 
@@ -58,7 +58,7 @@ class Comparison:
             if not row.within:
                 found.append(
                     f"{row.quantity} {row.where}: relative difference {row.relative:.1e}, allowed "
-                    f"{TOLERANCES[row.quantity]:.0e}"
+                    f"{FLOAT64_TOLERANCE:.0e}"
                 )
             if not row.within_in_float32:
                 found.append(

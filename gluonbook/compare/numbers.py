@@ -18,14 +18,8 @@ from ..pytorch.transfer import Pair, TransferError, pairs, to_gluon, to_torch
 from ..recipes import RECIPES, Recipe, recipe_of
 from ..system import mxnet_private
 
-#: Greatest relative difference allowed in float64, by quantity.
-TOLERANCES = {
-    "outputs": 1e-8,
-    "loss": 1e-8,
-    "gradients": 1e-8,
-    "running mean": 1e-8,
-    "running var": 1e-8,
-}
+#: Greatest relative difference allowed in float64, of every quantity.
+FLOAT64_TOLERANCE = 1e-8
 #: Greatest relative error allowed of Gluon's float32, in all quantities but the gradients. With
 #: batch normalisation over two images, rounding alone has reached 2e-4.
 FLOAT32_TOLERANCE = 1e-2
@@ -96,7 +90,7 @@ class Difference(NamedTuple):
 
     @property
     def within(self) -> bool:
-        return self.relative <= TOLERANCES[self.quantity]
+        return self.relative <= FLOAT64_TOLERANCE
 
     @property
     def within_in_float32(self) -> bool:

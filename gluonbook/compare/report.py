@@ -11,7 +11,7 @@ from ..plots.comparison import draw_comparison
 from ..plots.figure import save_picture
 from . import curves
 from .comparison import Comparison, num_parameters
-from .numbers import FLOAT32_TOLERANCE, TOLERANCES
+from .numbers import FLOAT32_TOLERANCE, FLOAT64_TOLERANCE
 from .text import text
 
 
@@ -74,7 +74,7 @@ def _draw(one: Comparison, path: Path) -> None:
             "PyTorch float32 and float64": {q: row.torch_error for q, row in rows.items()},
         },
         tolerances={
-            "tolerance, float64": {q: TOLERANCES[q] for q in rows},
+            "tolerance, float64": dict.fromkeys(rows, FLOAT64_TOLERANCE),
             "tolerance, float32": {q: FLOAT32_TOLERANCE for q in rows if q != "gradients"},
         },
         speeds={

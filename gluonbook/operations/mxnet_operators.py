@@ -87,13 +87,10 @@ def _pool(
 
 
 def _leaky_relu(act_type: str, slope: float, lower_bound: float, upper_bound: float) -> Described:
-    if act_type == "leaky":
-        return "leaky relu", {"slope": slope}
-    if act_type == "elu":
-        return "elu", {"slope": slope}
     if act_type == "rrelu":
         return "rrelu", {"lower": lower_bound, "upper": upper_bound}
-    return act_type, {}
+    settings = {"slope": slope} if act_type in ("leaky", "elu") else {}
+    return {"leaky": "leaky relu"}.get(act_type, act_type), settings
 
 
 def _reshape(shape: int | tuple[int, ...]) -> Described:

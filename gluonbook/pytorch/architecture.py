@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 import difflib
-from typing import Iterator, Sequence
+from operator import attrgetter
+from typing import Callable, Iterator
 
 from mxnet import gluon
 from torch import nn
@@ -38,7 +39,7 @@ def architecture(
     With `input_shape`, (N, C, H, W), the operations have the shapes of their outputs.
     """
     a, b = torch_ops(theirs, input_shape), gluon_ops(ours, input_shape)
-    layers = list(_matched(a, b))
+    layers = list(_matched(a, b, str, attrgetter("kind")))
     gluon_place_of = {
         a.index(layer.torch): b.index(layer.gluon)
         for layer in layers
@@ -50,23 +51,18 @@ def architecture(
     return layers
 
 
-def _matched(a: list[Op], b: list[Op]) -> Iterator[Layer]:
-    """Pair the operations: equal ones first, then those of one kind between equal ones."""
-    for tag, i, i_end, j, j_end in _opcodes([str(op) for op in a], [str(op) for op in b]):
+def _matched(a: list[Op], b: list[Op], *keys: Callable[[Op], str]) -> Iterator[Layer]:
+    """Pair the operations: those that the first key finds equal, and between them by the next."""
+    key, *others = keys
+    matcher = difflib.SequenceMatcher(None, list(map(key, a)), list(map(key, b)), autojunk=False)
+    for tag, i, i_end, j, j_end in matcher.get_opcodes():
         if tag == "equal":
-            yield from (Layer(x, y) for x, y in zip(a[i:i_end], b[j:j_end]))
-            continue
-        kinds = [op.kind for op in a[i:i_end]], [op.kind for op in b[j:j_end]]
-        for inner, k, k_end, m, m_end in _opcodes(*kinds):
-            if inner == "equal":
-                yield from (Layer(x, y) for x, y in zip(a[i + k : i + k_end], b[j + m : j + m_end]))
-            else:
-                yield from (Layer(x, None) for x in a[i + k : i + k_end])
-                yield from (Layer(None, y) for y in b[j + m : j + m_end])
-
-
-def _opcodes(a: list[str], b: list[str]) -> Sequence[tuple[str, int, int, int, int]]:
-    return difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
+            yield from map(Layer, a[i:i_end], b[j:j_end])
+        elif others:
+            yield from _matched(a[i:i_end], b[j:j_end], *others)
+        else:
+            yield from (Layer(op, None) for op in a[i:i_end])
+            yield from (Layer(None, op) for op in b[j:j_end])
 
 
 def _differences(layer: Layer, gluon_place_of: dict[int, int]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import partial, reduce
+from functools import partial
 import inspect
 import itertools
 import operator
@@ -39,7 +39,7 @@ def torch_ops(net: nn.Module, input_shape: tuple[int, ...] | None = None) -> lis
     """
     try:
         with _in_evaluation(net):
-            traced = trace(net)
+            traced = fx.GraphModule(net, _Tracer().trace(net))
             if input_shape is not None:
                 with torch.no_grad():
                     zeros = next(net.parameters()).new_zeros(input_shape)
@@ -69,8 +69,9 @@ def torch_ops(net: nn.Module, input_shape: tuple[int, ...] | None = None) -> lis
         elif node.op in ("call_function", "call_method"):
             name = node.name
             kind, settings = describe_call(node)
-            names = [str(source.target) for source in read if source.op == "get_attr"]
-            weights = weights_by_role(kind, [(path, _attribute(net, path)) for path in names])
+            paths = [str(source.target) for source in read if source.op == "get_attr"]
+            held = [(path, operator.attrgetter(path)(net)) for path in paths]
+            weights = weights_by_role(kind, held)
         else:
             continue
         if kind in ("flatten", "reshape"):
@@ -124,11 +125,6 @@ class _Tracer(fx.Tracer):
         return _class_of(module) is not None or super().is_leaf_module(module, name)
 
 
-def trace(net: nn.Module) -> fx.GraphModule:
-    """The net as a torch.fx graph that shares its layers."""
-    return fx.GraphModule(net, _Tracer().trace(net))
-
-
 def _hooks(layer: nn.Module) -> list[Any]:
     kinds = ("_forward_pre_hooks", "_forward_hooks")
     return [hook for kind in kinds for hook in getattr(layer, kind).values()]
@@ -137,10 +133,6 @@ def _hooks(layer: nn.Module) -> list[Any]:
 def _class_of(layer: nn.Module) -> type[nn.Module] | None:
     """What it is among the layers that are known."""
     return next((known for known in type(layer).__mro__ if known in LAYERS), None)
-
-
-def _attribute(net: nn.Module, path: str) -> Any:
-    return reduce(getattr, path.split("."), net)
 
 
 def _weights(layer: nn.Module) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ Weights go across by structure, both ways::
 from __future__ import annotations
 
 import importlib
-from typing import Any, Callable
+from typing import Any
 from unittest import mock
 
 import torch
@@ -49,17 +49,16 @@ def models() -> Any:
         try:
             return importlib.import_module("torchvision.models")
         except RuntimeError:  # operator torchvision::nms does not exist
-            with mock.patch.object(torch.library, "register_fake", _undeclared):
+            undeclared = mock.patch.object(
+                torch.library, "register_fake", lambda name: lambda function: function
+            )
+            with undeclared:
                 return importlib.import_module("torchvision.models")
     except ImportError as error:
         raise TorchvisionUnavailable(
             f"torchvision cannot be imported ({last_line(error)}): run `pip install "
             "'gluonbook[pytorch]'`, in a clone `pip install -e '.[pytorch]'`"
         ) from error
-
-
-def _undeclared(name: str) -> Callable[[Any], Any]:
-    return lambda function: function
 
 
 def net(name: str, num_classes: int = 1000, num_channels: int = 3) -> nn.Module:
