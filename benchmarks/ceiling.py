@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from statistics import median
 
-from gluonbook.measure.interleaving import interleaved, median
+from gluonbook.measure.interleaving import interleaved
 from gluonbook.recipes import RECIPES
 from gluonbook.summary import layer_table, totals
 from matplotlib.figure import Figure

@@ -10,13 +10,14 @@ from __future__ import annotations
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 import os
+from statistics import median
 import subprocess
 import sys
 from typing import Iterator
 
 from gluonbook.measure import contenders
 from gluonbook.measure.contenders import HYBRIDIZED, Worker
-from gluonbook.measure.interleaving import interleaved, median
+from gluonbook.measure.interleaving import interleaved
 from gluonbook.recipes import RECIPES
 from gluonbook.system.machine import physical_cores
 from matplotlib.figure import Figure

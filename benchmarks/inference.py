@@ -5,9 +5,10 @@ Images a second in batches of 1, 32 and the recipe's, and the latency of single 
 
 from __future__ import annotations
 
+from statistics import median
+
 from forms import INT8, ONNXRUNTIME, TORCH_INT8
 from gluonbook.compare.speed import FORMS
-from gluonbook.measure.interleaving import median
 from gluonbook.recipes import RECIPES
 from training import OURS, RATIOS, forms_of, main, table_of
 

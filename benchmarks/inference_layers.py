@@ -13,6 +13,7 @@ import json
 import os
 from pathlib import Path
 import re
+from statistics import median
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from typing import Callable, Mapping
 
 from gluonbook.export import onnxruntime_session, to_onnx
 from gluonbook.measure.contenders import GluonForm, untrained
-from gluonbook.measure.interleaving import interleaved, median
+from gluonbook.measure.interleaving import interleaved
 from gluonbook.recipes import RECIPES
 import numpy as np
 

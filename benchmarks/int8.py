@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from statistics import median
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ from gluonbook.export import (
     quantize_within,
 )
 from gluonbook.measure.contenders import seconds_each
-from gluonbook.measure.interleaving import interleaved, median
+from gluonbook.measure.interleaving import interleaved
 from gluonbook.predict import load_run
 from gluonbook.predictions.classifier import Classifier
 from gluonbook.recipes import RECIPES

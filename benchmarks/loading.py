@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from itertools import islice
+from statistics import median
 
 from gluonbook.data.fashion_mnist import fashion_mnist, load_data_fashion_mnist
-from gluonbook.measure.interleaving import interleaved, median
+from gluonbook.measure.interleaving import interleaved
 from matplotlib.figure import Figure
 from mxnet.gluon import data as gdata
 

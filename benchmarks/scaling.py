@@ -9,12 +9,12 @@ follows for many machines.
 from __future__ import annotations
 
 import json
+from statistics import median
 import subprocess
 import sys
 import time
 
 from gluonbook.distributed.workers import workers
-from gluonbook.measure.interleaving import median
 from gluonbook.recipes import RECIPES
 from gluonbook.training.graphs import step_of
 from matplotlib.figure import Figure

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
-from gluonbook.measure.interleaving import median
 from gluonbook.recipes import RECIPES
 from gluonbook.summary import layer_table
 from matplotlib.figure import Figure

@@ -11,6 +11,7 @@ import http.server
 import os
 from pathlib import Path
 import random
+from statistics import median
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,6 @@ import time
 
 from gluonbook.data import fashion_mnist as fm
 from gluonbook.data import mirrors, published_files
-from gluonbook.measure.interleaving import median
 from gluonbook.recipes import RECIPES
 from gluonbook.runs.checkpoint import Checkpoint
 from gluonbook.runs.history import History

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 import os
+from statistics import median
 import sys
 from typing import Callable, Sequence
 
 from forms import AS_THE_BOOK, worker_of
 from gluonbook.compare.speed import AS_WRITTEN, LOADING, TORCH_FORMS, seconds_of, workers_of
 from gluonbook.measure.contenders import HYBRIDIZED
-from gluonbook.measure.interleaving import interleaved, median
+from gluonbook.measure.interleaving import interleaved
 from gluonbook.recipes import RECIPES
 from matplotlib.figure import Figure
 

@@ -18,6 +18,7 @@ import shlex
 import sys
 from typing import Callable, Sequence
 
+from ..book import evaluate_accuracy
 from ..cli.parser import Parser, add_shared, learning_rate, seed_number, whole_number
 from ..data.fashion_mnist import fashion_mnist, load_data_fashion_mnist
 from ..data.image_batches import ImageBatches
@@ -32,6 +33,7 @@ from ..system.ownership import refuse_foreign
 print_sentences(partial(describe, options=["--batch-size"]))
 
 from ..pytorch import architecture, torchvision  # noqa: E402  # isort: skip  (needs PyTorch)
+from ..pytorch.training import TensorBatches, evaluate_accuracy_gpu  # noqa: E402  # isort: skip
 from . import curves, numbers, report, speed, text  # noqa: E402  # isort: skip
 from .comparison import Comparison  # noqa: E402  # isort: skip
 
@@ -101,7 +103,8 @@ def compare_section(section: str, options: argparse.Namespace) -> Comparison:
         note(f"{recipe.title}: training, float32")
         both, result.curves = train(None if options.epochs else options.steps, "float32")
         _, test_iter = load(100, limit=1, limit_test=400)
-        result.test_accuracies = curves.test_accuracies(both, test_iter.arrays())
+        ours = evaluate_accuracy(test_iter, both.gluon)
+        result.test_accuracies = ours, evaluate_accuracy_gpu(both.torch, TensorBatches(test_iter))
         note(f"{recipe.title}: training, float64")
         _, result.exact = train(options.exact_steps, "float64")
     if not options.no_speed:

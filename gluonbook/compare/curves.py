@@ -47,10 +47,8 @@ def relative(values: list[float], reference: list[float]) -> list[float]:
 
 def parted_at(differences: list[float]) -> int | None:
     """The first step, from 1, at which a difference exceeds the tolerance of training."""
-    for step, difference in enumerate(differences, 1):
-        if not difference <= TOLERANCE:
-            return step
-    return None
+    apart = (step for step, value in enumerate(differences, 1) if not value <= TOLERANCE)
+    return next(apart, None)
 
 
 def training(
@@ -102,18 +100,3 @@ def training(
         curves.torch_loss.append(value.item())
         curves.torch_acc.append(float((scores.detach().numpy().argmax(axis=1) == y).mean()))
     return curves
-
-
-def test_accuracies(
-    both: Nets, batches: Iterable[tuple[np.ndarray, np.ndarray]]
-) -> tuple[float, float]:
-    """Share of the examples that the Gluon and the PyTorch net classify rightly."""
-    right_ours = right_theirs = count = 0
-    both.torch.eval()
-    for X, y in batches:
-        with torch.no_grad():
-            scores = both.torch(torch.from_numpy(X)).numpy()
-        right_theirs += int((scores.argmax(axis=1) == y).sum())
-        right_ours += int((both.gluon(nd.array(X)).asnumpy().argmax(axis=1) == y).sum())
-        count += len(y)
-    return right_ours / count, right_theirs / count

@@ -21,26 +21,23 @@ def write(one: Comparison, folder: Path) -> None:
     (folder / "compare.json").write_text(
         json.dumps(one.as_json(), indent=2) + "\n", encoding="utf-8"
     )
-    rows = [["torch", "gluon", "operation", "output", "parameters", "differences"]]
-    for layer in one.layers:
-        op = layer.either
-        rows.append(
-            [
-                layer.torch.name if layer.torch else "",
-                layer.gluon.name if layer.gluon else "",
-                str(op),
-                "×".join(map(str, op.shape or ())),
-                str(num_parameters(op)),
-                "; ".join(layer.differences),
-            ]
-        )
-    _write_csv(folder / "layers.csv", rows)
+    header = ["torch", "gluon", "operation", "output", "parameters", "differences"]
+    rows = [
+        [
+            layer.torch.name if layer.torch else "",
+            layer.gluon.name if layer.gluon else "",
+            layer.either,
+            "×".join(map(str, layer.either.shape or ())),
+            num_parameters(layer.either),
+            "; ".join(layer.differences),
+        ]
+        for layer in one.layers
+    ]
+    _write_csv(folder / "layers.csv", [header, *rows])
     if one.curves is not None:
         header = ["step", "gluon_loss", "torch_loss", "gluon_acc", "torch_acc"]
-        _write_csv(
-            folder / "training.csv",
-            [header, *([i, *row] for i, row in enumerate(zip(*one.curves), 1))],
-        )
+        steps = ([i, *row] for i, row in enumerate(zip(*one.curves), 1))
+        _write_csv(folder / "training.csv", [header, *steps])
     _draw(one, folder / "compare.png")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 import os
+from statistics import median
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from ..measure import contenders
 from ..measure.contenders import HYBRIDIZED, Worker, serve
-from ..measure.interleaving import interleaved, median
+from ..measure.interleaving import interleaved
 from ..measure.subprocess_worker import SubprocessWorker
 from .numbers import torch_net
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from statistics import median
 from typing import Callable, Mapping, TypeVar
-
-__all__ = ["interleaved", "median"]
-
 
 T = TypeVar("T")
 
