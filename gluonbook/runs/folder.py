@@ -347,6 +347,8 @@ class _Kept:
     def refuse_too_large(self) -> None:
         """Raise a sentence if one batch is sure to need more memory than there is."""
         batch_size = getattr(self._train_iter, "batch_size", 1)
+        if not isinstance(batch_size, int):  # a loader of a user's, which may not know it
+            return
         values = math.prod(self.input_shape) + sum(
             math.prod(layer.output_shape) for layer in self.layers
         )
@@ -375,10 +377,11 @@ def _shape_of_an_example(test_iter: Iterable[Any]) -> tuple[int, ...]:
     """The shape (C, H, W) of one example of a loader."""
     if isinstance(test_iter, ImageBatches):
         return (1, test_iter.size, test_iter.size)
-    if iter(test_iter) is test_iter:
+    if iter(test_iter) is test_iter and not isinstance(test_iter, mx.io.DataIter):
         raise ValueError("run= needs test data that can be gone through more than once")
-    [(X, _), *_] = next(split_batches(test_iter, [mx.cpu()]))
-    return X.shape[1:]
+    for [(X, _), *_] in split_batches(test_iter, [mx.cpu()]):
+        return X.shape[1:]
+    raise ValueError("the test data gave no batch")
 
 
 def _refuse_full_disk(folder: Path, needed: int) -> None:

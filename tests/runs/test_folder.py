@@ -284,6 +284,29 @@ def test_batches_that_end_are_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_iterator_of_mxnets_can_be_gone_through_again(tmp_path):
+    X, y = np.random.rand(24, 3, 8, 8), np.random.randint(3, size=24)
+    batches = mx.io.NDArrayIter(X, y, batch_size=8)
+    _, history = trained(tmp_path / "mine", 2, batches=batches)
+    assert len(history) == 2
+    config = json.loads((tmp_path / "mine" / "config.json").read_text())
+    assert config["input"] == [3, 8, 8]
+
+
+def test_no_batches_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="the test data gave no batch"):
+        trained(tmp_path / "mine", batches=[])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loader_need_not_know_its_batch_size(tmp_path):
+    class Batches(list):
+        batch_size = None
+
+    trained(tmp_path / "mine", batches=Batches([(nd.ones((2, 3, 8, 8)), nd.zeros(2))]))
+    assert (tmp_path / "mine" / "net.params").exists()
+
+
 # --- what stops a run -------------------------------------------------------------------------
 
 
