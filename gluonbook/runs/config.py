@@ -52,6 +52,15 @@ class Config(NamedTuple):
         return Failure(f"{self.folder / CONFIG} is damaged: {why}")
 
 
+def check_name(name: str) -> None:
+    """Raise a `Failure` unless the files of a run's net can have this name."""
+    if not _NAME.fullmatch(name):
+        raise Failure(
+            f"the name {name!r} cannot be that of a run's files: take up to 100 letters from a to "
+            "z, digits, dots, hyphens and underscores, such as resnet_wide"
+        )
+
+
 def read_config(folder: Path) -> Config:
     """The configuration of the run in `folder`.
 

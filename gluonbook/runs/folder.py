@@ -37,7 +37,7 @@ from ..system.output import say, show_picture
 from ..system.ownership import versions
 from ..training.run import CheckpointError, Keeper
 from .checkpoint import Checkpoint, checkpoints_in
-from .config import CONFIG, LISTED, TRAINED, read_config
+from .config import CONFIG, LISTED, TRAINED, check_name, read_config
 from .follower import Follower
 from .history import History
 
@@ -121,6 +121,13 @@ class RunFolder:
     ----------
     folder
         The run's folder; None until a new one has been made.
+
+    Raises
+    ------
+    Failure
+        If no file can begin with `name`.
+    ValueError
+        If `folder` is empty text.
     """
 
     def __init__(
@@ -140,6 +147,9 @@ class RunFolder:
         tensorboard: bool = False,
         check_net: Callable[[gluon.Block], None] | None = None,
     ) -> None:
+        if folder is not None and not os.fspath(folder):
+            raise ValueError("the run's folder has no name: give one such as runs/mine")
+        check_name(name)
         self.folder = None if folder is None else Path(folder)
         self._parent, self._name, self._title = Path(parent), name, title or name
         self._options, self._training, self._command = options or {}, training or {}, command

@@ -278,6 +278,20 @@ def test_a_net_that_cannot_be_exported_is_refused_before_it_trains(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="the run's folder has no name"):
+        trained("")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "my net", "a/b", "../lenet", "残差", "x" * 101, "net\n"])
+def test_a_name_by_which_the_run_could_not_be_read_is_refused(name, tmp_path):
+    with pytest.raises(Failure, match="cannot be that of a run's files: take up to 100 letters"):
+        trained(run_folder.RunFolder(tmp_path / "mine", name=name))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_batches_that_end_are_refused(tmp_path):
     with pytest.raises(ValueError, match="gone through more than once"):
         trained(tmp_path / "mine", batches=iter([(nd.ones((2, 3, 8, 8)), nd.zeros(2))]))
