@@ -124,6 +124,8 @@ def train_ch5(
         learning rate.
     CheckpointError, FileFailure
         If `checkpoint` or `run` holds another run, only damaged checkpoints, or cannot be written.
+    NotOurs
+        If `run` is a folder that is not a run's, and has files of yours where a run has its own.
     Interrupted
         With a `checkpoint` or a `run`, after Ctrl-C or a signal to end: the batch is finished and
         the run saved first. A second one of its kind ends the process.

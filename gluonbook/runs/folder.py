@@ -34,7 +34,7 @@ from ..system.errors import Failure, printable
 from ..system.interrupts import Interrupted
 from ..system.messages import describe, lacks_memory, shorter
 from ..system.output import say, show_picture
-from ..system.ownership import versions
+from ..system.ownership import refuse_foreign, versions
 from ..training.run import CheckpointError, Keeper
 from .checkpoint import Checkpoint, checkpoints_in
 from .config import CONFIG, LISTED, TRAINED, check_name, read_config
@@ -172,7 +172,8 @@ class RunFolder:
         ------
         Failure
             If the net cannot be kept, a batch is sure not to fit into memory, an extra is not
-            installed, or the run in the folder is another one; nothing is left then.
+            installed, the run in the folder is another one, or a file of a user's stands in its
+            place; nothing is left then.
         """
         if not workers.is_first:
             try:
@@ -220,9 +221,16 @@ class RunFolder:
             checkpoint.acquire()
             opened.callback(checkpoint.end)
             # Only now can nobody else change it.
-            trained = self._trained(kept) if (folder / CONFIG).exists() else None
+            trained = None
+            if (folder / CONFIG).exists():
+                trained = self._trained(kept)
+            else:
+                names = [*checkpoint.notes, "history.csv", *_PICTURES, *self._net_files()]
+                names += [f"{self._name}.onnx"] if self._export_onnx else []
+                refuse_foreign(map(folder.joinpath, names), "run=")
             kept.listed = not files.has_strange_list(folder)
-            checkpoint.notes[CONFIG] = self._config(kept, trained)
+            # Written first: by it a folder is known as a run's.
+            checkpoint.notes = {CONFIG: self._config(kept, trained), **checkpoint.notes}
             _refuse_full_disk(folder, kept.num_bytes)
             history = History(
                 folder / "history.csv", tensorboard=folder if self._tensorboard else None
@@ -253,11 +261,13 @@ class RunFolder:
         self._export_onnx = self._export_onnx or (self.folder / f"{self._name}.onnx").exists()
         if config.trained != 0:
             return config.trained
-        ends = (".params", "-symbol.json", "-0000.params")
-        is_whole = all((self.folder / f"{self._name}{end}").exists() for end in ends)
+        is_whole = all((self.folder / name).exists() for name in self._net_files())
         num_epochs = config.options.get("num_epochs")
         epoch, batch = max(checkpoints_in(self.folder), default=(0, 0))
         return num_epochs if is_whole and (epoch - 1, batch) == (num_epochs, 0) else None
+
+    def _net_files(self) -> list[str]:
+        return [f"{self._name}{end}" for end in (".params", "-symbol.json", "-0000.params")]
 
     @contextmanager
     def _telling_how_to_go_on(self, folder: Path, history: History) -> Iterator[None]:

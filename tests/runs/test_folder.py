@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from types import SimpleNamespace
@@ -17,9 +18,10 @@ from gluonbook.runs.folder import new_folder
 from gluonbook.runs.format import CheckpointError
 from gluonbook.runs.history import History
 from gluonbook.runs.lock import FolderLock
-from gluonbook.system import machine, messages
+from gluonbook.system import files, machine, messages
 from gluonbook.system.errors import Failure
 from gluonbook.system.files import FileFailure
+from gluonbook.system.ownership import NotOurs
 from gluonbook.training.learning_rate import NotFinite
 import mxnet as mx
 from mxnet import gluon, nd
@@ -276,6 +278,44 @@ def test_a_net_that_cannot_be_exported_is_refused_before_it_trains(tmp_path):
     with pytest.raises(Failure, match="cannot be traced .*: build it of HybridBlocks"):
         trained(tmp_path / "mine", net=Own())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["README.txt", "layers.txt", "history.csv", "curve.png", "net.params"]
+)
+def test_no_file_of_a_users_is_replaced(name, tmp_path):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(NotOurs, match=rf"{name} is there already.* name another place with run="):
+        trained(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {name, ".lock"}
+    assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("written", range(4))
+def test_a_run_killed_as_it_writes_goes_on(written, tmp_path, monkeypatch):
+    """Whatever it has written of its texts as it begins or ends, none is taken for a user's."""
+    count, write = itertools.count(), files.write
+
+    def until_killed(path, *args, **kwargs):
+        if path.name in ("config.json", "README.txt", "layers.txt") and next(count) == written:
+            raise KeyboardInterrupt
+        write(path, *args, **kwargs)
+
+    monkeypatch.setattr(files, "write", until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "mine")
+    monkeypatch.undo()
+    trained(tmp_path / "mine")
+    assert (tmp_path / "mine" / "net.params").exists()
+
+
+def test_a_folder_of_checkpoints_becomes_a_runs(tmp_path):
+    """A user's history and picture in it were written by this package."""
+    net, history = trained(None, checkpoint=tmp_path)
+    history.write_csv(tmp_path / "history.csv")
+    history.draw(tmp_path / "curve.png")
+    _, history = trained(tmp_path, 2, net=net)
+    assert len(history) == 2
 
 
 def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch):
