@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 import shlex
 import shutil
+import signal
 import sys
 import time
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
@@ -282,6 +283,10 @@ class RunFolder:
             if self._command is None:
                 raise
             raise Interrupted(stop.signum, f"{stop}; {how}") from None
+        except KeyboardInterrupt:  # while no training waits for signals: at its beginning and end
+            if self._command is None or not (folder / CONFIG).exists():
+                raise
+            raise Interrupted(signal.SIGINT, f"interrupted; {how}") from None
         except (files.FileFailure, MemoryError, mx.base.MXNetError) as error:
             if self._command is None:
                 raise

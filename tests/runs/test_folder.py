@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
 import sys
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from gluonbook.runs.lock import FolderLock
 from gluonbook.system import files, machine, messages
 from gluonbook.system.errors import Failure
 from gluonbook.system.files import FileFailure
+from gluonbook.system.interrupts import Interrupted
 from gluonbook.system.ownership import NotOurs
 from gluonbook.training.learning_rate import NotFinite
 import mxnet as mx
@@ -397,6 +399,24 @@ def test_what_can_be_mended_names_the_command_to_go_on(error, told, tiny, tmp_pa
     monkeypatch.setattr("gluonbook.book.fit", fail)
     with pytest.raises(Failure, match=rf"{told} go on with `.* --resume .*lenet-"):
         run(tmp_path, *SMALL)
+
+
+def test_ctrl_c_while_the_net_is_written_names_the_command_to_go_on(tiny, tmp_path, monkeypatch):
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGINT)
+
+    whole, _ = run(tmp_path / "whole", *SMALL, "--epochs", "1")
+    with monkeypatch.context() as patched, pytest.raises(Interrupted) as stop:
+        patched.setattr(run_folder, "save_parameters", interrupted)
+        run(tmp_path, *SMALL, "--epochs", "1")
+    [folder] = tmp_path.glob("lenet-*")
+    assert str(stop.value).startswith("interrupted; go on with `")
+    assert str(stop.value).endswith(f"lenet.py --resume {folder}`")
+    with pytest.raises(Failure, match="is not complete|has no lenet.params"):
+        load_run(folder)
+    run(tmp_path, "--resume", str(folder))
+    written = [path.joinpath("lenet.params").read_bytes() for path in (folder, whole)]
+    assert written[0] == written[1]
 
 
 def test_a_full_disk_is_told_before_training(tiny, tmp_path, monkeypatch):
