@@ -70,7 +70,8 @@ def arguments(
         With code 2, after one sentence, if an option is wrong; with 0 after ``--help``.
     Failure
         If the run to resume is missing, damaged, or contradicts the options; if the device is not
-        there; if the workers cannot share a batch.
+        there; if the workers cannot share a batch; if no file can begin with `name`, or a number
+        that the chapter states is none that the option for it takes.
     """
     stated = {"lr": lr, "num_epochs": num_epochs, "batch_size": batch_size, "size": size}
     notebook = in_notebook()

@@ -54,9 +54,11 @@ def of_chapter(name: str, argv: Sequence[str], hyperparameters: Mapping[str, Any
     SystemExit
         With code 2, after one sentence, if an option is wrong; with 0 after ``--help``.
     Failure
-        If the run to resume is missing, damaged, or contradicts `argv`.
+        If the run to resume is missing, damaged, or contradicts `argv`, or if the chapter states
+        what no option could be.
     """
     parser = chapter_parser(name, hyperparameters)
+    hyperparameters = _stated(parser, hyperparameters)
     refuse_options_of_the_trainer(parser, name, argv)
     given = vars(parser.parse_args(argv))
     saved: dict[str, Any] = {}
@@ -108,6 +110,18 @@ def _resolved(values: dict[str, Any], hyperparameters: Mapping[str, Any]) -> Opt
     if options.limit is not None and options.limit_test is None:
         options.limit_test = quick_test(options.limit)
     return options
+
+
+def _stated(parser: TrainingParser, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What a chapter states, each checked as the option for it is."""
+    stated = dict(hyperparameters)
+    for action in parser.actions:
+        if action.dest in stated:
+            try:
+                stated[action.dest] = _checked(action, stated[action.dest])
+            except argparse.ArgumentTypeError as error:
+                raise Failure(f"in the chapter's arguments, {action.dest} {error}") from error
+    return stated
 
 
 # --- the options of a saved run ---------------------------------------------------------------

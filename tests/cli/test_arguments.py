@@ -47,6 +47,28 @@ def test_without_options_the_numbers_are_the_chapters():
     assert (args.lr, args.num_epochs, args.batch_size, args.size) == (0.5, 4, 16, 32)
 
 
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({"num_epochs": 0}, "num_epochs must be a whole number of at least 1, not '0'"),
+        ({"num_epochs": 1.5}, "num_epochs must be a whole number of at least 1, not '1.5'"),
+        ({"batch_size": 16.0}, "batch_size must be a whole number of at least 1, not '16.0'"),
+        ({"lr": -0.1}, "lr must be a number above 0, not '-0.1'"),
+        ({"lr": None}, "lr must be a number above 0, not 'None'"),
+        ({"size": 4096}, "size must be a whole number of at least 1 and below 4,096"),
+    ],
+)
+def test_a_number_that_a_chapter_states_is_checked_as_its_option_is(stated, told):
+    with pytest.raises(Failure, match=re.escape(f"in the chapter's arguments, {told}")):
+        arguments("lenet", **{**STATED["lenet"], **stated}, argv=["--epochs", "2"])
+
+
+def test_numbers_of_numpy_are_stated_as_well():
+    stated = {"lr": np.float32(0.5), "num_epochs": np.int64(3), "batch_size": 8, "size": 28}
+    args = arguments("lenet", **stated, argv=[])
+    assert (args.lr, args.num_epochs) == (0.5, 3) and type(args.lr) is float
+
+
 def test_reading_options_draws_no_random_number_and_leaves_standard_output():
     stream, drawn = sys.stdout, []
     for read in (lambda: None, lambda: args_of("lenet", ["--seed", "4"])):
