@@ -91,7 +91,7 @@ def of_trainer(name: str, argv: Sequence[str]) -> Options:
     saved: dict[str, Any] = {}
     if "resume" in given:
         config = _config_of(Path(given["resume"]), name)
-        recipe = recipes.get(config.options.get("recipe") or "book", recipes["book"])
+        recipe = recipes.get(str(config.options.get("recipe")), recipes["book"])
         _refuse_other_recipe(config, recipe)
         # A schedule spans the epochs that the run began with.
         fixed = _FIXED if recipe.tuning.warm_up is None else (*_FIXED, "num_epochs")

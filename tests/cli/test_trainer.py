@@ -240,3 +240,13 @@ def test_the_books_function_keeps_its_name_beside_the_command():
         "print(gb.train is before, module is before, gb.train.__name__)"
     )
     assert python(code).stdout.split() == ["True", "True", "train"]
+
+
+@pytest.mark.parametrize("recipe", [["tuned"], {"tuned": 1}, "best", True])
+def test_a_damaged_recipe_of_a_run_is_one_sentence(recipe, tiny, tmp_path):
+    folder, _ = train("resnet", tmp_path, "--epochs", "1", "--size", "32")
+    config = config_of(folder)
+    config["options"]["recipe"] = recipe
+    files.write(folder / "config.json", json.dumps(config))
+    with pytest.raises(Failure, match="config.json is damaged: argument --recipe"):
+        options.of_trainer("resnet", ["--resume", str(folder)])
