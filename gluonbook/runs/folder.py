@@ -225,7 +225,7 @@ class RunFolder:
             trained = None
             if (folder / CONFIG).exists():
                 trained = self._trained(kept)
-            else:
+            elif not files.lists_digests(folder):  # of a run whose configuration is gone
                 names = [*checkpoint.notes, "history.csv", *_PICTURES, *self._net_files()]
                 names += [f"{self._name}.onnx"] if self._export_onnx else []
                 refuse_foreign(map(folder.joinpath, names), "run=")
@@ -249,7 +249,7 @@ class RunFolder:
         Raises
         ------
         CheckpointError
-            If the folder holds the run of another net.
+            If the folder holds the run of another net, or on inputs of another shape.
         """
         assert self.folder is not None
         config = read_config(self.folder)
@@ -257,6 +257,11 @@ class RunFolder:
             raise CheckpointError(
                 f"{self.folder} holds a run of another net, which computes otherwise: give the "
                 "same net, or start a new run"
+            )
+        if config.input_shape not in (None, list(kept.input_shape[1:])):
+            raise CheckpointError(
+                f"{self.folder} holds a run on inputs of {config.input_shape}, and this one has "
+                f"{list(kept.input_shape[1:])}: give the same data, or start a new run"
             )
         # What was exported before would stay the net of then.
         self._export_onnx = self._export_onnx or (self.folder / f"{self._name}.onnx").exists()

@@ -93,6 +93,11 @@ def list_digests(folder: Path) -> None:
         write(folder / digests.NAME, digests.formatted({}))
 
 
+def lists_digests(folder: Path) -> bool:
+    """Whether `folder` has a list of digests, as only this package's own folders do."""
+    return _list_in(folder) is not None
+
+
 def has_strange_list(folder: Path) -> bool:
     """Whether something has the name of the folder's list of digests, and is none of ours."""
     return (folder / digests.NAME).exists() and _list_in(folder) is None

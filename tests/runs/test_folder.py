@@ -311,6 +311,27 @@ def test_a_run_killed_as_it_writes_goes_on(written, tmp_path, monkeypatch):
     assert (tmp_path / "mine" / "net.params").exists()
 
 
+def test_a_run_whose_configuration_is_gone_goes_on(tmp_path):
+    net, _ = trained(tmp_path)
+    (tmp_path / "config.json").unlink()
+    _, history = trained(tmp_path, 2, net=net)
+    assert len(history) == 2 and (tmp_path / "config.json").exists()
+
+
+def test_images_of_another_size_are_refused(tmp_path):
+    """A net that takes the mean of each channel computes with any."""
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(4, 3), nn.GlobalAvgPool2D(), nn.Dense(3))
+    small, large = ([(nd.ones((2, 3, size, size)), nd.zeros(2))] for size in (8, 9))
+    trained(tmp_path, net=net, batches=small)
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(
+        CheckpointError, match=r"a run on inputs of \[3, 8, 8\], and this one has \[3, 9, 9\]"
+    ):
+        trained(tmp_path, 2, net=net, batches=large)
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
 def test_a_folder_of_checkpoints_becomes_a_runs(tmp_path):
     """A user's history and picture in it were written by this package."""
     net, history = trained(None, checkpoint=tmp_path)
