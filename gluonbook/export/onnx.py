@@ -20,6 +20,7 @@ import numpy as np
 from .._version import __version__
 from ..data.fashion_mnist import CLASSES
 from ..data.image_batches import transform_of
+from ..operations import trace
 from ..system import files, mxnet_private
 from ..system.errors import Failure, last_line
 from ..system.onednn import nodes_of
@@ -135,6 +136,27 @@ def check_installed() -> Any:
     _package("onnxruntime")
     _package("onnx.mapping")  # which MXNet's converters take, and later versions do not have
     return _package("onnx")
+
+
+def refuse_unknown_operators(net: gluon.Block) -> None:
+    """Raise an error that `to_onnx` would raise, before a net is trained for it.
+
+    Nothing is computed. That a net passes does not mean that `to_onnx` takes it.
+
+    Raises
+    ------
+    ONNXUnavailable, TraceError, NotConvertible
+        As `to_onnx` does.
+    """
+    check_installed()
+    graph = json.loads(trace(net).tojson(remove_amp_cast=True))
+    known = mxnet_private.onnx_operators(_OPERATOR_SET) | {"null"}
+    unknown = [node["op"] for node in graph["nodes"] if node["op"] not in known]
+    if unknown:
+        raise NotConvertible(
+            f"MXNet's exporter cannot write this net as ONNX, as it does not know {unknown[0]}: "
+            "use other operations, or export_symbol"
+        )
 
 
 def fashion_mnist_to_onnx(

@@ -23,7 +23,7 @@ from ..data.fashion_mnist import CLASSES
 from ..data.image_batches import ImageBatches
 from ..distributed.environment import launched_by
 from ..distributed.workers import Workers
-from ..export.onnx import check_installed, fashion_mnist_to_onnx
+from ..export.onnx import NotConvertible, fashion_mnist_to_onnx, refuse_unknown_operators
 from ..export.symbol import export_symbol, save_parameters
 from ..operations import fingerprint
 from ..plots.figure import save_picture
@@ -205,7 +205,7 @@ class RunFolder:
         folder = self.folder = self.folder or new_folder(self._parent, self._name)
         try:
             if self._export_onnx:
-                check_installed()
+                refuse_unknown_operators(kept.net)
             command = f"python {self._command} FOLDER" if self._command else "the code that made it"
             checkpoint = Checkpoint(
                 folder,
@@ -303,18 +303,27 @@ class RunFolder:
         folder = checkpoint.folder
         # While they are written, they are not all of one epoch.
         files.write(folder / CONFIG, self._config(kept, None))
-        self._write_net(kept, folder)
+        export_symbol(kept.net, folder / self._name, kept.input_shape)
+        save_parameters(kept.net, folder / f"{self._name}.params")
+        not_convertible = self._write_onnx(kept, folder / f"{self._name}.onnx")
         self._draw(history)
         kept.draw_predictions(folder / "predictions.png")
         files.write(folder / CONFIG, self._config(kept, len(history)))
         checkpoint.remove_older()
+        if not_convertible is not None:
+            raise NotConvertible(
+                f"{not_convertible}; all else is written to {folder}"
+            ) from not_convertible
 
-    def _write_net(self, kept: _Kept, folder: Path) -> None:
-        export_symbol(kept.net, folder / self._name, kept.input_shape)
-        save_parameters(kept.net, folder / f"{self._name}.params")
+    def _write_onnx(self, kept: _Kept, path: Path) -> NotConvertible | None:
+        """Write the ONNX file, if there is to be one; the error of a net that cannot be one."""
         if self._export_onnx:
-            size = kept.input_shape[-1]
-            fashion_mnist_to_onnx(kept.net, folder / f"{self._name}.onnx", size, self._name)
+            try:
+                fashion_mnist_to_onnx(kept.net, path, kept.input_shape[-1], self._name)
+            except NotConvertible as error:
+                path.unlink(missing_ok=True)  # it would be the net of an earlier epoch
+                return error
+        return None
 
     def _draw(self, history: History) -> None:
         assert self.folder is not None

@@ -304,6 +304,14 @@ def calibration_freed() -> Iterator[None]:
         quantization._collect_layer_statistics = collect_statistics
 
 
+def onnx_operators(operator_set: int) -> set[str]:
+    """The operators that MXNet has a converter to ONNX for."""
+    from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph  # imports onnx
+
+    sets = (known for number, known in MXNetGraph.registry_.items() if number <= operator_set)
+    return set().union(*sets)
+
+
 def onnx_graph(
     symbol: Any,
     values: Mapping[str, nd.NDArray],

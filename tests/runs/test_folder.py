@@ -12,6 +12,7 @@ import gluonbook as gb
 from gluonbook.data import fashion_mnist as fm
 from gluonbook.export import import_symbol
 from gluonbook.export.__main__ import main as export
+from gluonbook.export.onnx import NotConvertible
 from gluonbook.predict import load_run
 from gluonbook.predict import main as predict
 from gluonbook.runs import folder as run_folder
@@ -138,6 +139,29 @@ def test_a_net_exported_between_two_trainings_is_exported_again(tiny, tmp_path):
     run(tmp_path, "--resume", str(folder), "--epochs", "2")
     export([str(folder), "--out", str(tmp_path / "now.onnx")])
     assert (folder / "lenet.onnx").read_bytes() == (tmp_path / "now.onnx").read_bytes()
+
+
+@needs_onnx
+def test_a_net_with_an_operator_that_onnx_lacks_is_refused_before_it_trains(tmp_path):
+    net = nn.HybridSequential()
+    net.add(nn.Dense(3), nn.HybridLambda(lambda F, x: F.gammaln(x * x + 1)))
+    told = "cannot write this net as ONNX, as it does not know gammaln"
+    for folder, parent in ((tmp_path / "mine", tmp_path), (None, tmp_path)):
+        with pytest.raises(NotConvertible, match=told):
+            trained(run_folder.RunFolder(folder, parent=parent, export_onnx=True), net=net)
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_onnx
+def test_a_net_that_turns_out_not_to_be_convertible_is_kept_whole(tiny, tmp_path):
+    """MXNet's converter knows the operator, but writes it with another constant."""
+    net = nn.HybridSequential()
+    net.add(nn.HybridLambda(lambda F, x: F.LRN(x, nsize=3)), nn.Dense(10))
+    batches, _ = gb.load_data_fashion_mnist(16, resize=28, seed=1)
+    with pytest.raises(NotConvertible, match=rf"all else is written to {tmp_path}"):
+        trained(run_folder.RunFolder(tmp_path, export_onnx=True), net=net, batches=batches)
+    assert {"curve.png", "predictions.png"} <= {path.name for path in tmp_path.iterdir()}
+    assert load_run(tmp_path).probabilities(tiny.test.images).shape == (32, 10)
 
 
 @pytest.mark.parametrize(
