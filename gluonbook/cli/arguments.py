@@ -119,7 +119,7 @@ def begun(
             options.resume,
             parent=options.out,
             name=name,
-            title=name if known is None else known.title,
+            title=f"{name if known is None else known.title} on Fashion-MNIST",
             options=vars(options),
             training=None if recipe is None else recipe.training(),
             command=command,

@@ -103,7 +103,7 @@ class RunFolder:
     name
         Of the net's files.
     title
-        Of the net, for the picture of the curve.
+        Of the run, for the picture of the curve.
     options
         What to record in ``config.json``.
     training
@@ -327,7 +327,7 @@ class RunFolder:
 
     def _draw(self, history: History) -> None:
         assert self.folder is not None
-        history.draw(self.folder / "curve.png", f"{self._title} on Fashion-MNIST")
+        history.draw(self.folder / "curve.png", self._title)
 
     def _config(self, kept: _Kept, trained: int | None) -> str:
         """The run's configuration; `trained` is the number of epochs in the net's files."""
