@@ -111,7 +111,7 @@ class PendingBatches:
                 _refuse_strange_labels(each, outcome.num_classes, place)
             yield Counted(
                 number,
-                sum(each.loss * outcome.weight for each, outcome in zip(figures, outcomes)),
+                math.fsum(each.loss * outcome.weight for each, outcome in zip(figures, outcomes)),
                 sum(outcome.num_examples for outcome in outcomes),
                 int(sum(each.correct for each in figures)),
                 sum(y.size for _, y in parts),
