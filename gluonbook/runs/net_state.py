@@ -42,6 +42,8 @@ def check_net(net: gluon.Block, arrays: Arrays, folder: Path) -> None:
         raise CheckpointError(f"{other}: only {place} has {name[len('net/') :]}")
     for name, param in expected.items():
         value, dtype = arrays[name], np.dtype(param.dtype)
+        there: object
+        here: object
         if not shape_fits(param, value.shape):
             there, here = value.shape, param.shape
         elif value.dtype != dtype:
