@@ -7,7 +7,9 @@ MXNet 1.9.1 needs help on today's machines, so the import also
 - sets ``OMP_NUM_THREADS`` to the number of cores, of which MXNet otherwise uses half;
   ``MXNET_CPU_PARALLEL_SIZE``, so that copies do not take threads from the operators; and
   ``MXNET_CPU_TEMP_COPY`` to 1, which saves memory. What you have set yourself stays;
-- gives NumPy the names that MXNet misses, and Python 3.12 a ``distutils.version``;
+- gives MXNet a NumPy of its own, with the names that today's has no more, and puts right what
+  today's would compute otherwise; gives Python 3.12 and later a ``distutils.version``, and onnx a
+  ``mapping``; other packages see NumPy as it is;
 - loads the CUDA libraries that came as wheels, where ``mxnet-cu112`` is installed;
 - imports MXNet, and lets it import SciPy only once it needs it;
 - gives forked processes, such as the workers of a ``DataLoader``, one thread each;

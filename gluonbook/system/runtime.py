@@ -1,7 +1,7 @@
 """Makes ``import mxnet`` work on this machine, and says why when it cannot.
 
 MXNet 1.9.1 was released for the Python, NumPy and CUDA of early 2022. Importing this module sets
-the number of threads, restores the names that MXNet needs in NumPy and the standard library, loads
+the number of threads, gives MXNet the names that it misses in NumPy and the standard library, loads
 the CUDA libraries that were installed as wheels, and then imports MXNet. If that fails, the import
 raises an error, except in ``python -m gluonbook.doctor``, which reports it.
 """
@@ -25,6 +25,7 @@ import types
 import numpy as np
 import psutil
 
+from . import old_names
 from .contention import watch
 from .errors import Failure, print_sentences, told
 from .lazy_import import lazy_import
@@ -44,7 +45,12 @@ CUDA_WHEELS = {
     "libcudnn.so.8": "nvidia-cudnn-cu11==8.9.6.50",
     "libnccl.so.2": "nvidia-nccl-cu11==2.21.5",
 }
-NEWEST_PYTHON = (3, 12)
+#: Libraries that come with the system, and their packages in Debian and Fedora.
+_SYSTEM_PACKAGES = {
+    "libquadmath.so.0": ("libquadmath0", "libquadmath"),
+    "libgomp.so.1": ("libgomp1", "libgomp"),
+}
+NEWEST_PYTHON = (3, 14)
 #: What MXNet reads when it is loaded, unless the user has set it otherwise.
 _DEFAULTS = {
     # Copies stay on the thread that asks for them. A copy of 200,000 numbers or more, by
@@ -58,6 +64,9 @@ _DEFAULTS = {
     # would only hold memory, 600 MB where VGG trains on batches of 64.
     "MXNET_CPU_TEMP_COPY": "1",
 }
+#: The newest NumPy that was tried.
+NEWEST_NUMPY = "2.5"
+_INSTALL = "`pip install -e '.[cpu]'` in gluonbook's folder"
 
 
 class MXNetUnavailable(Failure, ImportError):
@@ -134,31 +143,6 @@ def end_without_a_second_error() -> None:
     atexit.register(notify)
 
 
-def restore_removed_names() -> None:
-    """Give NumPy the aliases it dropped in 1.24, and Python 3.12 a ``distutils.version``.
-
-    Only names that are missing are added.
-    """
-    for name in ("bool", "int", "float", "complex", "object", "str"):
-        if name not in vars(np):
-            setattr(np, name, getattr(importlib.import_module("builtins"), name))
-    if "distutils" not in sys.modules and importlib.util.find_spec("distutils") is None:
-        version = types.ModuleType("distutils.version")
-        version.LooseVersion = version.StrictVersion = _Version  # type: ignore[attr-defined]
-        package = types.ModuleType("distutils")
-        package.__path__ = []
-        package.__spec__ = importlib.machinery.ModuleSpec("distutils", None, is_package=True)
-        package.version = version  # type: ignore[attr-defined]
-        sys.modules.update({"distutils": package, "distutils.version": version})
-
-
-class _Version(tuple):
-    """The numbers of a version such as ``1.26.4``, in order: all that MXNet compares."""
-
-    def __new__(cls, text: str) -> _Version:
-        return super().__new__(cls, map(int, re.findall(r"\d+", text)))
-
-
 def load_cuda() -> None:
     """Load the CUDA libraries that came as wheels, so that the linker finds them already there.
 
@@ -203,7 +187,7 @@ def import_mxnet() -> types.ModuleType:
     threads_reason = set_threads()
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
-    restore_removed_names()
+    old_names.provide()
     try:
         load_cuda()
         # Few programs use what MXNet takes from SciPy, and importing it takes half a second.
@@ -221,12 +205,8 @@ def _refuse_unsupported_versions() -> None:
     if sys.version_info[:2] > NEWEST_PYTHON:
         raise MXNetUnavailable(
             f"Python {sys.version_info[0]}.{sys.version_info[1]} is too new for MXNet 1.9.1: "
-            "make the virtual environment with Python 3.8 to 3.12, for example "
-            "`python3.11 -m venv .venv`"
-        )
-    if int(np.__version__.split(".")[0]) >= 2:
-        raise MXNetUnavailable(
-            f"NumPy {np.__version__} is too new for MXNet 1.9.1: run `pip install 'numpy<2'`"
+            "make the virtual environment with Python 3.8 to 3.14, for example "
+            "`python3.13 -m venv .venv`"
         )
 
 
@@ -238,31 +218,32 @@ def explain(error: Exception) -> str:
         if installed("mxnet") or installed("mxnet-cu112"):
             return (
                 "MXNet's files are missing, though pip lists it: run `pip uninstall -y mxnet "
-                "mxnet-cu112 && pip install mxnet==1.9.1`, or mxnet-cu112==1.9.1 for a GPU"
+                f"mxnet-cu112` and then {_INSTALL}, or '.[cu112]' for a GPU"
             )
         return (
-            "MXNet is not installed: run `pip install mxnet==1.9.1`, or on a machine with an "
-            "NVIDIA GPU `pip install 'gluonbook[cu112]'`"
+            f"MXNet is not installed: run {_INSTALL}, or on a machine with an NVIDIA GPU `pip "
+            "install -e '.[cu112]'`"
         )
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"MXNet needs the package {error.name}: run `pip install {error.name}`"
     if library == "libcuda.so.1":
         return (
             "mxnet-cu112 needs the NVIDIA driver, and libcuda.so.1 is missing: install the driver, "
-            "or run `pip uninstall -y mxnet mxnet-cu112 && pip install mxnet==1.9.1` to use the CPU"
+            f"or, to use the CPU, run `pip uninstall -y mxnet mxnet-cu112` and then {_INSTALL}"
         )
     if library:
         fix = "install the package that holds it"
         if library in CUDA_WHEELS:
             fix = f"run `pip install {CUDA_WHEELS[library]}`"
-        elif library == "libquadmath.so.0":
-            fix = "run `sudo apt-get install libquadmath0` (Fedora: `sudo dnf install libquadmath`)"
+        elif library in _SYSTEM_PACKAGES:
+            debian, fedora = _SYSTEM_PACKAGES[library]
+            fix = f"run `sudo apt-get install {debian}` (Fedora: `sudo dnf install {fedora}`)"
         needs = "mxnet-cu112 needs" if library in CUDA_WHEELS else "MXNet needs"
         return f"{needs} {library}, which is missing: {fix}"
     if isinstance(error, AttributeError) and "numpy" in str(error):
         return (
-            f"MXNet 1.9.1 does not work with NumPy {np.__version__} ({error}): "
-            "run `pip install --force-reinstall 'numpy<1.24'`, on Python 3.12 'numpy==1.26.4'"
+            f"MXNet 1.9.1 does not work with NumPy {np.__version__} ({error}), and was tried with "
+            f"1.17 to {NEWEST_NUMPY}: run `pip install --force-reinstall numpy=={NEWEST_NUMPY}.*`"
         )
     first_line = (str(error).splitlines() or [type(error).__name__])[0]
     build = "mxnet-cu112" if installed("mxnet-cu112") else "mxnet"

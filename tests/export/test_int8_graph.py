@@ -125,6 +125,7 @@ def test_images_tell_the_sign_of_a_first_dense_layers_input(monkeypatch):
 
 
 SIGNED = """
+import gluonbook
 import numpy as np
 from mxnet import nd
 from mxnet.gluon import nn
