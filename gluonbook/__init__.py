@@ -16,7 +16,8 @@ MXNet 1.9.1 needs help on today's machines, so the import also
 - replaces MXNet's hook at the end of the process, which would print an error a second time;
 - starts a thread that lets OpenMP's threads sleep while other processes need the cores, unless
   ``OMP_WAIT_POLICY`` or ``GOMP_SPINCOUNT`` is set;
-- lets MXNet's own ``FashionMNIST`` class read the files that everybody has.
+- lets MXNet's own ``FashionMNIST`` class read the files that everybody has;
+- where MXNet cannot be imported, lets a script end with one sentence in place of a traceback.
 
 `gluonbook.system.runtime` does it, but for the last.
 """
