@@ -22,6 +22,7 @@ from gluonbook.measure import contenders
 from gluonbook.measure.contenders import serve, untrained
 from gluonbook.measure.subprocess_worker import SubprocessWorker
 from gluonbook.recipes import recipe_of
+from gluonbook.system import old_names
 from mxnet import nd
 import numpy as np
 import torch
@@ -104,8 +105,9 @@ def worker_of(form: str, section: str, edition: str, batch_size: int) -> Subproc
         return SubprocessWorker(__file__, *arguments, recipe_of(section).size)
     if form != AS_THE_BOOK:
         return speed.worker_of(*arguments)
-    # Without what importing gluonbook first would do for MXNet.
-    code = f"import mxnet; from {contenders.__name__} import main; main()"
+    # Without what importing gluonbook first would do for MXNet, but for the names that it misses.
+    names = f"from runpy import run_path; run_path({old_names.__file__!r})['provide']()"
+    code = f"{names}; import mxnet; from {contenders.__name__} import main; main()"
     environment = {**os.environ, "MXNET_CPU_PARALLEL_SIZE": "200000", "MXNET_CPU_TEMP_COPY": "4"}
     environment.pop("OMP_NUM_THREADS", None)
     return SubprocessWorker("-c", code, *arguments, recipe_of(section).size, env=environment)
