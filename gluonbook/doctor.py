@@ -17,7 +17,7 @@ from typing import Iterator, NamedTuple, Sequence
 import numpy as np
 
 from ._version import __version__
-from .system import machine, nvidia_driver, runtime
+from .system import machine, nvidia_driver, old_names, runtime
 
 _GIB = 2**30
 _LOW_ROOM = 2 * _GIB
@@ -39,7 +39,7 @@ def examine() -> list[Finding]:
     return [
         Finding("gluonbook", f"{__version__}, {Path(__file__).parent}"),
         Finding("Python", f"{platform.python_version()}, {sys.executable}"),
-        Finding("NumPy", np.__version__),
+        _numpy(),
         *_mxnet(),
         Finding(
             "threads",
@@ -55,6 +55,14 @@ def examine() -> list[Finding]:
     ]
 
 
+def _numpy() -> Finding:
+    newest = runtime.NEWEST_NUMPY
+    if tuple(map(int, newest.split("."))) >= old_names.NUMPY:
+        return Finding("NumPy", np.__version__)
+    problem = f"newer than {newest}, the newest that was tried"
+    return Finding("NumPy", np.__version__, problem, f"run `pip install 'numpy=={newest}.*'`")
+
+
 def _mxnet() -> Iterator[Finding]:
     builds = [name for name in ("mxnet-cu112", "mxnet") if runtime.installed(name)]
     found = " and ".join(f"{name} {metadata.version(name)}" for name in builds) or "not installed"
@@ -63,7 +71,7 @@ def _mxnet() -> Iterator[Finding]:
         problem, _, fix = str(runtime.failure).partition(": ")
     elif len(builds) > 1:
         problem = "both builds are installed, and each has overwritten files of the other"
-        fix = f"run `pip uninstall -y mxnet mxnet-cu112 && pip install {builds[0]}==1.9.1`"
+        fix = f"run `pip uninstall -y mxnet mxnet-cu112` and then {runtime.INSTALL}, or '.[cu112]'"
     elif (fault := _fault_of_a_convolution()) is not None:
         problem = f"it does not compute ({fault})"
         fix = f"run `pip install --force-reinstall --no-deps {builds[0]}==1.9.1`"

@@ -13,7 +13,7 @@ import sys
 
 from gluonbook import doctor
 from gluonbook.data import download, published_files
-from gluonbook.system import device, machine, nvidia_driver, runtime
+from gluonbook.system import device, machine, nvidia_driver, old_names, runtime
 from gluonbook.system.nvidia_driver import Driver, Gpu
 import mxnet as mx
 import numpy as np
@@ -28,6 +28,17 @@ def _forget():
 
 def findings(kind):
     return {finding.name: finding for finding in kind}
+
+
+@pytest.mark.parametrize(
+    ("numpy", "told"),
+    [((1, 23), None), ((2, 5), None), ((2, 6), "newer than 2.5, the newest that")],
+)
+def test_a_numpy_that_nobody_has_tried_is_told(numpy, told, monkeypatch):
+    monkeypatch.setattr(old_names, "NUMPY", numpy)
+    [found] = [each for each in doctor.examine() if each.name == "NumPy"]
+    assert found.found == np.__version__ and not found.fatal
+    assert found.problem is None if told is None else told in found.problem
 
 
 def test_a_sound_machine(dataset, capsys):

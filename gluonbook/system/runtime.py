@@ -66,7 +66,8 @@ _DEFAULTS = {
 }
 #: The newest NumPy that was tried.
 NEWEST_NUMPY = "2.5"
-_INSTALL = "`pip install -e '.[cpu]'` in gluonbook's folder"
+#: How MXNet is installed for the CPU.
+INSTALL = "`pip install -e '.[cpu]'` in gluonbook's folder"
 
 
 class MXNetUnavailable(Failure, ImportError):
@@ -218,10 +219,10 @@ def explain(error: Exception) -> str:
         if installed("mxnet") or installed("mxnet-cu112"):
             return (
                 "MXNet's files are missing, though pip lists it: run `pip uninstall -y mxnet "
-                f"mxnet-cu112` and then {_INSTALL}, or '.[cu112]' for a GPU"
+                f"mxnet-cu112` and then {INSTALL}, or '.[cu112]' for a GPU"
             )
         return (
-            f"MXNet is not installed: run {_INSTALL}, or on a machine with an NVIDIA GPU `pip "
+            f"MXNet is not installed: run {INSTALL}, or on a machine with an NVIDIA GPU `pip "
             "install -e '.[cu112]'`"
         )
     if isinstance(error, ModuleNotFoundError) and error.name:
@@ -229,7 +230,7 @@ def explain(error: Exception) -> str:
     if library == "libcuda.so.1":
         return (
             "mxnet-cu112 needs the NVIDIA driver, and libcuda.so.1 is missing: install the driver, "
-            f"or, to use the CPU, run `pip uninstall -y mxnet mxnet-cu112` and then {_INSTALL}"
+            f"or, to use the CPU, run `pip uninstall -y mxnet mxnet-cu112` and then {INSTALL}"
         )
     if library:
         fix = "install the package that holds it"
