@@ -18,6 +18,9 @@ import pytest
 
 from ..conftest import needs_onnx, python
 
+#: NumPy 1.24 still has some of the names, and warns of them.
+pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
+
 A = [[3.0, 1.0, 2.0], [1.0, 2.0, 4.0]]
 
 
