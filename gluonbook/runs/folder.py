@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-import itertools
 import json
 import math
 import os
@@ -441,18 +440,18 @@ def new_folder(parent: Path, name: str) -> Path:
     Failure
         If none can be made there.
     """
-    first = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    first = parent / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder, number = first, 1
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        for i in itertools.count(1):
-            folder = parent / (first if i == 1 else f"{first}-{i}")
+        while True:
             try:
                 folder.mkdir()
                 return folder
             except FileExistsError:
-                continue
+                number += 1
+                folder = first.with_name(f"{first.name}-{number}")
     except OSError as error:
         raise Failure(
             f"--out {parent}: no folder can be made there ({error.strerror}); name another"
         ) from error
-    raise AssertionError("there is always a next number")
