@@ -1,0 +1,104 @@
+"""What the folder that MXNet is installed from makes of a released wheel."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import importlib.util
+import io
+from pathlib import Path
+import sys
+import zipfile
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "mxnet_wheel"
+METADATA = """\
+Metadata-Version: 2.1
+Name: mxnet
+Version: 1.9.1
+Requires-Dist: numpy (<2.0.0,>1.16.0)
+Requires-Dist: graphviz (<0.9.0,>=0.8.1)
+
+Requires-Dist: stays in the description
+"""
+TAG = "py3-none-manylinux2014_x86_64.whl"
+
+
+def module(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def digest(content):
+    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode()[:-1]
+
+
+def make_wheel(path, files, folder):
+    rows = [f"{name},{digest(content)},{len(content)}\n" for name, content in files.items()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+        archive.writestr(f"{folder}/RECORD", "".join([*rows, f"{folder}/RECORD,,\n"]))
+
+
+@pytest.fixture
+def backend(monkeypatch):
+    """The backend, with a pip that downloads made-up wheels."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    loaded = module(FOLDER / "backend.py")
+    monkeypatch.setitem(sys.modules, "backend", loaded)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def run(command, check):
+        assert check and command[:4] == [sys.executable, "-m", "pip", "download"]
+        target = Path(command[command.index("--dest") + 1])
+        [(name, version)] = [word.split("==") for word in command if "==" in word]
+        stem = f"{name.replace('-', '_')}-{version}"
+        files = {
+            "mxnet/libmxnet.so": bytes(range(256)),
+            f"{stem}.dist-info/METADATA": METADATA.replace("Name: mxnet", f"Name: {name}").encode(),
+        }
+        make_wheel(target / f"{stem}-{TAG}", files, f"{stem}.dist-info")
+
+    monkeypatch.setattr(loaded.subprocess, "run", run)
+    return loaded
+
+
+def contents(wheel):
+    """The files of a wheel by name, after its RECORD has been compared with them."""
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        assert len(names) == len(set(names))
+        files = {name: archive.read(name) for name in names}
+    [record] = [name for name in names if name.endswith(".dist-info/RECORD")]
+    rows = list(csv.reader(io.StringIO(files[record].decode())))
+    expected = {name: [digest(content), str(len(content))] for name, content in files.items()}
+    expected[record] = ["", ""]
+    assert len(rows) == len(expected) and {row[0]: row[1:] for row in rows} == expected
+    return files
+
+
+@pytest.mark.parametrize(
+    ("path", "stem"),
+    [("backend.py", "mxnet-1.9.1"), ("cu112/cu112.py", "mxnet_cu112-1.9.1")],
+)
+def test_a_wheel_says_that_it_needs_any_numpy_and_keeps_the_rest(path, stem, backend, tmp_path):
+    build_wheel = backend.build_wheel if path == "backend.py" else module(FOLDER / path).build_wheel
+    assert build_wheel(str(tmp_path), {}, None) == f"{stem}-{TAG}"
+    files = contents(tmp_path / f"{stem}-{TAG}")
+    head, _, description = files.pop(f"{stem}.dist-info/METADATA").decode().partition("\n\n")
+    name, _, version = stem.replace("_", "-").rpartition("-")
+    assert head.splitlines() == [
+        *("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"),
+        *("Requires-Dist: numpy>=1.17", "Requires-Dist: requests>=2.20.0,<3"),
+        "Requires-Dist: graphviz>=0.8.1",
+    ]
+    assert description == "Requires-Dist: stays in the description\n"
+    assert files.keys() == {"mxnet/libmxnet.so", f"{stem}.dist-info/RECORD"}
+    assert files["mxnet/libmxnet.so"] == bytes(range(256))
