@@ -9,6 +9,8 @@ import shlex
 import sys
 from typing import Sequence
 
+import mxnet as mx
+
 from .cli.parser import Parser, add_shared, process_count, whole_number
 from .distributed import environment
 from .distributed.environment import Place, Root
@@ -112,6 +114,11 @@ def _run(
 
     `first_here` is the number of the first of these workers among the `num_here` of this machine.
     """
+    if num_workers > 1 and not mx.runtime.Features().is_enabled("DIST_KVSTORE"):
+        raise Failure(
+            "this build of MXNet cannot train by several processes, as it has no DIST_KVSTORE (the "
+            "released one for Linux on Arm has none): start the script itself"
+        )
     supervisor = Supervisor(options.timeout)
 
     def variables(role: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+from types import SimpleNamespace
 
 from gluonbook import launch
 from gluonbook.runs.history import History
@@ -108,6 +109,25 @@ def test_a_launch_that_cannot_be(argv, variables, said, monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(Failure, match=said):
         launch.main(argv)
+
+
+def test_a_build_for_one_process_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.excepthook", lambda *_: None)
+    without = {**mx.runtime.Features(), "DIST_KVSTORE": SimpleNamespace(enabled=False)}
+
+    class Features(dict):
+        def __init__(self):
+            super().__init__(without)
+
+        is_enabled = mx.runtime.Features.is_enabled
+
+    monkeypatch.setattr(mx.runtime, "Features", Features)
+    with pytest.raises(Failure, match="no DIST_KVSTORE .*: start the script itself$"):
+        launch.main(["--workers", "2", "--", __file__])
+    script = tmp_path / "script.py"
+    script.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    assert launch.main(["--workers", "1", "--", str(script)]) == 0
+    assert (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(("seen", "expected"), [(None, "010"), ("5,7", "575")])
