@@ -50,6 +50,8 @@ _SYSTEM_PACKAGES = {
     "libquadmath.so.0": ("libquadmath0", "libquadmath"),
     "libgomp.so.1": ("libgomp1", "libgomp"),
 }
+#: Libraries of Arm's that the released wheel for Arm links to, and that `INSTALL` adds to it.
+_ARM_LIBRARIES = ("libarmpl_lp64_mp.so", "libamath.so", "libastring.so")
 NEWEST_PYTHON = (3, 14)
 #: What MXNet reads when it is loaded, unless the user has set it otherwise.
 _DEFAULTS = {
@@ -239,6 +241,8 @@ def explain(error: Exception) -> str:
         elif library in _SYSTEM_PACKAGES:
             debian, fedora = _SYSTEM_PACKAGES[library]
             fix = f"run `sudo apt-get install {debian}` (Fedora: `sudo dnf install {fedora}`)"
+        elif library in _ARM_LIBRARIES:
+            fix = f"run `pip uninstall -y mxnet` and then {INSTALL}"
         needs = "mxnet-cu112 needs" if library in CUDA_WHEELS else "MXNet needs"
         return f"{needs} {library}, which is missing: {fix}"
     if isinstance(error, AttributeError) and "numpy" in str(error):

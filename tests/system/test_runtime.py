@@ -147,6 +147,11 @@ def test_says_that_threads_come_too_late(monkeypatch, caplog):
             "apt-get install libgomp1",
         ),
         (
+            "raise OSError('libarmpl_lp64_mp.so: cannot open shared object file: No such file')",
+            "needs libarmpl_lp64_mp.so",
+            "run `pip uninstall -y mxnet` and then `pip install -e '.[cpu]'`",
+        ),
+        (
             "raise OSError('libz.so.9: cannot open shared object file: No such file')",
             "needs libz.so.9",
             "install the package that holds it",
