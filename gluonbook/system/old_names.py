@@ -151,6 +151,25 @@ def _sums_in_float64(metric: Any) -> None:
     both.reset_local = beginning_at(zero, both.reset_local, ("sum_metric",))
 
 
+def _floats_as_attributes(kind: Any) -> None:
+    """Python's floats in place of NumPy's: a float32 has made all numbers float32 since NumPy 2."""
+
+    def set_attribute(self: Any, name: str, value: Any) -> None:
+        object.__setattr__(self, name, float(value) if isinstance(value, np.floating) else value)
+
+    kind.__setattr__ = set_attribute
+
+
+@_fixes("mxnet.lr_scheduler", since=(2, 0))
+def _rates_in_float64(lr_scheduler: Any) -> None:
+    _floats_as_attributes(lr_scheduler.LRScheduler)
+
+
+@_fixes("mxnet.optimizer.optimizer", since=(2, 0))
+def _settings_in_float64(optimizer: Any) -> None:
+    _floats_as_attributes(optimizer.Optimizer)
+
+
 @_fixes("mxnet.recordio")
 def _bytes_of_labels(recordio: Any) -> None:
     """``pack`` calls an array's ``tostring``, of which NumPy warns, and which 2.3 has no more."""

@@ -122,6 +122,23 @@ def test_thresholds_of_int8_are_computed_in_float64():
     assert merged[-1] == 3 * (2 * float(old) / 11) + float(old)
 
 
+def test_a_learning_rate_of_numpys_is_computed_with_in_float64():
+    """0.1 in float32, times 0.9 once and twice; and Adamax's rate beside the same in Python's."""
+    rate = np.float32(0.1)
+    schedule = mx.lr_scheduler.FactorScheduler(1, 0.9, base_lr=rate)
+    expected = [float(rate), float(rate) * 0.9, float(rate) * 0.9 * 0.9]
+    assert [schedule(step) for step in (1, 2, 3)] == expected
+
+    def after_a_step(number):
+        optimizer = mx.optimizer.Adamax(learning_rate=number(rate), beta1=number(np.float32(0.7)))
+        weight, grad = nd.ones(1, dtype="float64"), nd.ones(1, dtype="float64")
+        optimizer.update(0, weight, grad, optimizer.create_state(0, weight))
+        optimizer.set_learning_rate(number(rate))
+        return weight.asscalar(), optimizer.learning_rate * 0.9
+
+    assert after_a_step(np.float32) == after_a_step(np.float64) == after_a_step(float)
+
+
 def test_a_record_keeps_several_labels():
     header = mx.recordio.IRHeader(0, [1.0, 2.5], 7, 0)
     found, content = mx.recordio.unpack(mx.recordio.pack(header, b"content"))
