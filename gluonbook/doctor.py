@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import importlib
 from importlib import metadata
 import json
@@ -39,6 +38,7 @@ def examine() -> list[Finding]:
     return [
         Finding("gluonbook", f"{__version__}, {Path(__file__).parent}"),
         Finding("Python", f"{platform.python_version()}, {sys.executable}"),
+        Finding("system", f"{platform.system()} {platform.machine()}"),
         _numpy(),
         *_mxnet(),
         Finding(
@@ -56,11 +56,17 @@ def examine() -> list[Finding]:
 
 
 def _numpy() -> Finding:
-    newest = runtime.NEWEST_NUMPY
-    if tuple(map(int, newest.split("."))) >= old_names.NUMPY:
+    oldest, newest = (
+        tuple(map(int, version.split(".")))
+        for version in (runtime.OLDEST_NUMPY, runtime.NEWEST_NUMPY)
+    )
+    if oldest <= old_names.NUMPY <= newest:
         return Finding("NumPy", np.__version__)
-    problem = f"newer than {newest}, the newest that was tried"
-    return Finding("NumPy", np.__version__, problem, f"run `pip install 'numpy=={newest}.*'`")
+    if oldest > old_names.NUMPY:
+        problem = f"older than {runtime.OLDEST_NUMPY}, the oldest that was tried"
+    else:
+        problem = f"newer than {runtime.NEWEST_NUMPY}, the newest that was tried"
+    return Finding("NumPy", np.__version__, problem, f"run `pip install '{runtime.TRIED_NUMPY}'`")
 
 
 def _mxnet() -> Iterator[Finding]:
@@ -71,10 +77,10 @@ def _mxnet() -> Iterator[Finding]:
         problem, _, fix = str(runtime.failure).partition(": ")
     elif len(builds) > 1:
         problem = "both builds are installed, and each has overwritten files of the other"
-        fix = f"run `pip uninstall -y mxnet mxnet-cu112` and then {runtime.INSTALL}, or '.[cu112]'"
+        fix = runtime.REINSTALL
     elif (fault := _fault_of_a_convolution()) is not None:
         problem = f"it does not compute ({fault})"
-        fix = f"run `pip install --force-reinstall --no-deps {builds[0]}==1.9.1`"
+        fix = runtime.REINSTALL
     yield Finding("MXNet", found, problem, fix, fatal=problem is not None)
     if runtime.failure is None and len(builds) < 2:
         features = importlib.import_module("mxnet").runtime.Features()
@@ -112,6 +118,9 @@ def _gpus() -> Iterator[Finding]:
             first, last = nvidia_driver.CAPABILITIES
             problem = f"MXNet has code for compute capability {first}.0 to {last}.9 only"
             fix = "train with --device cpu, or on another GPU"
+        elif platform.machine() != "x86_64":
+            problem = "MXNet's build for GPUs is for x86-64 only"
+            fix = "train with --device cpu"
         elif not runtime.installed("mxnet-cu112"):
             problem = "this MXNet is the build for the CPU"
             fix = "run `pip uninstall -y mxnet && pip install -e '.[cu112]'`"
@@ -135,7 +144,7 @@ def _cuda_libraries() -> Iterator[Finding]:
         path = runtime.in_a_wheel(library)
         if path is not None:
             yield Finding(library, str(path))
-        elif _links(library):
+        elif runtime.links(library):
             yield Finding(library, "found by the system's linker")
         elif needed:
             problem, fix = f"mxnet-cu112 needs {library}", f"run `pip install {wheel}`"
@@ -145,14 +154,6 @@ def _cuda_libraries() -> Iterator[Finding]:
     if missing:
         count = f"{len(missing)} of {len(runtime.CUDA_WHEELS)}"
         yield Finding("CUDA libraries", f"{count} are missing; only mxnet-cu112 needs them")
-
-
-def _links(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
 
 
 def _data_set() -> Iterator[Finding]:

@@ -32,19 +32,27 @@ def findings(kind):
 
 @pytest.mark.parametrize(
     ("numpy", "told"),
-    [((1, 23), None), ((2, 5), None), ((2, 6), "newer than 2.5, the newest that")],
+    [
+        ((1, 16), "older than 1.17, the oldest that"),
+        *(((1, 17), None), ((1, 23), None), ((2, 5), None)),
+        ((2, 6), "newer than 2.5, the newest that"),
+    ],
 )
 def test_a_numpy_that_nobody_has_tried_is_told(numpy, told, monkeypatch):
     monkeypatch.setattr(old_names, "NUMPY", numpy)
     [found] = [each for each in doctor.examine() if each.name == "NumPy"]
     assert found.found == np.__version__ and not found.fatal
-    assert found.problem is None if told is None else told in found.problem
+    if told is None:
+        assert found.problem is found.fix is None
+    else:
+        assert told in found.problem and found.fix == "run `pip install 'numpy>=1.17,<2.6'`"
 
 
 def test_a_sound_machine(dataset, capsys):
     assert doctor.main([]) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "the book can be run here"
+    assert f"{platform.system()} {platform.machine()}" in out
     for known in (platform.python_version(), np.__version__, metadata.version("mxnet")):
         assert known in out
     assert dataset.release in out and str(dataset.folder) in out
@@ -85,7 +93,10 @@ def test_both_builds(monkeypatch):
     monkeypatch.setattr(doctor.metadata, "version", lambda name: "1.9.1")
     [found] = doctor._mxnet()
     assert found.fatal and found.found == "mxnet-cu112 1.9.1 and mxnet 1.9.1"
-    assert "pip uninstall -y mxnet mxnet-cu112" in found.fix
+    assert found.fix == (
+        "run `pip uninstall -y mxnet mxnet-cu112` and then `pip install -e '.[cpu]'` in "
+        "gluonbook's folder, or '.[cu112]' for a GPU"
+    )
 
 
 def test_an_mxnet_that_does_not_compute(monkeypatch):
@@ -95,7 +106,7 @@ def test_an_mxnet_that_does_not_compute(monkeypatch):
     monkeypatch.setattr(mx.nd, "Convolution", fail)
     found = findings(doctor._mxnet())["MXNet"]
     assert found.fatal and found.problem == "it does not compute (MXNetError: a fault)"
-    assert found.fix.startswith("run `pip install --force-reinstall")
+    assert found.fix == runtime.REINSTALL
 
 
 @pytest.fixture
@@ -145,6 +156,13 @@ def test_a_gpu_and_the_build_for_the_cpu(driver):
     found = driver(("NVIDIA A100", 8, 0), build="mxnet")["GPU 0"]
     assert found.problem == "this MXNet is the build for the CPU"
     assert "pip install -e '.[cu112]'" in found.fix
+
+
+def test_a_gpu_beside_a_processor_of_arm(driver, monkeypatch):
+    monkeypatch.setattr(doctor.platform, "machine", lambda: "aarch64")
+    found = driver(("Orin", 8, 7), build="mxnet")["GPU 0"]
+    assert found.problem == "MXNet's build for GPUs is for x86-64 only"
+    assert found.fix == "train with --device cpu"
 
 
 def test_cuda_libraries(monkeypatch, tmp_path):

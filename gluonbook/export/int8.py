@@ -31,7 +31,7 @@ import numpy as np
 
 from ..nets.auxiliary import answer_of
 from ..operations import trace
-from ..system import files, mxnet_private
+from ..system import files, mxnet_private, runtime
 from ..system.errors import Failure
 from ..system.machine import instruction_sets
 from ..system.onednn import Node, may_use_vnni
@@ -321,7 +321,7 @@ def _check(net: nn.HybridBlock, images: np.ndarray, calibration: str) -> None:
     """Raise a `QuantizationError` for what `quantize` does not take."""
     if not mx.runtime.Features().is_enabled("MKLDNN"):
         raise QuantizationError(
-            "this MXNet was built without oneDNN, which computes in int8: install mxnet==1.9.1"
+            f"this MXNet was built without oneDNN, which computes in int8: {runtime.REINSTALL}"
         )
     if calibration not in CALIBRATIONS:
         choices = " or ".join(CALIBRATIONS)

@@ -17,6 +17,7 @@ import importlib.util
 import logging
 import os
 from pathlib import Path
+import platform
 import re
 import sys
 import sysconfig
@@ -66,10 +67,13 @@ _DEFAULTS = {
     # would only hold memory, 600 MB where VGG trains on batches of 64.
     "MXNET_CPU_TEMP_COPY": "1",
 }
-#: The newest NumPy that was tried.
-NEWEST_NUMPY = "2.5"
-#: How MXNet is installed for the CPU.
+#: The oldest and the newest NumPy that were tried, and what pip is asked for in place of others.
+OLDEST_NUMPY, NEWEST_NUMPY, TRIED_NUMPY = "1.17", "2.5", "numpy>=1.17,<2.6"
+#: How MXNet is installed for the CPU, and how in place of one that does not work.
 INSTALL = "`pip install -e '.[cpu]'` in gluonbook's folder"
+REINSTALL = f"run `pip uninstall -y mxnet mxnet-cu112` and then {INSTALL}, or '.[cu112]' for a GPU"
+#: The systems that MXNet 1.9.1 was released for, as Python names them.
+_RELEASED_FOR = (("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "x86_64"))
 
 
 class MXNetUnavailable(Failure, ImportError):
@@ -169,6 +173,15 @@ def in_a_wheel(library: str) -> Path | None:
     return None
 
 
+def links(library: str) -> bool:
+    """Whether the system's linker finds a library."""
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
 def installed(distribution: str) -> bool:
     try:
         metadata.version(distribution)
@@ -219,9 +232,14 @@ def explain(error: Exception) -> str:
     library = missing.group(1) if missing else ""
     if isinstance(error, ModuleNotFoundError) and error.name == "mxnet":
         if installed("mxnet") or installed("mxnet-cu112"):
+            return f"MXNet's files are missing, though pip lists it: {REINSTALL}"
+        system = platform.system(), platform.machine()
+        if system not in _RELEASED_FOR:
             return (
-                "MXNet's files are missing, though pip lists it: run `pip uninstall -y mxnet "
-                f"mxnet-cu112` and then {INSTALL}, or '.[cu112]' for a GPU"
+                f"MXNet 1.9.1 was not released for {' '.join(system)}: train in Docker, whose "
+                "image `docker build -t gluonbook .` makes in gluonbook's folder"
+                + ", or in WSL 2"
+                * (system[0] == "Windows")
             )
         return (
             f"MXNet is not installed: run {INSTALL}, or on a machine with an NVIDIA GPU `pip "
@@ -234,27 +252,42 @@ def explain(error: Exception) -> str:
             "mxnet-cu112 needs the NVIDIA driver, and libcuda.so.1 is missing: install the driver, "
             f"or, to use the CPU, run `pip uninstall -y mxnet mxnet-cu112` and then {INSTALL}"
         )
+    if library in _ARM_LIBRARIES:
+        return (
+            f"MXNet's wheel for arm64 lacks {library}, which gluonbook's own installation adds: "
+            f"{REINSTALL}"
+        )
+    if library in _SYSTEM_PACKAGES:
+        return _without_system_libraries(library)
+    if library in CUDA_WHEELS:
+        wheel = CUDA_WHEELS[library]
+        return f"mxnet-cu112 needs {library}, which is missing: run `pip install {wheel}`"
     if library:
-        fix = "install the package that holds it"
-        if library in CUDA_WHEELS:
-            fix = f"run `pip install {CUDA_WHEELS[library]}`"
-        elif library in _SYSTEM_PACKAGES:
-            debian, fedora = _SYSTEM_PACKAGES[library]
-            fix = f"run `sudo apt-get install {debian}` (Fedora: `sudo dnf install {fedora}`)"
-        elif library in _ARM_LIBRARIES:
-            fix = f"run `pip uninstall -y mxnet` and then {INSTALL}"
-        needs = "mxnet-cu112 needs" if library in CUDA_WHEELS else "MXNet needs"
-        return f"{needs} {library}, which is missing: {fix}"
+        return f"MXNet needs {library}, which is missing: install the package that holds it"
     if isinstance(error, AttributeError) and "numpy" in str(error):
         return (
             f"MXNet 1.9.1 does not work with NumPy {np.__version__} ({error}), and was tried with "
-            f"1.17 to {NEWEST_NUMPY}: run `pip install --force-reinstall numpy=={NEWEST_NUMPY}.*`"
+            f"{OLDEST_NUMPY} to {NEWEST_NUMPY}: run `pip install --force-reinstall "
+            f"'{TRIED_NUMPY}'`"
         )
     first_line = (str(error).splitlines() or [type(error).__name__])[0]
-    build = "mxnet-cu112" if installed("mxnet-cu112") else "mxnet"
+    return f"MXNet does not import ({first_line}): {REINSTALL}"
+
+
+def _without_system_libraries(library: str) -> str:
+    """The sentence for a library that the system lacks, and with it for each other that it lacks.
+
+    A minimal Debian has neither of those that MXNet needs. On arm64 it needs no libquadmath.
+    """
+    missing = [library]
+    for other in _SYSTEM_PACKAGES:
+        needed = other != "libquadmath.so.0" or platform.machine() == "x86_64"
+        if other != library and needed and not links(other):
+            missing.append(other)
+    debian, fedora = (" ".join(_SYSTEM_PACKAGES[name][i] for name in missing) for i in (0, 1))
     return (
-        f"MXNet does not import ({first_line}): run `pip install --force-reinstall --no-deps "
-        f"{build}==1.9.1`"
+        f"MXNet needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} "
+        f"missing: run `sudo apt-get install {debian}` (Fedora: `sudo dnf install {fedora}`)"
     )
 
 

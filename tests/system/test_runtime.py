@@ -147,20 +147,24 @@ def test_says_that_threads_come_too_late(monkeypatch, caplog):
             "apt-get install libgomp1",
         ),
         (
-            "raise OSError('libarmpl_lp64_mp.so: cannot open shared object file: No such file')",
-            "needs libarmpl_lp64_mp.so",
-            "run `pip uninstall -y mxnet` and then `pip install -e '.[cpu]'`",
-        ),
-        (
             "raise OSError('libz.so.9: cannot open shared object file: No such file')",
             "needs libz.so.9",
             "install the package that holds it",
         ),
-        ("import numpy; numpy.no_such_name", "does not work with NumPy", "--force-reinstall"),
+        (
+            "raise OSError('libarmpl_lp64_mp.so: cannot open shared object file: No such file')",
+            "MXNet's wheel for arm64 lacks libarmpl_lp64_mp.so",
+            "pip uninstall -y mxnet mxnet-cu112` and then `pip install -e '.[cpu]'`",
+        ),
+        (
+            "import numpy; numpy.no_such_name",
+            "does not work with NumPy",
+            "--force-reinstall 'numpy>=1.17,<2.6'",
+        ),
         (
             "raise OSError('invalid ELF header')",
             "invalid ELF header",
-            "--force-reinstall --no-deps mxnet",
+            "pip uninstall -y mxnet mxnet-cu112` and then `pip install -e '.[cpu]'`",
         ),
     ],
 )
@@ -182,6 +186,57 @@ def test_failed_import_is_one_sentence(fake_mxnet, tmp_path, code, cause, fix):
 def test_no_mxnet_at_all():
     error = ModuleNotFoundError("No module named 'mxnet'", name="mxnet")
     assert "pip install -e '.[cpu]'" in runtime.explain(error)
+
+
+@pytest.mark.parametrize(
+    ("system", "told"),
+    [
+        (("Linux", "x86_64"), "pip install -e '.[cpu]'"),
+        (("Linux", "aarch64"), "pip install -e '.[cpu]'"),
+        (("Darwin", "x86_64"), "pip install -e '.[cpu]'"),
+        (("Darwin", "arm64"), "not released for Darwin arm64: train in Docker, whose image"),
+        (("Linux", "riscv64"), "not released for Linux riscv64: train in Docker"),
+        (
+            ("Windows", "AMD64"),
+            "`docker build -t gluonbook .` makes in gluonbook's folder, or in WSL",
+        ),
+    ],
+)
+def test_a_system_that_mxnet_was_not_released_for_is_told_of_docker(system, told, monkeypatch):
+    monkeypatch.setattr(runtime, "installed", lambda name: False)
+    monkeypatch.setattr(runtime.platform, "system", lambda: system[0])
+    monkeypatch.setattr(runtime.platform, "machine", lambda: system[1])
+    sentence = runtime.explain(ModuleNotFoundError("No module named 'mxnet'", name="mxnet"))
+    assert told in sentence
+    assert ("Docker" in sentence) != ("pip" in sentence)
+
+
+@pytest.mark.parametrize(
+    ("machine", "there", "told"),
+    [
+        (
+            *("x86_64", ()),
+            "libquadmath.so.0 and libgomp.so.1, which are missing: run `sudo apt-get install "
+            "libquadmath0 libgomp1` (Fedora: `sudo dnf install libquadmath libgomp`)",
+        ),
+        (
+            *("x86_64", ("libgomp.so.1",)),
+            "libquadmath.so.0, which is missing: run `sudo apt-get install libquadmath0` ",
+        ),
+    ],
+)
+def test_all_that_the_system_lacks_is_told_at_once(machine, there, told, monkeypatch):
+    monkeypatch.setattr(runtime.platform, "machine", lambda: machine)
+    monkeypatch.setattr(runtime, "links", lambda name: name in there)
+    error = OSError("libquadmath.so.0: cannot open shared object file: No such file or directory")
+    assert runtime.explain(error).startswith(f"MXNet needs {told}")
+
+
+def test_on_arm64_no_libquadmath_is_asked_for(monkeypatch):
+    monkeypatch.setattr(runtime.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(runtime, "links", lambda name: False)
+    error = OSError("libgomp.so.1: cannot open shared object file: No such file or directory")
+    assert "run `sudo apt-get install libgomp1` (" in runtime.explain(error)
 
 
 def test_failure_is_an_import_error_with_a_cause(fake_mxnet):
