@@ -184,6 +184,14 @@ unbroken one, bit for bit.""",
         "distributed_kills",
     ),
     Part(
+        "Other Pythons and NumPys",
+        """\
+Calls of MXNet's own functions, from single operators to trainings of three steps, with what
+`gluonbook.system.old_names` gives MXNet, compared by the types, shapes and bytes of what they give.
+[`platforms.md`](platforms.md) names each call that differs, and why.""",
+        "platforms",
+    ),
+    Part(
         "The quick looks of `--help`",
         """\
 What a section's script reaches with the options that end its `--help`, timed as a user would time
