@@ -95,6 +95,26 @@ def test_the_printed_epochs_are_those_of_the_recorded_run(text):
     assert command in text
 
 
+def test_the_image_trains_what_the_first_command_trains(text):
+    """And the READMEs name the two commands that the Dockerfile begins with."""
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    [trains] = [json.loads(line[4:]) for line in lines if line.startswith("CMD ")]
+    assert f".venv/bin/{' '.join(trains)}\n" in text
+    for command in [line.strip("# ") for line in lines if line.startswith("#     docker")][:2]:
+        assert f"`{command}`" in text
+
+
+def test_the_image_gets_every_file_that_it_needs():
+    """Of what Git has, `.dockerignore` keeps all but tests, results and pages for readers."""
+    kept = {
+        line[1:]
+        for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+        if line.startswith("!")
+    }
+    assert all((ROOT / name).exists() for name in kept)
+    assert {"chapters", "gluonbook", "mxnet_wheel", "setup.py", "setup.cfg", "README.md"} <= kept
+
+
 #: What the READMEs call the conditions of their headlines, in English and in Chinese.
 TOLD = {
     "two cores": ("two cores", "两个核"),
