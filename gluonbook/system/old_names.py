@@ -170,6 +170,12 @@ def _settings_in_float64(optimizer: Any) -> None:
     _floats_as_attributes(optimizer.Optimizer)
 
 
+@_fixes("mxnet.gluon.parameter", since=(2, 0))
+def _multiples_in_float64(parameter: Any) -> None:
+    """``lr_mult`` and ``wd_mult``, by which an optimizer multiplies its own."""
+    _floats_as_attributes(parameter.Parameter)
+
+
 @_fixes("mxnet.recordio")
 def _bytes_of_labels(recordio: Any) -> None:
     """``pack`` calls an array's ``tostring``, of which NumPy warns, and which 2.3 has no more."""

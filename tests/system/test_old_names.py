@@ -139,6 +139,16 @@ def test_a_learning_rate_of_numpys_is_computed_with_in_float64():
     assert after_a_step(np.float32) == after_a_step(np.float64) == after_a_step(float)
 
 
+def test_a_multiple_of_the_learning_rate_is_computed_in_float64():
+    tenth = np.float32(0.1)
+    weight = gluon.Parameter("w", shape=(1,), lr_mult=tenth, wd_mult=tenth)
+    weight.initialize(mx.init.One())
+    trainer = gluon.Trainer([weight], "adamax", {"learning_rate": 0.05, "wd": 0.3})
+    assert trainer.learning_rate * weight.lr_mult == 0.05 * float(tenth)
+    assert trainer._optimizer._get_lr(0) == 0.05 * float(tenth)
+    assert trainer._optimizer._get_wd(0) == 0.3 * float(tenth)
+
+
 def test_a_record_keeps_several_labels():
     header = mx.recordio.IRHeader(0, [1.0, 2.5], 7, 0)
     found, content = mx.recordio.unpack(mx.recordio.pack(header, b"content"))
