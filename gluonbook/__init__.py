@@ -10,7 +10,9 @@ MXNet 1.9.1 needs help on today's machines, so the import also
 - gives MXNet a NumPy of its own, with the names that today's has no more, and puts right what
   today's would compute otherwise; gives Python 3.12 and later a ``distutils.version``, and onnx a
   ``mapping``; other packages see NumPy as it is;
-- loads the CUDA libraries that came as wheels, where ``mxnet-cu112`` is installed;
+- loads the CUDA libraries that came as wheels, where ``mxnet-cu112`` is installed; puts functions
+  of ours before four of MXNet's that cannot run on a GPU it has no code for; and, if there is such
+  a GPU, sets ``NVIDIA_TF32_OVERRIDE`` to 0;
 - imports MXNet, and lets it import SciPy only once it needs it;
 - gives forked processes, such as the workers of a ``DataLoader``, one thread each;
 - replaces MXNet's hook at the end of the process, which would print an error a second time;
@@ -19,7 +21,7 @@ MXNet 1.9.1 needs help on today's machines, so the import also
 - lets MXNet's own ``FashionMNIST`` class read the files that everybody has;
 - where MXNet cannot be imported, lets a script end with one sentence in place of a traceback.
 
-`gluonbook.system.runtime` does it, but for the last.
+`gluonbook.system.runtime` does most of it.
 """
 
 import importlib
@@ -35,6 +37,8 @@ with one_line_if_interrupted():
         from .data import mxnet_class  # noqa: F401  (MXNet's own class then reads the same files)
         from .data.fashion_mnist import load_data_fashion_mnist
         from .from_scratch import Benchmark, corr2d, sgd
+        from .gpu import stand_ins
+        from .gpu.device import try_all_gpus, try_gpu
         from .nets import (
             AuxiliaryLoss,
             DenseBlock,
@@ -56,8 +60,9 @@ with one_line_if_interrupted():
         )
         from .runs.checkpoint import Checkpoint
         from .runs.history import History
-        from .system.device import try_all_gpus, try_gpu
         from .zoo import get_model, list_models
+
+        stand_ins.install()
 
 #: Names that need matplotlib, which is slow to import: only once one of them is used.
 _PLOTS = (

@@ -114,23 +114,22 @@ def _gpus() -> Iterator[Finding]:
     yield Finding("NVIDIA driver", f"{found}, {count} GPU" + "s" * (count > 1))
     for i, gpu in enumerate(driver.gpus):
         problem = fix = None
-        if not gpu.has_code:
-            first, last = nvidia_driver.CAPABILITIES
-            problem = f"MXNet has code for compute capability {first}.0 to {last}.9 only"
-            fix = "train with --device cpu, or on another GPU"
-        elif platform.machine() != "x86_64":
+        if platform.machine() != "x86_64":
             problem = "MXNet's build for GPUs is for x86-64 only"
             fix = "train with --device cpu"
         elif not runtime.installed("mxnet-cu112"):
             problem = "this MXNet is the build for the CPU"
             fix = "run `pip uninstall -y mxnet && pip install -e '.[cu112]'`"
         elif runtime.failure is None:
-            from .system.device import working_gpus
+            from .gpu.device import working_gpus
 
             gpus, faults = working_gpus()
             if i not in [gpu.device_id for gpu in gpus]:
                 problem, fix = "; ".join(faults), "train with --device cpu, or update the driver"
         found = "{}, compute capability {}.{}".format(gpu.name, *gpu.capability)
+        if not gpu.has_code:
+            first, last = nvidia_driver.CAPABILITIES
+            found += f" (MXNet has code for {first}.0 to {last}.9: computed operation by operation)"
         yield Finding(f"GPU {i}", found, problem, fix)
 
 

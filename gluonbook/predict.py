@@ -19,13 +19,13 @@ import numpy as np
 from .cli.parser import Parser, add_shared, out_folder, whole_number
 from .data import fashion_mnist
 from .data.fashion_mnist import CLASSES
+from .gpu.device import devices
 from .plots.figure import save_picture
 from .plots.predictions import draw_confusion, draw_filters, draw_images
 from .predictions import measures
 from .predictions.classifier import Classifier
 from .predictions.images import GROUNDS, read_image
 from .runs.trained import load_run, load_run_in_int8
-from .system.device import devices
 from .system.errors import Failure, print_sentences, printable
 from .system.messages import describe
 from .system.ownership import refuse_foreign

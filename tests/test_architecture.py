@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "gluonbook"
 FLOORS = [
     {"_version"},
     {"system"},
+    {"gpu"},
     {"data", "distributed", "from_scratch", "nets"},
     {"operations", "plots", "summary"},
     {"zoo"},

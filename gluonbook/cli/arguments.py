@@ -13,10 +13,10 @@ from mxnet import gluon
 from ..data.image_batches import refuse_uneven_parts
 from ..distributed.environment import is_first
 from ..distributed.workers import workers
+from ..gpu.device import be_deterministic, devices
 from ..operations import fingerprint
 from ..recipes import RECIPES, Recipe
 from ..runs.folder import RunFolder
-from ..system.device import be_deterministic, devices
 from ..system.errors import Failure, print_sentences
 from ..system.messages import describe, shorter
 from ..system.output import in_notebook

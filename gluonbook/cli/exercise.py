@@ -14,10 +14,10 @@ from typing import Any, Callable, Sequence
 
 import mxnet as mx
 
+from ..gpu.device import devices
 from ..measure.tables import markdown
 from ..plots.figure import save_picture
 from ..system import files, machine
-from ..system.device import devices
 from ..system.errors import one_line_if_interrupted, print_sentences, printable
 from ..system.messages import describe
 from ..system.output import in_notebook, show_picture

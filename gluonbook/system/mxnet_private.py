@@ -33,6 +33,18 @@ def amp_is_on() -> bool:
     return amp.amp._amp_initialized
 
 
+def stand_before(name: str, make: Callable[[Any], Any]) -> None:
+    """Replace a function that MXNet's Python code calls by ``make(function)``.
+
+    ``mx.nd.zeros`` is imported by name in several modules, and all of them call one function.
+    """
+    if name == "zeros":
+        nd.utils._zeros_ndarray = make(nd.utils._zeros_ndarray)
+    else:
+        module = mx.optimizer.optimizer
+        setattr(module, name, make(getattr(module, name)))
+
+
 # --- blocks and parameters --------------------------------------------------------------------
 
 
@@ -112,6 +124,20 @@ def switch_off_dropout(block: gluon.Block) -> None:
         block._rate = 0.0
 
 
+def announce_gradient(array: nd.NDArray) -> None:
+    """Say that the gradient of a parameter's array is new, as autograd does of those it computes.
+
+    A trainer refuses to update a parameter whose gradient it has seen before.
+    """
+    array._fresh_grad = True
+
+
+def settings_of_loss(loss: gluon.loss.SoftmaxCrossEntropyLoss) -> tuple[Any, ...]:
+    """What a softmax cross-entropy was made with. It has no public attributes."""
+    shared = (loss._weight, loss._batch_axis)
+    return (loss._axis, loss._sparse_label, loss._from_logits, *shared)
+
+
 # --- the trainer ------------------------------------------------------------------------------
 
 
@@ -123,6 +149,13 @@ def parameters_of(trainer: gluon.Trainer) -> list[gluon.Parameter]:
 def index_of(trainer: gluon.Trainer, parameter: gluon.Parameter) -> int:
     """The number under which the optimizer knows a parameter."""
     return trainer._param2idx[parameter.name]
+
+
+def move(trainer: gluon.Trainer, ctx: mx.Context) -> None:
+    """Let a trainer update on `ctx`, where its parameters are now. It has no public way."""
+    trainer._contexts = [ctx]
+    for updater in trainer._updaters:
+        updater.states_synced = {index: False for index in updater.states}  # moved when used
 
 
 def num_updaters(trainer: gluon.Trainer) -> int:

@@ -6,13 +6,19 @@ MXNet has no function that tells a GPU's architecture, so the driver's own libra
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Sequence
+
+if TYPE_CHECKING:  # this module is also for where MXNet cannot be imported
+    from mxnet import Context
 
 #: First and last major compute capability that MXNet 1.9.1 for CUDA 11.2 has machine code for.
 CAPABILITIES = (5, 8)
 #: Which GPUs CUDA lets a process see, by their numbers or names.
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+#: cuBLAS and cuDNN multiply float32 in TensorFloat-32, of 11 significant bits, unless this is 0.
+TF32 = "NVIDIA_TF32_OVERRIDE"
 #: The driver's numbers of these attributes (``CUdevice_attribute`` in CUDA's headers).
 _MAJOR, _MINOR = 75, 76
 
@@ -54,6 +60,33 @@ def ask() -> Driver | None:
     if code != 0:
         return Driver(cuda, code, [])
     return Driver(cuda, 0, [_gpu(library, i) for i in range(count.value)])
+
+
+@functools.lru_cache(maxsize=None)
+def lacks_code(ctx: Context) -> bool:
+    """Whether this is a GPU that MXNet has no machine code for. Asks the driver once for each."""
+    driver = ask() if ctx.device_type == "gpu" else None
+    if driver is None or ctx.device_id >= len(driver.gpus):
+        return False
+    return not driver.gpus[ctx.device_id].has_code
+
+
+def names_of(ctxs: Sequence[Context]) -> list[str]:
+    """What the driver calls those of the devices that are GPUs."""
+    numbers = [ctx.device_id for ctx in ctxs if ctx.device_type == "gpu"]
+    driver = ask() if numbers else None
+    return [] if driver is None else [driver.gpus[i].name for i in numbers]
+
+
+def keep_float32() -> None:
+    """Keep float32 from being rounded to TensorFloat-32 if MXNet has no code for a GPU here.
+
+    What is computed there can then be held against the CPU. NVIDIA's libraries read the variable
+    when they are loaded. What the user has set stays.
+    """
+    driver = ask()
+    if driver is not None and not all(gpu.has_code for gpu in driver.gpus):
+        os.environ.setdefault(TF32, "0")
 
 
 def share_of(number: int) -> dict[str, str]:

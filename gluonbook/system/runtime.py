@@ -26,7 +26,7 @@ import types
 import numpy as np
 import psutil
 
-from . import old_names
+from . import nvidia_driver, old_names
 from .contention import watch
 from .errors import Failure, print_sentences, told
 from .lazy_import import lazy_import
@@ -66,6 +66,8 @@ _DEFAULTS = {
     # so far, so that several operators can work at once. Its CPU engine runs one at a time: three
     # would only hold memory, 600 MB where VGG trains on batches of 64.
     "MXNET_CPU_TEMP_COPY": "1",
+    # Its build for CUDA was made with cuDNN 8.1 and gets 8.9 here, which is meant for it too.
+    "MXNET_CUDNN_LIB_CHECKING": "0",
 }
 #: The oldest and the newest NumPy that were tried, and what pip is asked for in place of others.
 OLDEST_NUMPY, NEWEST_NUMPY, TRIED_NUMPY = "1.17", "2.5", "numpy>=1.17,<2.6"
@@ -158,6 +160,7 @@ def load_cuda() -> None:
     """
     if not installed("mxnet-cu112"):
         return
+    nvidia_driver.keep_float32()
     for name in CUDA_WHEELS:
         path = in_a_wheel(name)
         if path is not None:

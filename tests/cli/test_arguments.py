@@ -8,8 +8,9 @@ import re
 import sys
 
 from gluonbook.cli import arguments, options
+from gluonbook.gpu import device
 from gluonbook.recipes import RECIPES
-from gluonbook.system import device, files
+from gluonbook.system import files
 from gluonbook.system.errors import Failure
 from hypothesis import given, settings
 from hypothesis import strategies as st

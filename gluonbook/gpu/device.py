@@ -9,8 +9,9 @@ import os
 import mxnet as mx
 from mxnet import autograd, nd
 
-from . import machine, nvidia_driver
-from .errors import Failure, last_line
+from ..system import machine, nvidia_driver
+from ..system.errors import Failure, last_line
+from . import check
 
 log = logging.getLogger("gluonbook")
 
@@ -20,6 +21,12 @@ NO_KERNEL = "no kernel image"
 _NO_CODE = (
     "this MXNet has no code for its architecture (it knows compute capability 5.0 to 8.9: up to "
     "the RTX 40 series, not Hopper or Blackwell)"
+)
+#: What is told of such a GPU where it works all the same.
+_BY_OPERATIONS = (
+    "MXNet has no code for {0}: gluonbook trains and evaluates on it operation by operation, by "
+    "NVIDIA's libraries and kernels of its own. What else you compute on {0} ends in 'no kernel "
+    "image is available'"
 )
 
 
@@ -38,6 +45,8 @@ def try_all_gpus() -> list[mx.Context]:
     A GPU that does not work is left out, with one warning as from `try_gpu`.
     """
     gpus, faults = working_gpus()
+    for gpu in filter(nvidia_driver.lacks_code, gpus):
+        tell_what_works_on(gpu)
     if _for_cuda() or machine.has_nvidia_gpu():
         for fault in faults:
             _log_once(fault)
@@ -48,7 +57,7 @@ def try_all_gpus() -> list[mx.Context]:
 _DETERMINISTIC = {
     "MXNET_ENFORCE_DETERMINISM": "1",
     "MXNET_CUDNN_AUTOTUNE_DEFAULT": "0",
-    "NVIDIA_TF32_OVERRIDE": "0",
+    nvidia_driver.TF32: "0",
 }
 
 
@@ -117,19 +126,19 @@ def _for_cuda() -> bool:
 
 @functools.lru_cache(maxsize=None)
 def _fault(device_id: int) -> str | None:
-    """Why GPU `device_id` cannot train, or None if a convolution and its gradient ran there.
-
-    Where the driver names an architecture that MXNet has no code for, nothing is run there.
-    """
-    driver = nvidia_driver.ask()
-    if driver is not None and device_id < len(driver.gpus):
+    """Why GPU `device_id` cannot train, or None if a convolution and its gradient ran there."""
+    ctx = mx.gpu(device_id)
+    if nvidia_driver.lacks_code(ctx):
+        reason = check.fault(ctx)
+        if reason is None:
+            return None
+        driver = nvidia_driver.ask()
+        assert driver is not None
         gpu = driver.gpus[device_id]
-        if not gpu.has_code:
-            return "it is the {}, compute capability {}.{}, and {}".format(
-                gpu.name, *gpu.capability, _NO_CODE
-            )
+        return "it is the {}, compute capability {}.{}, {}; gluonbook's own kernels: {}".format(
+            gpu.name, *gpu.capability, _NO_CODE, reason
+        )
     try:
-        ctx = mx.gpu(device_id)
         x = nd.ones((1, 1, 4, 4), ctx=ctx)
         x.attach_grad()
         with autograd.record():
@@ -143,6 +152,11 @@ def _fault(device_id: int) -> str | None:
             return _NO_CODE
         return last_line(error)
     return None
+
+
+def tell_what_works_on(ctx: mx.Context) -> None:
+    """Say once what can be computed on a GPU that MXNet has no code for."""
+    _log_once(_BY_OPERATIONS.format(ctx))
 
 
 @functools.lru_cache(maxsize=None)

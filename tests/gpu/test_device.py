@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import gluonbook as gb
-from gluonbook.system import device, machine
+from gluonbook.gpu import device
+from gluonbook.system import machine
 import mxnet as mx
 import pytest
 

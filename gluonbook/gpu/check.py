@@ -1,0 +1,208 @@
+"""What a GPU computes, held against the CPU, before it is believed.
+
+Each operation is given the same inputs on both, so that the first one that is wrong is known by
+name, and no difference comes from rounding in the operations before it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Sequence
+
+import mxnet as mx
+from mxnet import autograd, gluon, nd
+import numpy as np
+
+from ..system.errors import Failure, last_line
+from ..system.nvidia_driver import TF32
+from .functions import (
+    Arrays,
+    ByMXNet,
+    CrossEntropy,
+    Function,
+    Launcher,
+    by_kernels,
+    by_mxnet,
+)
+from .kernels import empty_like, kernels_on
+from .network import Network, Operation, is_first
+
+
+class Differs(Failure):
+    """A GPU computes an operation otherwise than the CPU."""
+
+
+def tolerance() -> float:
+    """The greatest difference, as a share of the greatest value, that is put down to rounding."""
+    return 1e-4 if os.environ.get(TF32) == "0" else 1e-2
+
+
+class Checked:
+    """A function on a GPU, and MXNet's operator on the CPU, on the same inputs.
+
+    Attributes
+    ----------
+    difference
+        The first that was found, as a sentence; None if there is none.
+    """
+
+    def __init__(self, name: str, ours: Function, theirs: Function) -> None:
+        self._name, self._ours, self._theirs = name, ours, theirs
+        self.difference: str | None = None
+
+    def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
+        copies = [x.copyto(mx.cpu()) for x in inputs]
+        self._weights, self._copies = weights, [_trained(w, mx.cpu()) for w in weights]
+        self._terms = _mean_square(*copies)
+        expected = self._theirs.forward(copies, self._copies, train)
+        output = self._ours.forward(inputs, weights, train)
+        self._compare("output", output, expected)
+        return output
+
+    def backward(self, gradient: nd.NDArray) -> Arrays:
+        expected = self._theirs.backward(gradient.copyto(mx.cpu()))
+        gradients = self._ours.backward(gradient)
+        for ours, theirs in zip(gradients, expected):
+            self._compare("gradient of the input", ours, theirs)
+        for weight, copy in zip(self._weights, self._copies):
+            if copy.grad is not None:
+                # It is a sum of many terms, which can be nearly zero, as the gradient of a bias is
+                # before a batch norm. What it is rounded by goes by the terms.
+                number = gradient.size / gradient.shape[1]
+                terms = _mean_square(gradient) * (self._terms if copy.ndim > 1 else 1)
+                scale = (terms * number) ** 0.5
+                self._compare("gradient of a weight", weight.grad, copy.grad, scale)
+        return gradients
+
+    def _compare(
+        self, what: str, found: nd.NDArray, expected: nd.NDArray, scale: float = 0.0
+    ) -> None:
+        if self.difference is None:
+            self.difference = difference(f"the {what} of {self._name}", found, expected, scale)
+
+
+def difference(
+    what: str, found: nd.NDArray, expected: nd.NDArray, scale: float = 0.0
+) -> str | None:
+    """How two arrays differ, as a sentence, or None if they agree.
+
+    `scale` is what a difference is measured by, if that is more than the greatest value expected.
+    """
+    ours, theirs = found.asnumpy(), expected.asnumpy()
+    scale = max(scale, float(np.abs(theirs).max(initial=0)))
+    apart = float(np.abs(ours - theirs).max(initial=0))
+    if ours.shape == theirs.shape and apart <= tolerance() * scale:
+        return None
+    return f"{what} differs from the CPU's by {apart:.2g} (of {scale:.2g})"
+
+
+def check(
+    ops: Sequence[Operation],
+    functions: Sequence[Function],
+    kernels: Launcher,
+    X: nd.NDArray,
+    labels: nd.NDArray | None,
+) -> None:
+    """Compute a batch, its loss and all gradients, each operation beside the CPU's.
+
+    An operation that MXNet can compute in several ways goes on in the first that agrees. Without
+    `labels`, only the outputs are computed. The net's parameters and running statistics stay as
+    they are. What dropout leaves out is a matter of chance, so it is not compared.
+
+    Raises
+    ------
+    Differs
+        Names the first operation that agrees with the CPU in no way.
+    """
+    while True:
+        found = _differing(ops, functions, kernels, X, labels)
+        if not found:
+            return
+        for function, sentence in found:
+            if not isinstance(function, ByMXNet) or not function.try_another():
+                raise Differs(sentence)
+
+
+def _differing(
+    ops: Sequence[Operation],
+    functions: Sequence[Function],
+    kernels: Launcher,
+    X: nd.NDArray,
+    labels: nd.NDArray | None,
+) -> list[tuple[object, str]]:
+    """The functions that differ, each with a sentence that says how."""
+    checked: list[Any] = list(functions)
+    for i, op in enumerate(ops):
+        if op.kind != "dropout":
+            theirs = by_mxnet(op.kind, op.settings, is_first(op))
+            checked[i] = Checked(op.name, functions[i], theirs)
+    values = {
+        id(param): _trained(param.data(X.context), X.context)
+        for op in ops
+        for param in op.weights.values()
+    }
+
+    def copies(op: Operation) -> Arrays:
+        return [values[id(param)] for param in op.weights.values()]
+
+    network = Network(ops, checked, copies, kernels)
+    found: list[tuple[object, str | None]] = []
+    logits = network.forward(X, train=labels is not None)
+    if labels is not None:
+        loss = CrossEntropy(kernels)
+        losses, theirs = loss.forward(logits, labels)[0], logits.copyto(mx.cpu())
+        gradient = loss.backward()
+        autograd.mark_variables([theirs], [empty_like(theirs)])
+        with autograd.record():
+            rows = theirs.reshape((len(X), -1))
+            expected = gluon.loss.SoftmaxCrossEntropyLoss()(rows, labels.copyto(mx.cpu()))
+        expected.backward()
+        found.append((loss, difference("the softmax cross-entropy", losses, expected)))
+        found.append((loss, difference("its gradient", gradient, theirs.grad)))
+        network.backward(gradient)
+    found += [(ours, each.difference) for ours, each in zip(functions, checked) if ours is not each]
+    return [(function, sentence) for function, sentence in found if sentence is not None]
+
+
+def _mean_square(*arrays: nd.NDArray) -> float:
+    return float(np.mean([np.square(array.asnumpy()).mean() for array in arrays]))
+
+
+def _trained(array: nd.NDArray, ctx: mx.Context) -> nd.NDArray:
+    """A copy on a device, with a gradient if the array has one."""
+    copy = array.copyto(ctx)
+    if array.grad is not None:
+        autograd.mark_variables([copy], [empty_like(copy)])
+    return copy
+
+
+def fault(ctx: mx.Context) -> str | None:
+    """Why a GPU that MXNet has no code for cannot train, or None if a small net is right there."""
+    random = np.random.RandomState(0)
+
+    def array(*shape: int) -> nd.NDArray:
+        return nd.array(random.uniform(-1, 1, shape), ctx=ctx)
+
+    def trained(*shape: int) -> nd.NDArray:
+        values = array(*shape)
+        autograd.mark_variables([values], [empty_like(values)])
+        return values
+
+    window: dict[str, Any] = {"kernel": (3, 3), "stride": (1, 1), "padding": (1, 1)}
+    conv = {**window, "channels": 4, "dilation": (1, 1), "groups": 1, "bias": True}
+    cases = [
+        ("conv", conv, [array(2, 3, 8, 8)], [trained(4, 3, 3, 3), trained(4)]),
+        ("dense", {"units": 5, "bias": True}, [array(4, 6)], [trained(5, 6), trained(5)]),
+    ]
+    try:
+        kernels = kernels_on(ctx)
+        for kind, settings, inputs, weights in cases:
+            ours, theirs = by_kernels(kind, settings, kernels), by_mxnet(kind, settings)
+            checked = Checked(f"a {kind}", ours, theirs)
+            output = checked.forward(inputs, weights, train=True)
+            checked.backward(array(*output.shape))
+            if checked.difference is not None:
+                return checked.difference
+    except mx.base.MXNetError as error:
+        return last_line(error)
+    return None

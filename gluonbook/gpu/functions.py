@@ -1,0 +1,354 @@
+"""What computes an operation on a GPU that MXNet has no code for, forward and backward.
+
+`by_mxnet` takes MXNet's operator, whose gradient is that of MXNet's autograd. So are convolutions,
+batch norm, average pooling and activations computed everywhere, and all other operations on the
+CPU, where they are what ours are held against. `by_kernels` takes our kernels for the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, Protocol, Sequence
+
+import mxnet as mx
+from mxnet import autograd, nd
+
+from ..system import mxnet_private
+from ..system.errors import Failure
+from .kernels import empty_like
+
+Arrays = Sequence[nd.NDArray]
+
+
+class Launcher(Protocol):
+    """What launches the kernels: `Kernels`."""
+
+    def launch(self, name: str, n: int, *arguments: Any) -> None: ...
+
+
+class Function(Protocol):
+    """One operation of a net, at work."""
+
+    def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
+        """The output; with `train`, what the gradient needs is kept."""
+
+    def backward(self, gradient: nd.NDArray) -> Arrays:
+        """The gradients of the inputs, or none if nothing needs them; those of the weights are
+        written into their ``grad``.
+        """
+
+
+class Unsupported(Failure):
+    """An operation that is not computed on this GPU."""
+
+
+# --- MXNet's own operators ----------------------------------------------------------------------
+
+
+#: How cuDNN may choose the algorithm of a convolution: the usual way first. On an H200 some for
+#: kernels of 5×5 and more differed from the CPU by 1e-4 to 1e-2, and other algorithms did not.
+_CHOICES: tuple[dict[str, Any], ...] = (
+    {},
+    {"cudnn_tune": "off"},
+    {"cudnn_tune": "off", "workspace": 64},
+    {"cudnn_tune": "off", "workspace": 1},
+)
+
+
+class ByMXNet:
+    """An operator of MXNet's, with a tape of its own for its gradient.
+
+    Parameters
+    ----------
+    arguments
+        Of the operator, beside its arrays.
+    choices
+        More arguments, which change how it is computed and not what. The first are taken.
+    first
+        Whether nothing needs the gradient of its inputs, which are the net's.
+    """
+
+    def __init__(
+        self,
+        operator: Callable[..., nd.NDArray],
+        arguments: Mapping[str, Any],
+        choices: Sequence[Mapping[str, Any]] = ({},),
+        first: bool = False,
+    ) -> None:
+        self._operator, self._arguments = operator, arguments
+        self._choices, self._first = list(choices), first
+
+    def try_another(self) -> bool:
+        """Compute it in another way from now on; whether there is one."""
+        del self._choices[0]
+        return bool(self._choices)
+
+    def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
+        self._gradients: Arrays = []
+        if not train:
+            return self._output_of(inputs, weights)
+        inputs = [x.detach() for x in inputs]  # the tape of what computed them is not this one
+        if not (self._first and any(weight.grad is not None for weight in weights)):
+            self._gradients = [empty_like(x) for x in inputs]
+            autograd.mark_variables(inputs, self._gradients)
+        with autograd.record():
+            self._output = self._output_of(inputs, weights)
+        return self._output.detach()
+
+    def backward(self, gradient: nd.NDArray) -> Arrays:
+        output, gradients = self._output, self._gradients
+        del self._output, self._gradients
+        autograd.backward([output], [gradient])
+        return gradients
+
+    def _output_of(self, inputs: Arrays, weights: Arrays) -> nd.NDArray:
+        return self._operator(*inputs, *weights, **self._arguments, **self._choices[0])
+
+
+_POOLS = {"max pool": "max", "average pool": "avg"}
+_POOL_SETTINGS = {"kernel", "stride", "padding", "rounding", "count_include_pad"}
+#: The settings of each kind of operation that is computed. Any other is refused.
+SETTINGS: dict[str, set[str]] = {
+    "conv": {"channels", "kernel", "stride", "padding", "dilation", "groups", "bias"},
+    "dense": {"units", "bias"},
+    "batch norm": {"eps", "update rate", "scale", "center"},
+    "relu": set(),
+    "sigmoid": set(),
+    "tanh": set(),
+    "max pool": _POOL_SETTINGS,
+    "average pool": _POOL_SETTINGS,
+    "global max pool": set(),
+    "global average pool": set(),
+    "dropout": {"rate"},
+    "concat": {"axis"},
+    "add": set(),
+}
+
+
+def refusal(kind: str, settings: Mapping[str, Any], roles: Sequence[str]) -> str | None:
+    """What of an operation is not computed on such a GPU, or None if all is."""
+    if kind not in SETTINGS:
+        return kind
+    strange = [name for name in settings if name not in SETTINGS[kind]]
+    if kind == "add" and roles:
+        strange.append("of a parameter")
+    if kind == "concat" and settings["axis"] != 1:
+        strange.append(f"axis {settings['axis']}")
+    if kind == "batch norm" and not (settings["scale"] and settings["center"]):
+        strange.append("without scale or center")
+    if "kernel" in settings and len(settings["kernel"]) != 2:
+        strange.append(f"{len(settings['kernel'])} axes")
+    return f"{kind}, {', '.join(strange)}" if strange else None
+
+
+def by_mxnet(kind: str, settings: Mapping[str, Any], first: bool = False) -> ByMXNet:
+    """An operation by MXNet's operator; `first` as in `ByMXNet`."""
+    operator, arguments = _operator(kind, settings)
+    choices = _CHOICES if kind == "conv" else ({},)
+    return ByMXNet(operator, arguments, choices, first)
+
+
+def _operator(kind: str, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    if kind == "conv":
+        return nd.Convolution, {
+            "num_filter": settings["channels"],
+            "kernel": settings["kernel"],
+            "stride": settings["stride"],
+            "pad": settings["padding"],
+            "dilate": settings["dilation"],
+            "num_group": settings["groups"],
+            "no_bias": not settings["bias"],
+        }
+    if kind == "dense":
+        return nd.FullyConnected, {
+            "num_hidden": settings["units"],
+            "no_bias": not settings["bias"],
+        }
+    if kind == "batch norm":
+        momentum = 1 - settings["update rate"]
+        return nd.BatchNorm, {"eps": settings["eps"], "momentum": momentum, "fix_gamma": False}
+    if kind == "concat":
+        return nd.concat, {"dim": settings["axis"]}
+    if kind == "add":
+        return nd.add_n, {}
+    if kind == "dropout":
+        return nd.Dropout, {"p": settings["rate"]}
+    if kind.startswith("global"):
+        pool = _POOLS[kind[len("global ") :]]
+        return nd.Pooling, {"kernel": (1, 1), "global_pool": True, "pool_type": pool}
+    if kind in _POOLS:
+        return nd.Pooling, {
+            "pool_type": _POOLS[kind],
+            "kernel": settings["kernel"],
+            "stride": settings["stride"],
+            "pad": settings["padding"],
+            "pooling_convention": settings.get("rounding", "valid"),
+            "count_include_pad": settings.get("count_include_pad", True),
+        }
+    return nd.Activation, {"act_type": kind}
+
+
+# --- our kernels --------------------------------------------------------------------------------
+
+
+def by_kernels(
+    kind: str, settings: Mapping[str, Any], kernels: Launcher, first: bool = False
+) -> Function:
+    """An operation on a GPU that MXNet has no code for; `first` as in `ByMXNet`."""
+    if kind == "dense" and settings["bias"]:
+        return _DenseWithBias(kernels, settings, first)
+    if kind == "dropout":
+        return _Dropout(kernels, settings["rate"])
+    if kind == "max pool":
+        return _MaxPool(kernels, settings)
+    if kind == "concat":
+        return _Concat(kernels)
+    if kind == "add":
+        return _Add(kernels)
+    return by_mxnet(kind, settings, first)
+
+
+class _DenseWithBias:
+    """The product by cuBLAS, the bias by a kernel. MXNet's own kernel gives wrong numbers there."""
+
+    def __init__(self, kernels: Launcher, settings: Mapping[str, Any], first: bool) -> None:
+        self._kernels, self._units = kernels, settings["units"]
+        self._product = by_mxnet("dense", {**settings, "bias": False}, first)
+
+    def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
+        weight, self._bias = weights
+        y = self._product.forward(inputs, [weight], train)
+        self._kernels.launch("add_bias", y.size, y, self._bias, self._units)
+        return y
+
+    def backward(self, gradient: nd.NDArray) -> Arrays:
+        if self._bias.grad is not None:
+            rows = gradient.size // self._units
+            self._kernels.launch("sum_columns", self._units, self._bias.grad, gradient, rows)
+            mxnet_private.announce_gradient(self._bias)
+        return self._product.backward(gradient)
+
+
+class _Dropout:
+    """The seed of a batch comes from MXNet's generator on the CPU, which a run restores."""
+
+    def __init__(self, kernels: Launcher, rate: float) -> None:
+        self._kernels, self._rate = kernels, rate
+
+    def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
+        [x] = inputs
+        if not train:
+            return x
+        self._seed = int(nd.random.randint(0, 2**31 - 1, ctx=mx.cpu()).asscalar())
+        return self._masked(x)
+
+    def backward(self, gradient: nd.NDArray) -> Arrays:
+        return [self._masked(gradient)]
+
+    def _masked(self, x: nd.NDArray) -> nd.NDArray:
+        y = empty_like(x)
+        self._kernels.launch("dropout", x.size, y, x, self._rate, self._seed)
+        return y
+
+
+class _MaxPool:
+    def __init__(self, kernels: Launcher, settings: Mapping[str, Any]) -> None:
+        self._kernels, self._settings = kernels, settings
+
+    def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
+        [x] = inputs
+        windows = [self._settings[name] for name in ("kernel", "stride", "padding")]
+        up = self._settings.get("rounding") == "full"
+        size = [
+            -((kernel - length - 2 * pad) // stride) + 1
+            if up
+            else (length + 2 * pad - kernel) // stride + 1
+            for length, kernel, stride, pad in zip(x.shape[2:], *windows)
+        ]
+        self._shape = [*x.shape[2:], *size, *windows[0], *windows[1], *windows[2]]
+        y = nd.empty((*x.shape[:2], *size), x.context)
+        chosen = nd.empty(y.shape, x.context, "int32")
+        self._kernels.launch("max_pool", y.size, y, chosen, x, *self._shape)
+        if train:
+            self._x, self._chosen = x, chosen
+        return y
+
+    def backward(self, gradient: nd.NDArray) -> Arrays:
+        dx = empty_like(self._x)
+        arrays = (dx, self._chosen, gradient)
+        self._kernels.launch("max_pool_backward", dx.size, *arrays, *self._shape)
+        del self._x, self._chosen
+        return [dx]
+
+
+class _Concat:
+    """Along the channels."""
+
+    def __init__(self, kernels: Launcher) -> None:
+        self._kernels = kernels
+
+    def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
+        self._shapes = [x.shape for x in inputs]
+        channels = sum(shape[1] for shape in self._shapes)
+        whole = nd.empty((len(inputs[0]), channels, *inputs[0].shape[2:]), inputs[0].context)
+        self._copy("join", whole, inputs)
+        return whole
+
+    def backward(self, gradient: nd.NDArray) -> Arrays:
+        parts = [nd.empty(shape, gradient.context) for shape in self._shapes]
+        self._copy("split", gradient, parts)
+        return parts
+
+    def _copy(self, name: str, whole: nd.NDArray, parts: Arrays) -> None:
+        width, first = whole.size // len(whole), 0
+        for part in parts:
+            arrays = (whole, part) if name == "join" else (part, whole)
+            part_width = part.size // len(part)
+            self._kernels.launch(name, part.size, *arrays, width, part_width, first)
+            first += part_width
+
+
+class _Add:
+    def __init__(self, kernels: Launcher) -> None:
+        self._kernels = kernels
+
+    def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
+        self._number = len(inputs)
+        return total(self._kernels, inputs)
+
+    def backward(self, gradient: nd.NDArray) -> Arrays:
+        return [gradient] * self._number
+
+
+def total(kernels: Launcher | None, arrays: Arrays) -> nd.NDArray:
+    """The sum of arrays, by MXNet's operator where there are no `kernels`."""
+    if kernels is None:
+        return nd.add_n(*arrays)
+    result, *others = arrays
+    for other in others:
+        before, result = result, empty_like(result)
+        kernels.launch("add", result.size, result, before, other)
+    return result
+
+
+class CrossEntropy:
+    """MXNet's ``SoftmaxCrossEntropyLoss`` with its gradient."""
+
+    def __init__(self, kernels: Launcher) -> None:
+        self._kernels = kernels
+
+    def forward(self, logits: nd.NDArray, labels: nd.NDArray) -> nd.NDArray:
+        """Losses in the first row, in the second the class of the greatest logit, (2, N).
+
+        `logits` are (N, classes) or more axes of length 1, `labels` int32 (N,).
+        """
+        figures = nd.empty((2, len(logits)), logits.context)
+        self._given = (logits, labels, logits.size // len(logits))
+        self._kernels.launch("cross_entropy", len(logits), figures, *self._given)
+        return figures
+
+    def backward(self) -> nd.NDArray:
+        """The gradient of the logits, of the sum of the losses."""
+        gradient = empty_like(self._given[0])
+        self._kernels.launch("cross_entropy_backward", len(gradient), gradient, *self._given)
+        del self._given
+        return gradient

@@ -1,0 +1,106 @@
+"""A net computed by the list of its operations, forward and backward."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, Protocol, Sequence
+
+from mxnet import nd
+
+from .functions import Arrays, Function, Launcher, Unsupported, by_kernels, refusal, total
+
+
+class Operation(Protocol):
+    """What is asked of an operation: `gluonbook.operations.Op`."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    @property
+    def inputs(self) -> Sequence[int]:
+        """Places in the list of the operations it reads; −1 is the net's input."""
+
+    @property
+    def weights(self) -> Mapping[str, Any]: ...
+
+
+class Network:
+    """The operations of a net, each with what computes it.
+
+    An array that several operations read has a gradient for each; `backward` adds them up.
+
+    Parameters
+    ----------
+    ops
+        In order; the last one's output is the net's.
+    functions
+        What computes each.
+    values_of
+        The arrays of an operation's weights, on the device, with their ``grad``.
+    kernels
+        What adds arrays up; None on the CPU.
+    """
+
+    def __init__(
+        self,
+        ops: Sequence[Operation],
+        functions: Sequence[Function],
+        values_of: Callable[[Operation], Arrays],
+        kernels: Launcher | None,
+    ) -> None:
+        self._steps = list(zip(ops, functions))
+        self._values_of, self._kernels = values_of, kernels
+        self._last_reader = {place: i for i, op in enumerate(ops) for place in op.inputs}
+
+    def forward(self, X: nd.NDArray, train: bool) -> nd.NDArray:
+        """The net's output; with `train`, what `backward` needs is kept."""
+        values = {-1: X}
+        for i, (op, function) in enumerate(self._steps):
+            inputs = [values[place] for place in op.inputs]
+            values[i] = function.forward(inputs, self._values_of(op), train)
+            for place in set(op.inputs):
+                if self._last_reader[place] == i:
+                    del values[place]
+        return values[len(self._steps) - 1]
+
+    def backward(self, gradient: nd.NDArray) -> None:
+        """Write the gradients of all weights, given that of the last output."""
+        gradients = {len(self._steps) - 1: gradient}
+        for i in reversed(range(len(self._steps))):
+            op, function = self._steps[i]
+            for place, part in zip(op.inputs, function.backward(gradients.pop(i))):
+                if place in gradients:
+                    part = total(self._kernels, [gradients[place], part])
+                gradients[place] = part
+
+
+def functions_of(ops: Sequence[Operation], kernels: Launcher) -> list[Function]:
+    """What computes each operation on a GPU that MXNet has no code for.
+
+    Raises
+    ------
+    Unsupported
+        If one of them is not computed there; names it.
+    """
+    seen: set[int] = set()
+    for op in ops:
+        reason = refusal(op.kind, op.settings, list(op.weights))
+        if reason is None and not seen.isdisjoint(map(id, op.weights.values())):
+            reason = f"{op.kind} with the weights of another layer"
+        if reason is not None:
+            raise Unsupported(
+                f"the layer {op.name} ({reason}) is not computed on this GPU, which MXNet has no "
+                "code for: train on the CPU, with --device cpu or ctx=mx.cpu()"
+            )
+        seen.update(map(id, op.weights.values()))
+    return [by_kernels(op.kind, op.settings, kernels, is_first(op)) for op in ops]
+
+
+def is_first(op: Operation) -> bool:
+    """Whether it reads the net's input alone, whose gradient nothing needs."""
+    return set(op.inputs) == {-1}

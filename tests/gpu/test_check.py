@@ -1,0 +1,162 @@
+"""A GPU that computes wrongly is noticed, and the first operation that is wrong is named."""
+
+from __future__ import annotations
+
+from gluonbook.gpu import check, functions
+from gluonbook.gpu.network import functions_of
+from gluonbook.operations import gluon_ops
+import mxnet as mx
+from mxnet import nd
+from mxnet.gluon import nn
+import numpy as np
+import pytest
+
+
+class Faulty:
+    """Launches as another does, but for one kernel, which computes otherwise or does not run."""
+
+    def __init__(self, launcher, name, scale):
+        self._launcher, self._name, self._scale = launcher, name, scale
+
+    def launch(self, name, n, *arguments):
+        if name != self._name or self._scale is not None:
+            self._launcher.launch(name, n, *arguments)
+        if name == self._name and self._scale is not None:
+            arguments[0][:] = arguments[0] * self._scale
+
+
+@pytest.fixture
+def net():
+    net = nn.HybridSequential(prefix="")
+    net.add(nn.Conv2D(4, 3), nn.MaxPool2D(2, 2), nn.Dense(6, activation="sigmoid"), nn.Dense(3))
+    net.initialize(mx.init.Xavier())
+    net(nd.ones((1, 1, 8, 8)))
+    for param in net.collect_params(".*bias").values():
+        param.set_data(nd.random.uniform(shape=param.shape))
+    return net
+
+
+@pytest.fixture
+def batch():
+    mx.random.seed(1)
+    return nd.random.uniform(shape=(5, 1, 8, 8)), nd.array([0, 1, 2, 0, 1], dtype="int32")
+
+
+FAULTS = [  # kernel, factor (None: does not run), what is told
+    ("add_bias", None, "the output of dense"),
+    ("sum_columns", None, "the gradient of a weight of dense"),
+    ("sum_columns", 1.1, "the gradient of a weight of dense"),
+    ("max_pool", 1.001, "the output of pool"),
+    ("max_pool_backward", 0.9, "the gradient of the input of pool"),
+    ("cross_entropy", 1.001, "the softmax cross-entropy"),
+    ("cross_entropy_backward", 0.99, "its gradient"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _full_float32(monkeypatch):
+    monkeypatch.setenv(check.TF32, "0")
+
+
+def checked(net, launcher, X, labels):
+    """The functions that are left once they agree."""
+    ops = gluon_ops(net)
+    functions = functions_of(ops, launcher)
+    check.check(ops, functions, launcher, X, labels)
+    return functions
+
+
+@pytest.mark.parametrize(("kernel", "scale", "told"), FAULTS)
+def test_a_kernel_that_is_wrong(kernel, scale, told, net, batch, launcher):
+    checked(net, launcher, *batch)
+    with pytest.raises(check.Differs, match=f"^{told}"):
+        checked(net, Faulty(launcher, kernel, scale), *batch)
+
+
+def test_outputs_alone(net, batch, launcher):
+    X, _ = batch
+    checked(net, Faulty(launcher, "sum_columns", 1.1), X, None)
+    with pytest.raises(check.Differs, match="^the output of pool"):
+        checked(net, Faulty(launcher, "max_pool", 1.1), X, None)
+
+
+class Convolution:
+    """MXNet's, but for what cuDNN loses in some of its ways."""
+
+    def __init__(self, is_right):
+        self._right, self._is_right, self.tried = nd.Convolution, is_right, []
+
+    def __call__(self, *arrays, cudnn_tune="", workspace=1024, **arguments):
+        self.tried.append((cudnn_tune, workspace))
+        loss = 1 if self._is_right(cudnn_tune, workspace) else 0.999
+        return self._right(*arrays, **arguments) * loss
+
+
+def test_a_convolution_is_computed_in_the_first_way_that_agrees(net, batch, launcher, monkeypatch):
+    convolution = Convolution(lambda tune, workspace: tune == "off" and workspace < 100)
+    monkeypatch.setattr(functions.nd, "Convolution", convolution)
+    monkeypatch.setattr(check, "by_mxnet", with_right_convolution(net))
+    conv, *_ = checked(net, launcher, *batch)
+    assert list(dict.fromkeys(convolution.tried)) == [("", 1024), ("off", 1024), ("off", 64)]
+    conv.forward([batch[0]], [p.data() for p in net[0].collect_params().values()], False)
+    assert convolution.tried[-1] == ("off", 64)
+
+
+def test_a_convolution_that_agrees_in_no_way(net, batch, launcher, monkeypatch):
+    monkeypatch.setattr(functions.nd, "Convolution", Convolution(lambda *choice: False))
+    monkeypatch.setattr(check, "by_mxnet", with_right_convolution(net))
+    with pytest.raises(check.Differs, match="^the output of conv"):
+        checked(net, launcher, *batch)
+
+
+def with_right_convolution(net):
+    """`by_mxnet` for the CPU's side, where a wrong convolution stands in for the GPU's."""
+    right = functions.nd.Convolution._right
+
+    def by_mxnet(kind, settings, first):
+        function = functions.by_mxnet(kind, settings, first)
+        if kind == "conv":
+            function._operator = right
+        return function
+
+    return by_mxnet
+
+
+def test_tf32_is_allowed_its_rounding_where_the_user_asks_for_it(monkeypatch):
+    ours, theirs = nd.array([1.0, 2.0]), nd.array([1.0, 2.002])
+    told = check.difference("a product", ours, theirs)
+    assert told.startswith("a product differs from the CPU's by 0.002")
+    monkeypatch.setenv(check.TF32, "1")
+    assert check.difference("a product", ours, theirs) is None
+
+
+def test_not_a_number_is_a_difference():
+    assert check.difference("a sum", nd.array([float("nan")]), nd.array([1.0]))
+
+
+def test_a_sum_that_is_nearly_zero_is_measured_by_its_terms(launcher):
+    """As a bias's gradient before a batch norm is: its own size is that of the rounding."""
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(4, 3), nn.BatchNorm(), nn.Dense(3))
+    net.initialize(mx.init.Xavier())
+    X = nd.random.uniform(shape=(16, 1, 12, 12))
+    net(X)
+    checked(net, launcher, X, nd.array(np.arange(16) % 3, dtype="int32"))
+
+
+@pytest.mark.parametrize("faulty", [None, "add_bias", "sum_columns"])
+def test_a_small_net_decides_whether_a_gpu_is_used(faulty, launcher, monkeypatch):
+    given = launcher if faulty is None else Faulty(launcher, faulty, None)
+    monkeypatch.setattr(check, "kernels_on", lambda ctx: given)
+    told = check.fault(mx.cpu())
+    assert (told is None) == (faulty is None)
+    if faulty:
+        assert "of a dense differs" in told
+
+
+def test_an_error_of_the_gpus_is_its_fault(monkeypatch):
+    def fail(ctx):
+        raise mx.base.MXNetError("Traceback\nno such architecture")
+
+    monkeypatch.setattr(check, "kernels_on", fail)
+    assert check.fault(mx.cpu()) == "no such architecture"
