@@ -15,6 +15,7 @@ from .nets.auxiliary import AuxiliaryLoss
 from .runs.checkpoint import Checkpoint
 from .runs.folder import RunFolder
 from .runs.history import History
+from .training.computation import computation_of, inference_on
 from .training.epochs import Epoch
 from .training.graphs import answers
 from .training.loop import accuracy_of, fit
@@ -49,7 +50,8 @@ def train_ch3(
         trainer = _ByHand(params, lr)
     history = History()
     run = Run(net, train_iter, trainer, [mx.cpu()], workers(), history)
-    fit(run, test_iter, loss, num_epochs, batch_size, line=Epoch.without_time)
+    computation = computation_of(net, loss, run.ctxs)
+    fit(run, test_iter, computation, num_epochs, batch_size, line=Epoch.without_time)
     return history
 
 
@@ -186,7 +188,8 @@ def evaluate_accuracy(
     BatchError
         As `train_ch5` raises it.
     """
-    return accuracy_of(data_iter, net, _listed(ctx or mx.cpu()), workers())
+    ctxs = _listed(ctx or mx.cpu())
+    return accuracy_of(data_iter, inference_on(net, ctxs), ctxs, workers())
 
 
 def accuracy(y_hat: nd.NDArray, y: nd.NDArray) -> float:
@@ -216,6 +219,7 @@ def _train(
     if run is not None and (history is not None or checkpoint is not None):
         raise ValueError("a run has a history and checkpoints of its own: give run alone")
     ctxs, company = _listed(ctx), workers()
+    computation = computation_of(net, loss, ctxs, alone=company.alone)
     with ExitStack() as kept:
         if run is not None:
             folder = run if isinstance(run, RunFolder) else RunFolder(run)
@@ -227,7 +231,8 @@ def _train(
         state = (net, data[0], trainer, ctxs, company, history, checkpoint)
         training = Run(*state, one_answer=one_answer)
         training.say(f"training on {ctx}")
-        fit(training, data[1], loss, num_epochs, batch_size, progress or run is not None)
+        progress = progress or run is not None
+        fit(training, data[1], computation, num_epochs, batch_size, progress)
     return history
 
 

@@ -194,10 +194,10 @@ class ImageBatches:
         y = nd.from_numpy(self.labels[own]).as_in_context(ctx)
         kept = self._kept_on(ctx) if changed is None else None
         if kept is not None:
-            return kept.take(own).astype(np.float32) / 255, y
+            return kept.take(own), y
         pixels = self._pixels(own) if changed is None else changed
         if ctx.device_type == "gpu":
-            return nd.array(pixels, dtype=np.uint8, ctx=ctx).astype(np.float32) / 255, y
+            return DeviceImages(pixels, ctx).take(np.arange(len(pixels))), y
         return nd.from_numpy(_scaled(pixels)).as_in_context(ctx), y
 
     def _kept_on(self, ctx: mx.Context) -> DeviceImages | None:

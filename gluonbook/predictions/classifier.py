@@ -9,7 +9,7 @@ import numpy as np
 from ..data.batches import split_batches
 from ..data.image_batches import ImageBatches
 from ..nets.auxiliary import answer_of
-from ..training.graphs import inference_of
+from ..training.computation import inference_on
 
 _BATCH_SIZE = 256
 
@@ -30,7 +30,7 @@ class Classifier:
 
     def __init__(self, net: gluon.Block, size: int, ctx: mx.Context | None = None) -> None:
         self.net, self.size, self.ctx = net, size, ctx or mx.cpu()
-        self._infer = inference_of(net, [self.ctx])
+        self._infer = inference_on(net, [self.ctx])
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """The probability of each class, float32 (N, classes), for uint8 images (N, 1, H, W)."""
@@ -38,7 +38,9 @@ class Classifier:
         batches = ImageBatches(images, labels, min(_BATCH_SIZE, len(images)), size=self.size)
         return np.concatenate(
             [
-                nd.softmax(answer_of(self._infer(X)).astype(np.float32)).asnumpy()
+                nd.softmax(
+                    answer_of(self._infer(X)).as_in_context(mx.cpu()).astype(np.float32)
+                ).asnumpy()
                 for [(X, _)] in split_batches(batches, [self.ctx])
             ]
         )

@@ -29,7 +29,7 @@ from ..plots.figure import save_picture
 from ..plots.predictions import draw_images
 from ..predictions.classifier import Classifier
 from ..summary import Layer, format_table, layer_table
-from ..system import files, machine
+from ..system import files, machine, nvidia_driver
 from ..system.errors import Failure, printable
 from ..system.interrupts import Interrupted
 from ..system.messages import describe, lacks_memory, shorter
@@ -340,6 +340,7 @@ class RunFolder:
             "net": kept.fingerprint,
             "input": list(kept.input_shape[1:]),
             "device": ", ".join(map(str, kept.ctxs)),
+            **({"gpus": gpus} if (gpus := nvidia_driver.names_of(kept.ctxs)) else {}),
             "workers": kept.workers.count,
             "threads": os.environ.get("OMP_NUM_THREADS"),
             "machine": machine.describe(),

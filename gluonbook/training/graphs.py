@@ -15,10 +15,12 @@ from mxnet import autograd, gluon, nd
 from mxnet.gluon import HybridBlock
 import numpy as np
 
-from ..data.batches import BatchError
+from ..data.batches import BatchError, SplitBatch
 from ..nets.auxiliary import AuxiliaryLoss, answer_of
 from ..system import mxnet_private
+from ..system.nvidia_driver import lacks_code
 from ..system.onednn import separated
+from .loss_scaling import scaled
 
 log = logging.getLogger("gluonbook")
 
@@ -60,6 +62,27 @@ class Outcome(NamedTuple):
 
 #: What a training step does with one part of a batch, X and y.
 Step = Callable[[nd.NDArray, nd.NDArray], Outcome]
+#: The forward pass outside of training.
+Inference = Callable[[nd.NDArray], Any]
+
+
+class Graphs:
+    """Computes a net by MXNet, as one graph where possible."""
+
+    def __init__(self, net: gluon.Block, loss: Callable[..., Any]) -> None:
+        self._net, self._step = net, step_of(net, loss)
+
+    def train(self, parts: SplitBatch, trainer: gluon.Trainer) -> list[Outcome]:
+        """The outcomes of a batch; leaves the gradients in the parameters."""
+        with autograd.record():
+            outcomes = [self._step(X, y) for X, y in parts]
+            losses = scaled([outcome.losses for outcome in outcomes], trainer)
+        autograd.backward(losses)
+        return outcomes
+
+    def inference(self, ctxs: Sequence[mx.Context]) -> Inference:
+        """The forward pass, with the weights that the net has now."""
+        return inference_of(self._net, ctxs)
 
 
 def step_of(net: gluon.Block, loss: Callable[..., Any]) -> Step:
@@ -96,9 +119,7 @@ def step_of(net: gluon.Block, loss: Callable[..., Any]) -> Step:
 _COMPARED, CALLS, _TOLERANCE = 16, 3, 1e-4
 
 
-def inference_of(
-    net: gluon.Block, ctxs: Sequence[mx.Context]
-) -> Callable[[nd.NDArray], nd.NDArray]:
+def inference_of(net: gluon.Block, ctxs: Sequence[mx.Context]) -> Inference:
     """The forward pass outside of training, with the weights that `net` has now.
 
     On the CPU, in a hybridized net, oneDNN computes a convolution with the batch norm, ReLU and
@@ -258,6 +279,8 @@ def answers(outputs: Any, y: nd.NDArray) -> Outcome:
     """
     y_hat = answer_of(outputs)
     check_labels(y_hat.shape, y.shape)
+    if lacks_code(y.context):  # what counts them is MXNet's
+        y_hat, y = y_hat.as_in_context(mx.cpu()), y.as_in_context(mx.cpu())
     return Outcome(_answers(y_hat, y), y_hat.shape[1])
 
 

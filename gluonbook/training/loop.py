@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Iterator, Sized
+from typing import Any, Callable, Iterable, Iterator, Protocol, Sequence, Sized
 
 import mxnet as mx
-from mxnet import autograd, gluon, nd
+from mxnet import gluon, nd
 from tqdm import tqdm
 
 from ..data.batches import PositionedLoader, SplitBatch, check_whole_passes, split_batches
 from .epochs import Epoch
-from .graphs import answers, inference_of, step_of
-from .loss_scaling import scaled
+from .graphs import Inference, Outcome, answers
 from .run import Company, Run
 from .tally import PendingBatches, Sums
+
+
+class Computation(Protocol):
+    """What computes a net and its loss: by default `Graphs`."""
+
+    def train(self, parts: SplitBatch, trainer: gluon.Trainer) -> Sequence[Outcome]:
+        """The outcome of each part of a batch; leaves the gradients in the parameters."""
+
+    def inference(self, ctxs: Sequence[mx.Context]) -> Inference:
+        """The forward pass outside of training, with the weights that the net has now."""
 
 
 def fit(
     run: Run,
     test_iter: Iterable[Any],
-    loss: gluon.loss.Loss,
+    computation: Computation,
     num_epochs: int,
     batch_size: int | None,
     progress: bool = False,
@@ -37,7 +46,6 @@ def fit(
         What is printed of an epoch.
     """
     net, trainer = run.net, run.trainer
-    step = step_of(net, loss)
     # The trainer's first step copies the first device's running statistics to the others. A static
     # graph writes these without telling MXNet's engine, so nothing else makes the copy wait.
     must_wait = len(run.ctxs) > 1
@@ -63,17 +71,15 @@ def fit(
             run.say(f"all {num_epochs} epochs of this run are done: ask for more to go on")
         while run.progress.epoch <= num_epochs:
             for parts in bar(run.batches(), run.train_iter, "training", run.progress.batch):
-                with autograd.record():
-                    outcomes = [step(X, y) for X, y in parts]
-                    losses = scaled([outcome.losses for outcome in outcomes], trainer)
-                autograd.backward(losses)
+                outcomes = computation.train(parts, trainer)
                 if must_wait:
                     nd.waitall()
                     must_wait = False
                 trainer.step(batch_size or run.num_examples(parts))
                 run.add(parts, outcomes)
             run.workers.share_statistics(net)
-            row = run.end_epoch(accuracy_of(test_iter, net, run.ctxs, run.workers, testing))
+            infer = computation.inference(run.ctxs)
+            row = run.end_epoch(accuracy_of(test_iter, infer, run.ctxs, run.workers, testing))
             run.save()
             run.say(line(row))
         run.judge()
@@ -81,17 +87,17 @@ def fit(
 
 def accuracy_of(
     data_iter: Iterable[Any],
-    net: gluon.Block,
+    infer: Inference,
     ctxs: list[mx.Context],
     workers: Company,
     watched: Callable[[Iterator[SplitBatch]], Iterable[SplitBatch]] = iter,
 ) -> float:
-    """Share of the labels that `net` answers rightly, over the data of all workers.
+    """Share of the labels that `infer` answers rightly, over the data of all workers.
 
     `watched` is given the batches, and gives them on.
     """
     check_whole_passes(data_iter)
-    sums, infer = Sums(), inference_of(net, ctxs)
+    sums = Sums()
     ahead = PendingBatches(
         "the evaluation", check_images=not isinstance(data_iter, PositionedLoader)
     )

@@ -19,6 +19,7 @@ from mxnet.contrib import amp
 from ..system import mxnet_private
 from ..system.errors import Failure
 from ..system.machine import instruction_sets
+from ..system.nvidia_driver import lacks_code
 from ..system.onednn import ISA_VARIABLE
 from .loss_scaling import on_gpus
 
@@ -45,6 +46,8 @@ def refusal(
 
     `alone` says whether this process is the only one that trains.
     """
+    if any(map(lacks_code, ctxs)):
+        return f"MXNet has no code for {ctxs[0]}, which computes in float32 alone: {_FIX}"
     if on_gpus(ctxs):
         if len(ctxs) > 1 or not alone:
             return "in float16, one GPU trains alone: choose one with --device gpu, or " + _FIX

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import math
 from typing import Callable, Iterator, NamedTuple, Sequence
 
+import mxnet as mx
 from mxnet import nd
 import numpy as np
 
 from ..data.batches import BatchError, SplitBatch
+from ..system.nvidia_driver import lacks_code
 from .graphs import Figures, Outcome
 
 #: Batches that Python may run ahead of the device; each holds its images in memory.
@@ -121,7 +123,7 @@ class PendingBatches:
 
 def _sum(X: nd.NDArray) -> Callable[[], float]:
     """What reads the sum of all values, which is infinite or NaN if one of them is."""
-    if X.context.device_type != "cpu":
+    if X.context.device_type != "cpu" and not lacks_code(X.context):
         total = X.sum()
         return lambda: float(total.asscalar())
     with np.errstate(over="ignore", invalid="ignore"):
@@ -130,7 +132,9 @@ def _sum(X: nd.NDArray) -> Callable[[], float]:
 
 
 def _refuse_infinite_images(parts: SplitBatch, place: str) -> None:
-    images = np.concatenate([X.astype("float32").asnumpy() for X, _ in parts])
+    images = np.concatenate(
+        [X.as_in_context(mx.cpu()).astype("float32").asnumpy() for X, _ in parts]
+    )
     finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
     if not finite.all():  # else only the sum was too great
         raise BatchError(
