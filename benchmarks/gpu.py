@@ -1,47 +1,57 @@
-"""Is a GPU right, and how fast is it? Ten minutes for the owner of one that MXNet has code for.
+"""Is a GPU right, and how fast is it? For the owner of one.
 
-For each section the outputs and gradients of one batch are compared with the CPU's, the net is
-trained on some thousand images, and its training is timed, beside PyTorch's on the same GPU if that
-is installed for CUDA. gpu.json is all that a report needs. --device cpu:1 tries the script itself.
+For each section the outputs and gradients of one batch are compared with the CPU's, in full
+float32; the net is trained on some thousand images, or on all as the book does with --limit 60000
+--epochs 5; and its training is timed, beside PyTorch's on the same GPU if that is installed for
+CUDA, both in TensorFloat-32. gpu.json is all that a report needs. --device cpu:1 tries the script
+itself.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import gluonbook as gb
+from gluonbook.gpu.device import devices
+from gluonbook.measure.subprocess_worker import SubprocessWorker
 from gluonbook.recipes import RECIPES, STABLE, Recipe
 from gluonbook.system import mxnet_private, nvidia_driver
-from gluonbook.system.device import be_deterministic, devices
 from gluonbook.system.errors import print_sentences
-from gluonbook.training.graphs import step_of
+from gluonbook.system.nvidia_driver import TF32
+from gluonbook.training.computation import computation_of
 import mxnet as mx
-from mxnet import autograd, gluon, nd
+from mxnet import gluon, nd
 import numpy as np
 
 import results
 
-#: Images of the batch whose numbers are compared, and steps that are timed after the first two.
-COMPARED, WARM_UP, TIMED = 16, 2, 10
+#: Images of the batch whose numbers are compared.
+COMPARED = 16
+#: Where PyTorch's own compiler is tried: it takes a minute for a net.
+COMPILED = ("lenet", "resnet")
 
 
 def step_on(
     net: gluon.HybridBlock, ctx: mx.Context, X: np.ndarray, y: np.ndarray
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Outputs and gradients of one training step."""
-    with autograd.record():
-        outputs = net(nd.array(X, ctx=ctx))
-        losses = gluon.loss.SoftmaxCrossEntropyLoss()(outputs, nd.array(y, ctx=ctx))
-    losses.backward()
+) -> tuple[np.ndarray, float, list[np.ndarray]]:
+    """Outputs before training, and loss and gradients of one training step."""
+    computation = computation_of(net, gluon.loss.SoftmaxCrossEntropyLoss(), [ctx])
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    batch = nd.array(X, ctx=ctx), nd.array(y, ctx=ctx, dtype=np.int32)
+    outputs = computation.inference([ctx])(batch[0]).asnumpy()
+    [outcome] = computation.train([batch], trainer)
     params = [param for param in net.collect_params().values() if param.grad_req != "null"]
-    return outputs.asnumpy(), [param.grad(ctx).asnumpy() for param in params]
+    # Without a device: where a GPU is wrong, the net has been moved to the CPU.
+    return outputs, outcome.read().loss, [param.grad().asnumpy() for param in params]
 
 
 def differences(recipe: Recipe, ctx: mx.Context, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Relative differences of outputs and gradients on `ctx` to those on the CPU, as L2 norms.
+    """Relative differences of outputs, loss and gradients on `ctx` to those on the CPU.
 
-    Without dropout, whose masks differ. Where rounding moves an input of a ReLU past zero, the
-    gradient jumps, so that of a deep net differs by more than rounding.
+    Those of arrays are L2 norms. Without dropout, whose masks differ. Where rounding moves an input
+    of a ReLU past zero, the gradient jumps, so that of a deep net differs by more than rounding.
     """
     net = recipe.net()
     net.apply(mxnet_private.switch_off_dropout)
@@ -56,94 +66,76 @@ def differences(recipe: Recipe, ctx: mx.Context, X: np.ndarray, y: np.ndarray) -
 
     return {
         "outputs": apart([found[0]], [expected[0]]),
-        "gradients": apart(found[1], expected[1]),
+        "loss": abs(found[1] - expected[1]) / expected[1],
+        "gradients": apart(found[2], expected[2]),
     }
 
 
-def rate(recipe: Recipe, ctx: mx.Context, X: np.ndarray, y: np.ndarray) -> float:
-    """Images a second of training on one batch that is on the device."""
-    net = recipe.net()
-    net.initialize(mx.init.create(recipe.initializer), ctx=ctx)
-    net.hybridize(static_alloc=True, static_shape=True)
-    step = step_of(net, gluon.loss.SoftmaxCrossEntropyLoss())
-    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.001})
-    images, labels = nd.array(X, ctx=ctx), nd.array(y, ctx=ctx)
-
-    def train(num_steps: int) -> None:
-        for _ in range(num_steps):
-            with autograd.record():
-                losses = step(images, labels).losses
-            losses.backward()
-            trainer.step(len(X))
-
-    train(WARM_UP)
-    return TIMED * len(X) / results.seconds(lambda: train(TIMED))
-
-
-def torch_rate(section: str, device_id: int, X: np.ndarray, y: np.ndarray) -> float | None:
-    """The same of PyTorch on that GPU, as that edition trains, or None without PyTorch for CUDA."""
-    try:
-        import torch
-    except ImportError:
-        return None
-    if not torch.cuda.is_available():
-        return None
-    from gluonbook.pytorch import nets
-
-    device = torch.device("cuda", device_id)
-    net = getattr(nets, section)().to(device)
-    images, labels = torch.from_numpy(X).to(device), torch.from_numpy(y).long().to(device)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.001)
-
-    def train(num_steps: int) -> None:
-        for _ in range(num_steps):
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(net(images), labels).backward()
-            optimizer.step()
-        torch.cuda.synchronize()
-
-    train(WARM_UP)
-    return TIMED * len(X) / results.seconds(lambda: train(TIMED))
-
-
-def measure(section: str, ctx: mx.Context, limit: int) -> dict[str, Any]:
-    """All that is found out about one section."""
+def measure(section: str, ctx: mx.Context, limit: int, num_epochs: int) -> dict[str, Any]:
+    """What is found out about one section, but for its speed."""
     recipe = STABLE.get(section, RECIPES[section])
     train_iter, test_iter = gb.load_data_fashion_mnist(
-        recipe.batch_size, recipe.size, limit=limit, limit_test=1000, seed=1
-    )
+        recipe.batch_size, recipe.size, limit=limit, limit_test=None if limit > 50_000 else 1000,
+        seed=1,
+    )  # fmt: skip
     X, y = next(train_iter.arrays())
     row = {"section": section, "batch_size": len(X), "image_size": recipe.size}
     row["differences"] = differences(recipe, ctx, X[:COMPARED], y[:COMPARED])
-    row["images_per_second"] = {"gluonbook": rate(recipe, ctx, X, y)}
-    if ctx.device_type == "gpu":
-        row["images_per_second"]["PyTorch"] = torch_rate(section, ctx.device_id, X, y)
-        free, total = mx.context.gpu_memory_info(ctx.device_id)
-        row["memory"] = {"used": total - free, "total": total}
 
+    if num_epochs == 0:
+        return row
+    mx.random.seed(1)
     net = recipe.net()
     net.initialize(mx.init.create(recipe.initializer), ctx=ctx)
     net.hybridize(static_alloc=True, static_shape=True)
     trainer = gluon.Trainer(net.collect_params(), recipe.optimizer, {"learning_rate": recipe.lr})
     train_iter.epoch = 0  # the batch above was of the first epoch too
-    history = gb.train_ch5(net, train_iter, test_iter, recipe.batch_size, trainer, ctx, 1)
-    row["training"] = history[-1]._asdict()
+    history = gb.train_ch5(net, train_iter, test_iter, recipe.batch_size, trainer, ctx, num_epochs)
+    row["training"] = [epoch._asdict() for epoch in history]
     return row
 
 
+def speeds(sections: list[str], device_id: int) -> dict[str, dict[str, Any]]:
+    """For each section, images a second and bytes of memory of both sides, which take turns.
+
+    PyTorch's is left out where it is not installed for CUDA.
+    """
+    environment = {**results.environment(), TF32: "1"}
+    script = Path(__file__).with_name("gpu_rates.py")
+    sides = {}
+    for side in ("gluonbook", "PyTorch"):
+        sides[side] = SubprocessWorker(script, side, device_id, *COMPILED, env=environment)
+    found: dict[str, dict[str, Any]] = {section: {} for section in sections}
+    for section in sections:
+        for side, worker in list(sides.items()):
+            try:
+                found[section][side] = worker.ask(section)
+            except RuntimeError as error:
+                found[section][side] = {"failed": str(error)}
+                del sides[side]
+            print(section, side, found[section][side], flush=True)
+    for worker in sides.values():
+        worker.close()
+    return found
+
+
 def table_of(rows: list[dict]) -> str:
-    header = ["section", "batch", "image", "outputs differ by", "gradients differ by"]
+    header = ["section", "batch", "image", "outputs differ by", "loss", "gradients"]
     lines = []
     for row in rows:
-        rates = row["images_per_second"]
-        torch = rates.get("PyTorch")
+        [last], rates = row.get("training", [None])[-1:], {}
+        for side in row.get("speed", {}).values():
+            rates.update(side)
+        others = [rates[name] for name in rates if name.startswith("PyTorch")]
         lines.append(
             [RECIPES[row["section"]].title, str(row["batch_size"]), str(row["image_size"])]
             + [f"{value:.1e}" for value in row["differences"].values()]
-            + [f"{rates['gluonbook']:,.0f}", f"{torch:,.0f}" if torch else "—"]
-            + [f"{row['training']['loss']:.3f}", f"{row['training']['test_acc']:.3f}"]
+            + ([f"{last[key]:.3f}" for key in ("loss", "test_acc")] if last else ["—", "—"])
+            + [f"{last['seconds']:.1f}" if last else "—"]
+            + [f"{rates['gluonbook']:,.0f}" if "gluonbook" in rates else "—"]
+            + [f"{others[0]:,.0f} … {max(others):,.0f}" if others else "—"]
         )
-    header += ["images a second", "PyTorch", "loss", "test accuracy"]
+    header += ["loss", "test accuracy", "s/epoch", "images/s", "PyTorch, as written … fastest"]
     return results.markdown(header, lines)
 
 
@@ -152,19 +144,26 @@ def main() -> None:
     options = results.parser(__doc__, sections=True)
     options.add_argument("--device", default="gpu", help="gpu, gpu:1 or cpu:1")
     options.add_argument("--limit", type=int, default=12_800, help="train on so many images")
+    options.add_argument("--epochs", type=int, default=1, help="so often; 0: do not train")
     options = options.parse_args()
-    be_deterministic()
+    os.environ[TF32] = "0"
     [ctx] = devices(options.device)
     driver = nvidia_driver.ask()
     rows: list[dict] = [
         {"device": str(ctx), "driver": None if driver is None else driver._asdict()}
     ]
     for section in options.sections:
-        rows.append(measure(section, ctx, options.limit))
+        rows.append(measure(section, ctx, options.limit, options.epochs))
     what = str(ctx)
     if driver is not None and ctx.device_type == "gpu":
         what = driver.gpus[ctx.device_id].name
-    title = f"Each net on {what}, beside the CPU's numbers: {options.limit:,} images, one epoch"
+        found = speeds(options.sections, ctx.device_id)
+        for row in rows[1:]:
+            row["speed"] = found[row["section"]]
+    title = (
+        f"Each net on {what}, beside the CPU's numbers: {options.limit:,} images, epoch "
+        f"{options.epochs}"
+    )
     results.write("gpu", options.out, title, table_of(rows[1:]), rows)
 
 

@@ -19,11 +19,17 @@ def gpu(monkeypatch):
     return importlib.import_module("gpu")
 
 
-def test_a_section_is_compared_timed_and_trained(gpu, dataset):
-    row = gpu.measure("lenet", mx.cpu(1), 256)
-    assert row["differences"] == {"outputs": 0, "gradients": 0}
-    assert row["images_per_second"]["gluonbook"] > 0 and row["training"]["epoch"] == 1
-    assert gpu.table_of([row]).count("| LeNet | 256 | 28 | 0.0e+00 | 0.0e+00 |") == 1
+def test_a_section_is_compared_and_trained(gpu, dataset):
+    row = gpu.measure("lenet", mx.cpu(1), 256, 2)
+    assert row["differences"] == {"outputs": 0, "loss": 0, "gradients": 0}
+    assert [epoch["epoch"] for epoch in row["training"]] == [1, 2]
+    row["speed"] = {
+        "gluonbook": {"gluonbook": 3000.0, "memory": 1},
+        "PyTorch": {"PyTorch": 1000.0, "PyTorch, compiled": 1500.0, "memory": 1},
+    }
+    table = gpu.table_of([row])
+    assert table.count("| LeNet | 256 | 28 | 0.0e+00 | 0.0e+00 | 0.0e+00 |") == 1
+    assert "| 3,000 | 1,000 … 1,500 |" in table
 
 
 def test_a_device_that_computes_wrongly_is_seen(gpu, dataset, monkeypatch):
@@ -31,10 +37,11 @@ def test_a_device_that_computes_wrongly_is_seen(gpu, dataset, monkeypatch):
     right = gpu.step_on
 
     def step_on(net, ctx, X, y):
-        outputs, gradients = right(net, ctx, X, y)
-        return outputs * (0.999 if ctx == mx.cpu(1) else 1), gradients
+        outputs, loss, gradients = right(net, ctx, X, y)
+        return outputs * (0.999 if ctx == mx.cpu(1) else 1), loss, gradients
 
     monkeypatch.setattr(gpu, "step_on", step_on)
     X, y = np.ones((2, 1, 28, 28), np.float32), np.zeros(2)
     found = gpu.differences(RECIPES["lenet"], mx.cpu(1), X, y)
-    assert found["outputs"] == pytest.approx(1e-3, rel=1e-3) and found["gradients"] == 0
+    assert found["outputs"] == pytest.approx(1e-3, rel=1e-3)
+    assert found["loss"] == found["gradients"] == 0

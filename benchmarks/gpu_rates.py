@@ -1,0 +1,110 @@
+"""One side of the speeds in benchmarks/gpu.py, which starts it: reads sections, answers in JSON.
+
+Its arguments are gluonbook or PyTorch, the device's number, and the sections that PyTorch compiles.
+PyTorch has a process of its own: both bring libraries of CUDA, which are not of one version.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, Callable, Iterator
+
+if sys.argv[1] == "PyTorch":
+    import torch  # before MXNet's libraries
+
+from gluonbook.recipes import RECIPES, STABLE
+import mxnet as mx
+from mxnet import gluon, nd
+import numpy as np
+
+#: Steps that are timed, after the first ones.
+WARM_UP, TIMED = 3, 20
+
+
+def images(section: str) -> tuple[np.ndarray, np.ndarray]:
+    recipe = RECIPES[section]
+    random = np.random.RandomState(0)
+    X = random.uniform(size=(recipe.batch_size, 1, recipe.size, recipe.size)).astype(np.float32)
+    return X, random.randint(10, size=recipe.batch_size).astype(np.int32)
+
+
+def rate(step: Callable[[], object], wait: Callable[[], object], number: int) -> float:
+    """Images a second of steps on batches of `number` images."""
+    for _ in range(WARM_UP):
+        step()
+    wait()
+    start = time.perf_counter()
+    for _ in range(TIMED):
+        step()
+    wait()
+    return TIMED * number / (time.perf_counter() - start)
+
+
+def ours(section: str, device_id: int) -> dict[str, float]:
+    from gluonbook.training.computation import computation_of
+
+    recipe, ctx = STABLE.get(section, RECIPES[section]), mx.gpu(device_id)
+    net = recipe.net()
+    net.initialize(mx.init.create(recipe.initializer), ctx=ctx)
+    net.hybridize(static_alloc=True, static_shape=True)
+    computation = computation_of(net, gluon.loss.SoftmaxCrossEntropyLoss(), [ctx])
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.001})
+    X, y = images(section)
+    parts = [(nd.array(X, ctx=ctx), nd.array(y, ctx=ctx, dtype=np.int32))]
+
+    def step() -> None:
+        computation.train(parts, trainer)
+        trainer.step(len(X))
+
+    found = {"gluonbook": rate(step, nd.waitall, len(X))}
+    free, total = mx.context.gpu_memory_info(device_id)
+    return {**found, "memory": total - free}
+
+
+def theirs(section: str, device_id: int, compiled: bool) -> dict[str, float]:
+    from gluonbook.pytorch import nets
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    device = torch.device("cuda", device_id)
+    X, y = images(section)
+    labels = torch.from_numpy(y).long().to(device)
+
+    def forms() -> Iterator[tuple[str, Any, Any]]:
+        plain = getattr(nets, section)().to(device)
+        given = torch.from_numpy(X).to(device)
+        yield "PyTorch", plain, given
+        last = {"memory_format": torch.channels_last}
+        yield "PyTorch, channels_last", plain.to(**last), given.to(**last)
+        if compiled:
+            fresh = getattr(nets, section)().to(device, **last)
+            yield "PyTorch, compiled", torch.compile(fresh), given.to(**last)
+
+    found: dict[str, float] = {}
+    for name, net, given in forms():
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.001)
+
+        def step(net: Any = net, given: Any = given, optimizer: Any = optimizer) -> None:
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(net(given), labels).backward()
+            optimizer.step()
+
+        found[name] = rate(step, torch.cuda.synchronize, len(X))
+    return {**found, "memory": torch.cuda.max_memory_reserved(device)}
+
+
+def main() -> None:
+    side, device_id, *compiled = sys.argv[1:]
+    for line in sys.stdin:
+        section = line.strip()
+        if side == "PyTorch":
+            found = theirs(section, int(device_id), section in compiled)
+        else:
+            found = ours(section, int(device_id))
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
