@@ -19,6 +19,7 @@ import csv
 import hashlib
 import io
 from pathlib import Path
+import platform
 import struct
 import subprocess
 import sys
@@ -26,6 +27,8 @@ import tempfile
 import zipfile
 
 NEEDS = ("numpy>=1.17", "requests>=2.20.0,<3", "graphviz>=0.8.1")
+#: What MXNet 1.9.1 was released for. Its build for GPUs is for the first alone.
+PLATFORMS = [("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "x86_64")]
 #: What holds an OpenBLAS for all 64-bit Arm processors and any Python. SciPy's later wheels hold
 #: one whose functions have other names.
 OPENBLAS = ("scipy==1.13.1", "--python-version=3.9", "--platform=manylinux2014_aarch64")
@@ -38,6 +41,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 def put_wheel(package: str, folder: str) -> str:
     """Put the wheel of `package`, ``mxnet`` or ``mxnet-cu112``, into `folder`; its name."""
+    refuse_other_platforms(package)
     wheel = download(folder, f"{package}==1.9.1")
     libraries = {}
     if wheel.stem.endswith("aarch64"):
@@ -45,6 +49,20 @@ def put_wheel(package: str, folder: str) -> str:
             libraries = arm_libraries(download(other, *OPENBLAS))
     change(wheel, libraries)
     return wheel.name
+
+
+def refuse_other_platforms(package: str) -> None:
+    """End with one sentence where there is no wheel; pip would name neither reason nor mend."""
+    here = (platform.system(), platform.machine())
+    if here not in PLATFORMS:
+        sys.exit(
+            f"MXNet 1.9.1 was not released for {' '.join(here)}: train in Docker, whose image "
+            "`docker build -t gluonbook .` makes in gluonbook's folder"
+            + ", or in WSL 2"
+            * (here[0] == "Windows")
+        )
+    if package != "mxnet" and here != PLATFORMS[0]:
+        sys.exit(f"{package} was released for Linux x86_64 alone: install '.[cpu]' instead")
 
 
 def download(folder: str, release: str, *options: str) -> Path:

@@ -10,6 +10,7 @@ import importlib.util
 import io
 from pathlib import Path
 import platform
+import re
 import struct
 import sys
 import zipfile
@@ -150,3 +151,30 @@ def test_the_linker_takes_an_empty_library(backend, tmp_path):
     path = tmp_path / "libamath.so"
     path.write_bytes(library[:18] + struct.pack("<H", here) + library[20:])
     assert not hasattr(ctypes.CDLL(str(path)), "cblas_sgemm")
+
+
+@pytest.mark.parametrize(
+    ("package", "system", "machine", "told"),
+    [
+        ("mxnet", "Darwin", "arm64", "not released for Darwin arm64: train in Docker, whose image"),
+        ("mxnet", "Windows", "AMD64", "makes in gluonbook's folder, or in WSL 2"),
+        ("mxnet-cu112", "Linux", "aarch64", "for Linux x86_64 alone: install '.[cpu]' instead"),
+    ],
+)
+def test_a_system_without_a_wheel_gets_one_sentence(
+    package, system, machine, told, backend, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(backend.platform, "system", lambda: system)
+    monkeypatch.setattr(backend.platform, "machine", lambda: machine)
+    with pytest.raises(SystemExit, match=f"{re.escape(told)}"):
+        backend.put_wheel(package, str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("system", "machine"), [("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "x86_64")]
+)
+def test_systems_with_a_wheel_are_not_refused(system, machine, backend, monkeypatch, tmp_path):
+    monkeypatch.setattr(backend.platform, "system", lambda: system)
+    monkeypatch.setattr(backend.platform, "machine", lambda: machine)
+    assert (tmp_path / backend.put_wheel("mxnet", str(tmp_path))).is_file()
