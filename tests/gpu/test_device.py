@@ -6,7 +6,10 @@ from pathlib import Path
 
 import gluonbook as gb
 from gluonbook.gpu import device
-from gluonbook.system import machine
+from gluonbook.system import machine, nvidia_driver
+from gluonbook.system.nvidia_driver import Driver, Gpu
+from gluonbook.training import computation
+from gluonbook.training.graphs import Graphs
 import mxnet as mx
 import pytest
 
@@ -102,3 +105,22 @@ def test_a_driver_that_does_not_answer(monkeypatch):
         0,
         "the NVIDIA driver does not answer (CUDA driver version is insufficient)",
     )
+
+
+@pytest.mark.parametrize("capability", [(9, 0), (12, 0)])
+def test_a_gpu_without_code_is_used_and_told_of_once(capability, gpus, monkeypatch, caplog):
+    driver = Driver("13.0", 0, [Gpu("a GPU of today", capability)])
+    monkeypatch.setattr(nvidia_driver, "ask", lambda: driver)
+    nvidia_driver.lacks_code.cache_clear()
+    gpus(None)
+    try:
+        assert gb.try_gpu() == gb.try_gpu() == mx.gpu(0)
+        # A net of MXNet's graphs would not run there, and on the CPU it does.
+        monkeypatch.setattr(computation, "ByOperations", lambda *given, **more: "by operations")
+        net, loss = gb.lenet(), mx.gluon.loss.SoftmaxCrossEntropyLoss()
+        assert computation.computation_of(net, loss, [mx.gpu(0)]) == "by operations"
+        assert isinstance(computation.computation_of(net, loss, [mx.cpu()]), Graphs)
+    finally:
+        nvidia_driver.lacks_code.cache_clear()
+    assert len(caplog.records) == 1
+    assert caplog.text.count("MXNet has no code for gpu(0): gluonbook trains and evaluates") == 1
