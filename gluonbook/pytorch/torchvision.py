@@ -10,6 +10,7 @@ Weights go across by structure, both ways::
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 import importlib
 from typing import Any
 from unittest import mock
@@ -40,20 +41,26 @@ def models() -> Any:
     such as the one for CPUs alone. The nets need none of it, so torchvision is then imported
     without what it declares of its compiled operators.
 
+    A caller may build the net under ``torch.device("meta")``. The import computes small tensors,
+    so it is done on the CPU: PyTorch 2.8 fails if they are on the device ``meta``.
+
     Raises
     ------
     TorchvisionUnavailable
         If it is not installed.
     """
+    # PyTorch 1.13 has no contexts of devices.
+    on_cpu = torch.device("cpu") if hasattr(torch.device, "__enter__") else nullcontext()
     try:
-        try:
-            return importlib.import_module("torchvision.models")
-        except RuntimeError:  # operator torchvision::nms does not exist
-            undeclared = mock.patch.object(
-                torch.library, "register_fake", lambda name: lambda function: function
-            )
-            with undeclared:
+        with on_cpu:
+            try:
                 return importlib.import_module("torchvision.models")
+            except RuntimeError:  # operator torchvision::nms does not exist
+                undeclared = mock.patch.object(
+                    torch.library, "register_fake", lambda name: lambda function: function
+                )
+                with undeclared:
+                    return importlib.import_module("torchvision.models")
     except ImportError as error:
         raise TorchvisionUnavailable(
             f"torchvision cannot be imported ({last_line(error)}): run `pip install "

@@ -85,7 +85,13 @@ def signatures_of(function):
     if inspect.isfunction(function):
         return [inspect.signature(function)]
     found = get_signature_for_torch_op(function) or []
-    return [one for one in found if next(iter(one.parameters)) in ("input", "tensors", "self")]
+    return [
+        one
+        for one in found
+        if next(iter(one.parameters)) in ("input", "tensors", "self")
+        # PyTorch 2.8 has forms of flatten for tensors with named dimensions too, 2.13 has not.
+        and "out_dim" not in one.parameters
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import nn
 
-from ..conftest import randomized
+from ..conftest import python, randomized
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("torchvision") is None,
@@ -44,6 +44,19 @@ def theirs_of(name: str, num_classes: int = 10) -> nn.Module:
             nn.init.uniform_(layer.running_mean, -0.5, 0.5)
             nn.init.uniform_(layer.running_var, 0.5, 1.5)
     return net.eval()
+
+
+def test_torchvision_may_be_imported_first_under_another_device():
+    """The import computes, and PyTorch 2.8 cannot do that on the device meta."""
+    code = """
+import torch
+from gluonbook.pytorch import torchvision
+with torch.device("meta"):
+    net = torchvision.net("resnet18_v1b")
+print({parameter.device.type for parameter in net.parameters()})
+"""
+    done = python(code)
+    assert done.stdout == "{'meta'}\n", done.stderr
 
 
 def outputs(theirs, ours, size):
