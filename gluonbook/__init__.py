@@ -16,6 +16,8 @@ MXNet 1.9.1 needs help on today's machines, so the import also
 - imports MXNet, and lets it import SciPy only once it needs it;
 - gives forked processes, such as the workers of a ``DataLoader``, one thread each;
 - replaces MXNet's hook at the end of the process, which would print an error a second time;
+- replaces the function by which MXNet gives NumPy's memory back, which Python takes away before the
+  last arrays are freed;
 - starts a thread that lets OpenMP's threads sleep while other processes need the cores, unless
   ``OMP_WAIT_POLICY`` or ``GOMP_SPINCOUNT`` is set;
 - lets MXNet's own ``FashionMNIST`` class read the files that everybody has;

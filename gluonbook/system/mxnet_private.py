@@ -7,6 +7,7 @@ taken.
 from __future__ import annotations
 
 from contextlib import contextmanager
+import ctypes
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 import mxnet as mx
@@ -24,6 +25,25 @@ notify_shutdown = base._notify_shutdown
 def library() -> Any:
     """MXNet's C functions. Only some of them have a Python name."""
     return base._LIB
+
+
+def free_memory_of_numpy_without_a_module() -> None:
+    """Let an array made by ``from_numpy`` be freed as late as Python likes.
+
+    MXNet gives NumPy's memory back by a Python function. Python clears the module of that function
+    before it frees the last objects, such as those of a ``threading.local``; an array among them
+    then calls a function that is gone, and the process ends in a segmentation fault. The function
+    that takes its place uses no name of a module, and is never freed.
+    """
+    python = ctypes.pythonapi
+    decref = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("Py_DecRef", python))
+
+    def free(tensor: Any) -> None:
+        decref(tensor.contents.manager_ctx)
+
+    deleter = nd.ndarray.DeleterFunc(free)
+    python.Py_IncRef(ctypes.py_object(deleter))
+    nd.ndarray.dl_managed_tensor_deleter = deleter
 
 
 def amp_is_on() -> bool:

@@ -152,6 +152,13 @@ def end_without_a_second_error() -> None:
     atexit.register(notify)
 
 
+def free_memory_of_numpy_at_any_time() -> None:
+    """Replace the function by which MXNet gives NumPy's memory back, as Python clears it early."""
+    from . import mxnet_private
+
+    mxnet_private.free_memory_of_numpy_without_a_module()
+
+
 def load_cuda() -> None:
     """Load the CUDA libraries that came as wheels, so that the linker finds them already there.
 
@@ -216,6 +223,7 @@ def import_mxnet() -> types.ModuleType:
         raise MXNetUnavailable(explain(error)) from error
     one_thread_in_forked_processes(mxnet)
     end_without_a_second_error()
+    free_memory_of_numpy_at_any_time()
     watch()
     return mxnet
 

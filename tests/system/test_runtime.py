@@ -8,10 +8,13 @@ import os
 from pathlib import Path
 import subprocess
 import sys
+import weakref
 
 from gluonbook.system import runtime
 from gluonbook.system.machine import physical_cores
 from gluonbook.system.old_names import missing_names
+from mxnet import nd
+import numpy as np
 import pytest
 
 from ..conftest import python
@@ -113,6 +116,29 @@ if {told}:
         assert (done.returncode, done.stderr) == (1, "error: the sentence\n")
     else:
         assert "Traceback" in done.stderr and "MXNetError" in done.stderr
+
+
+def test_an_array_of_numpys_memory_may_be_the_last_that_is_freed():
+    """Python frees what a `threading.local` holds after it has cleared MXNet's modules."""
+    code = """
+import threading
+import gluonbook, numpy as np
+from mxnet import nd
+threading.kept = threading.local()
+threading.kept.array = nd.from_numpy(np.ones(3, "float32"))
+"""
+    done = python(code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_memory_of_numpy_is_given_back_with_the_array():
+    numbers = np.ones(3, "float32")
+    array, alive = nd.from_numpy(numbers), weakref.ref(numbers)
+    del numbers
+    assert (array.asnumpy() == 1).all() and alive() is not None
+    del array
+    nd.waitall()
+    assert alive() is None
 
 
 def test_says_that_threads_come_too_late(monkeypatch, caplog):
