@@ -177,7 +177,7 @@ def _data_set() -> Iterator[Finding]:
         yield Finding("data set", f"not here; the first run downloads it from {mirror}")
         return
     places = f"neither in {folders.data_folder()} nor in {folders.SYSTEM_FOLDER}"
-    fix = f"run `sudo apt-get install {published_files.DEBIAN_PACKAGE}`"
+    fix = f"run `{machine.as_root(f'apt-get install {published_files.DEBIAN_PACKAGE}')}`"
     problem = f"it is {places}, and no mirror answers"
     yield Finding("data set", "not here", problem, fix, fatal=True)
 

@@ -194,7 +194,8 @@ def test_cuda_libraries(monkeypatch, tmp_path):
 def test_no_data_set(nowhere, monkeypatch):
     [found] = doctor._data_set()
     assert found.fatal and "no mirror answers" in found.problem
-    assert found.fix == "run `sudo apt-get install dataset-fashion-mnist`"
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    assert found.fix == f"run `{sudo}apt-get install dataset-fashion-mnist`"
     monkeypatch.setattr(download, "answers", lambda mirror: True)
     [found] = doctor._data_set()
     assert not found.fatal and found.found.startswith("not here; the first run downloads it from")

@@ -57,6 +57,11 @@ def describe() -> dict[str, object]:
     }
 
 
+def as_root(command: str) -> str:
+    """How this user runs a command that only root may. Root in a container has no sudo."""
+    return command if os.geteuid() == 0 else f"sudo {command}"
+
+
 def peak_resident() -> int:
     """Greatest resident size of this process so far, in bytes.
 

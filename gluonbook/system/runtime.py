@@ -30,7 +30,7 @@ from . import nvidia_driver, old_names
 from .contention import watch
 from .errors import Failure, print_sentences, told
 from .lazy_import import lazy_import
-from .machine import physical_cores
+from .machine import as_root, physical_cores
 
 log = logging.getLogger("gluonbook")
 
@@ -298,7 +298,8 @@ def _without_system_libraries(library: str) -> str:
     debian, fedora = (" ".join(_SYSTEM_PACKAGES[name][i] for name in missing) for i in (0, 1))
     return (
         f"MXNet needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} "
-        f"missing: run `sudo apt-get install {debian}` (Fedora: `sudo dnf install {fedora}`)"
+        f"missing: run `{as_root(f'apt-get install {debian}')}` (Fedora: "
+        f"`{as_root(f'dnf install {fedora}')}`)"
     )
 
 

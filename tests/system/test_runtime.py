@@ -254,13 +254,17 @@ def test_a_system_that_mxnet_was_not_released_for_is_told_of_docker(system, told
 def test_all_that_the_system_lacks_is_told_at_once(machine, there, told, monkeypatch):
     monkeypatch.setattr(runtime.platform, "machine", lambda: machine)
     monkeypatch.setattr(runtime, "links", lambda name: name in there)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     error = OSError("libquadmath.so.0: cannot open shared object file: No such file or directory")
     assert runtime.explain(error).startswith(f"MXNet needs {told}")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)  # in a container root has no sudo
+    assert runtime.explain(error).startswith(f"MXNet needs {told.replace('sudo ', '')}")
 
 
 def test_on_arm64_no_libquadmath_is_asked_for(monkeypatch):
     monkeypatch.setattr(runtime.platform, "machine", lambda: "aarch64")
     monkeypatch.setattr(runtime, "links", lambda name: False)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     error = OSError("libgomp.so.1: cannot open shared object file: No such file or directory")
     assert "run `sudo apt-get install libgomp1` (" in runtime.explain(error)
 
