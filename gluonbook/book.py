@@ -233,6 +233,7 @@ def _train(
         training.say(f"training on {ctx}")
         progress = progress or run is not None
         fit(training, data[1], computation, num_epochs, batch_size, progress)
+        del computation  # its graph's memory is free for what else the run leaves in its folder
     return history
 
 

@@ -78,8 +78,11 @@ def fit(
                 trainer.step(batch_size or run.num_examples(parts))
                 run.add(parts, outcomes)
             run.workers.share_statistics(net)
-            infer = computation.inference(run.ctxs)
-            row = run.end_epoch(accuracy_of(test_iter, infer, run.ctxs, run.workers, testing))
+            # No name keeps the forward pass: its graph has memory of its own.
+            test_acc = accuracy_of(
+                test_iter, computation.inference(run.ctxs), run.ctxs, run.workers, testing
+            )
+            row = run.end_epoch(test_acc)
             run.save()
             run.say(line(row))
         run.judge()

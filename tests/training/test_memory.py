@@ -6,6 +6,9 @@ import gc
 import weakref
 
 import gluonbook as gb
+from gluonbook import book
+from gluonbook.runs.folder import RunFolder
+from gluonbook.training import graphs
 import mxnet as mx
 from mxnet import gluon, init, nd
 from mxnet.gluon import nn
@@ -75,3 +78,53 @@ def test_a_net_is_freed_once_nothing_refers_to_it():
     net = trained()
     gc.collect()
     assert net() is None
+
+
+def test_no_epoch_keeps_the_evaluation_of_the_one_before(monkeypatch):
+    """Its graph holds the weights once more, and the memory of a batch."""
+    alive = []
+
+    class Computation:
+        used = weakref.WeakSet()
+
+        def train(self, parts, trainer):
+            alive.append(len(self.used))
+            return computed.train(parts, trainer)
+
+        def inference(self, ctxs):
+            alive.append(len(self.used))
+            infer = computed.inference(ctxs)
+            self.used.add(infer)
+            return infer
+
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(2, 3), nn.Dense(2))
+    net.initialize()
+    net.hybridize()
+    computed = graphs.Graphs(net, gluon.loss.SoftmaxCrossEntropyLoss())
+    monkeypatch.setattr(book, "computation_of", lambda *given, **more: Computation())
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    batch = (nd.ones((4, 1, 8, 8)), nd.zeros(4))
+    gb.train_ch5(net, [batch], [batch], 4, trainer, mx.cpu(), 3)
+    assert alive == [0] * 6
+
+
+def test_the_graph_is_freed_before_the_folder_of_a_run_is_finished(monkeypatch, tmp_path):
+    used, alive = weakref.WeakSet(), []
+    make = book.computation_of
+
+    def computation_of(*given, **more):
+        computation = make(*given, **more)
+        used.add(computation)
+        return computation
+
+    monkeypatch.setattr(book, "computation_of", computation_of)
+    monkeypatch.setattr(RunFolder, "_finish", lambda *given: alive.append(len(used)))
+    net = nn.HybridSequential()
+    net.add(nn.Dense(2))
+    net.initialize()
+    net.hybridize()
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    batch = (nd.ones((4, 1, 8, 8)), nd.zeros(4))
+    gb.train_ch5(net, [batch], [batch], 4, trainer, mx.cpu(), 1, run=tmp_path / "run")
+    assert alive == [0]
