@@ -52,6 +52,7 @@ extern "C" __global__ void split(float *part, const float *whole, long long widt
 }
 
 // The greatest value of each window, and where in its plane of x it lies: the first of equal ones.
+// A window that lies in the padding alone has the least float and no place, as in MXNet.
 extern "C" __global__ void max_pool(float *y, int *chosen, const float *x, int height, int width,
                                     int out_height, int out_width, int kernel_height,
                                     int kernel_width, int stride_height, int stride_width,
@@ -67,7 +68,7 @@ extern "C" __global__ void max_pool(float *y, int *chosen, const float *x, int h
         float value = plane[row * width + column];
         if (best < 0 || value > plane[best] || value != value) best = row * width + column;
       }
-    y[i] = plane[best];
+    y[i] = best < 0 ? -3.402823466e+38f : plane[best];
     chosen[i] = best;
   }
 }

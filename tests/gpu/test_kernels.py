@@ -89,6 +89,18 @@ def test_max_pooling_and_its_gradient(launcher, random, height, width, kernel, s
     np.testing.assert_allclose(gradient.asnumpy(), dx, rtol=0, atol=1e-6)
 
 
+def test_a_window_that_lies_in_the_padding_alone(launcher, random):
+    """Rounding up gives such windows: of 5 rows and 2 of padding, the third begins at row 5."""
+    x = random.randn(1, 2, 5, 5).astype(np.float32)
+    windows = {"kernel": (2, 2), "stride": (3, 3), "pad": (1, 1)}
+    expected = nd.Pooling(array(x), pool_type="max", pooling_convention="full", **windows)
+    assert expected.shape == (1, 2, 3, 3)
+    y, chosen = nd.empty((1, 2, 3, 3)), nd.empty((1, 2, 3, 3), dtype="int32")
+    launcher.launch("max_pool", 18, y, chosen, array(x), 5, 5, 3, 3, 2, 2, 3, 3, 1, 1)
+    np.testing.assert_array_equal(y.asnumpy(), expected.asnumpy())
+    assert (chosen.asnumpy()[:, :, 2] == -1).all()
+
+
 def test_max_pooling_lets_no_nan_pass_unseen(launcher):
     x = np.zeros((1, 1, 2, 2), np.float32)
     for place in np.ndindex(2, 2):
