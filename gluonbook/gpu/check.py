@@ -6,19 +6,22 @@ name, and no difference comes from rounding in the operations before it.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 import os
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 import numpy as np
 
 from ..system.errors import Failure, last_line
+from ..system.messages import lacks_memory
 from ..system.nvidia_driver import TF32
 from .functions import (
     Arrays,
     ByMXNet,
     CrossEntropy,
+    Dropout,
     Function,
     Launcher,
     by_kernels,
@@ -51,21 +54,32 @@ class Checked:
         self.difference: str | None = None
 
     def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
+        with _told(self._name):
+            return self._forward(inputs, weights, train)
+
+    def backward(self, gradient: nd.NDArray) -> Arrays:
+        with _told(self._name):
+            return self._backward(gradient)
+
+    def _forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
         copies = [x.copyto(mx.cpu()) for x in inputs]
-        self._weights, self._copies = weights, [_trained(w, mx.cpu()) for w in weights]
+        # oneDNN computes no gradient of a bias without that of its weight.
+        some = any(w.grad is not None for w in weights)
+        self._weights = weights
+        self._copies = [_trained(w, mx.cpu(), some and w.ndim > 1) for w in weights]
         self._terms = _mean_square(*copies)
         expected = self._theirs.forward(copies, self._copies, train)
         output = self._ours.forward(inputs, weights, train)
         self._compare("output", output, expected)
         return output
 
-    def backward(self, gradient: nd.NDArray) -> Arrays:
+    def _backward(self, gradient: nd.NDArray) -> Arrays:
         expected = self._theirs.backward(gradient.copyto(mx.cpu()))
         gradients = self._ours.backward(gradient)
         for ours, theirs in zip(gradients, expected):
             self._compare("gradient of the input", ours, theirs)
         for weight, copy in zip(self._weights, self._copies):
-            if copy.grad is not None:
+            if weight.grad is not None:
                 # It is a sum of many terms, which can be nearly zero, as the gradient of a bias is
                 # before a batch norm. What it is rounded by goes by the terms.
                 number = gradient.size / gradient.shape[1]
@@ -89,9 +103,11 @@ def difference(
     `scale` is what a difference is measured by, if that is more than the greatest value expected.
     """
     ours, theirs = found.asnumpy(), expected.asnumpy()
+    if ours.shape != theirs.shape:
+        return f"{what} is of shape {ours.shape} and the CPU's of {theirs.shape}"
     scale = max(scale, float(np.abs(theirs).max(initial=0)))
     apart = float(np.abs(ours - theirs).max(initial=0))
-    if ours.shape == theirs.shape and apart <= tolerance() * scale:
+    if apart <= tolerance() * scale:
         return None
     return f"{what} differs from the CPU's by {apart:.2g} (of {scale:.2g})"
 
@@ -102,22 +118,30 @@ def check(
     kernels: Launcher,
     X: nd.NDArray,
     labels: nd.NDArray | None,
-) -> None:
+) -> bool:
     """Compute a batch, its loss and all gradients, each operation beside the CPU's.
 
     An operation that MXNet can compute in several ways goes on in the first that agrees. Without
     `labels`, only the outputs are computed. The net's parameters and running statistics stay as
-    they are. What dropout leaves out is a matter of chance, so it is not compared.
+    they are. What dropout leaves out is a matter of chance, so it is not compared; nor is a random
+    number drawn, because a run that is resumed is checked anew.
+
+    Returns
+    -------
+    Whether an operation goes on in another way than before. Batches of other sizes have not been
+    checked in that one.
 
     Raises
     ------
     Differs
-        Names the first operation that agrees with the CPU in no way.
+        Names the first operation that agrees with the CPU in no way, or fails.
     """
+    changed = False
     while True:
         found = _differing(ops, functions, kernels, X, labels)
         if not found:
-            return
+            return changed
+        changed = True
         for function, sentence in found:
             if not isinstance(function, ByMXNet) or not function.try_another():
                 raise Differs(sentence)
@@ -133,7 +157,9 @@ def _differing(
     """The functions that differ, each with a sentence that says how."""
     checked: list[Any] = list(functions)
     for i, op in enumerate(ops):
-        if op.kind != "dropout":
+        if op.kind == "dropout":
+            checked[i] = Dropout(kernels, op.settings["rate"], seed=lambda: 0)
+        else:
             theirs = by_mxnet(op.kind, op.settings, is_first(op))
             checked[i] = Checked(op.name, functions[i], theirs)
     values = {
@@ -160,18 +186,31 @@ def _differing(
         found.append((loss, difference("the softmax cross-entropy", losses, expected)))
         found.append((loss, difference("its gradient", gradient, theirs.grad)))
         network.backward(gradient)
-    found += [(ours, each.difference) for ours, each in zip(functions, checked) if ours is not each]
+    for ours, each in zip(functions, checked):
+        if isinstance(each, Checked):
+            found.append((ours, each.difference))
     return [(function, sentence) for function, sentence in found if sentence is not None]
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Say of an error of MXNet's which operation it is of, unless it is memory that lacks."""
+    try:
+        yield
+    except mx.base.MXNetError as error:
+        if lacks_memory(error):
+            raise
+        raise Differs(f"{name} fails: {last_line(error)}") from error
 
 
 def _mean_square(*arrays: nd.NDArray) -> float:
     return float(np.mean([np.square(array.asnumpy()).mean() for array in arrays]))
 
 
-def _trained(array: nd.NDArray, ctx: mx.Context) -> nd.NDArray:
-    """A copy on a device, with a gradient if the array has one."""
+def _trained(array: nd.NDArray, ctx: mx.Context, always: bool = False) -> nd.NDArray:
+    """A copy on a device, with a gradient if the array has one, or `always`."""
     copy = array.copyto(ctx)
-    if array.grad is not None:
+    if always or array.grad is not None:
         autograd.mark_variables([copy], [empty_like(copy)])
     return copy
 
@@ -203,6 +242,6 @@ def fault(ctx: mx.Context) -> str | None:
             checked.backward(array(*output.shape))
             if checked.difference is not None:
                 return checked.difference
-    except mx.base.MXNetError as error:
+    except (mx.base.MXNetError, Differs) as error:
         return last_line(error)
     return None

@@ -129,15 +129,23 @@ def refusal(kind: str, settings: Mapping[str, Any], roles: Sequence[str]) -> str
     if kind not in SETTINGS:
         return kind
     strange = [name for name in settings if name not in SETTINGS[kind]]
-    if kind == "add" and roles:
-        strange.append("of a parameter")
+    if len(roles) != _number_of_weights(kind, settings):
+        strange.append("of other parameters than a layer's")
     if kind == "concat" and settings["axis"] != 1:
         strange.append(f"axis {settings['axis']}")
     if kind == "batch norm" and not (settings["scale"] and settings["center"]):
         strange.append("without scale or center")
     if "kernel" in settings and len(settings["kernel"]) != 2:
         strange.append(f"{len(settings['kernel'])} axes")
+    if settings.get("rounding", "full") != "full":
+        strange.append(f"rounding {settings['rounding']}")
     return f"{kind}, {', '.join(strange)}" if strange else None
+
+
+def _number_of_weights(kind: str, settings: Mapping[str, Any]) -> int:
+    if kind in ("conv", "dense"):
+        return 2 if settings["bias"] else 1
+    return 4 if kind == "batch norm" else 0
 
 
 def by_mxnet(kind: str, settings: Mapping[str, Any], first: bool = False) -> ByMXNet:
@@ -165,11 +173,11 @@ def _operator(kind: str, settings: Mapping[str, Any]) -> tuple[Any, dict[str, An
         }
     if kind == "batch norm":
         momentum = 1 - settings["update rate"]
-        return nd.BatchNorm, {"eps": settings["eps"], "momentum": momentum, "fix_gamma": False}
+        return _batch_norm, {"eps": settings["eps"], "momentum": momentum, "fix_gamma": False}
     if kind == "concat":
-        return nd.concat, {"dim": settings["axis"]}
+        return (lambda *parts: nd.concat(*_joinable(parts), dim=1)), {}
     if kind == "add":
-        return nd.add_n, {}
+        return (lambda *terms: nd.add_n(*_alike(terms))), {}
     if kind == "dropout":
         return nd.Dropout, {"p": settings["rate"]}
     if kind.startswith("global"):
@@ -187,6 +195,35 @@ def _operator(kind: str, settings: Mapping[str, Any]) -> tuple[Any, dict[str, An
     return nd.Activation, {"act_type": kind}
 
 
+# The list of operations has no flatten in it, because most operations go by the rows alone. Those
+# for which it matters find out by the sizes.
+
+
+def _batch_norm(x: nd.NDArray, weight: nd.NDArray, *others: nd.NDArray, **settings: Any) -> Any:
+    """MXNet's, which does not notice if it is given weights for other features than those of x."""
+    if x.shape[1] != weight.size:
+        x = x.reshape((len(x), -1))
+    if x.shape[1] != weight.size:
+        raise Unsupported(f"a batch norm of {x.shape[1]} features with {weight.size} weights")
+    return nd.BatchNorm(x, weight, *others, **settings)
+
+
+def _joinable(parts: Arrays) -> Arrays:
+    """`parts` as they are if they differ in their channels alone, else each as rows (N, size)."""
+    if len({part.shape[2:] for part in parts}) == 1:
+        return parts
+    return [part.reshape((len(part), -1)) for part in parts]
+
+
+def _alike(terms: Arrays) -> Arrays:
+    """`terms` in the shape of the first; MXNet raises an error if they are of other sizes."""
+    return [_in_shape(term, terms[0].shape) for term in terms]
+
+
+def _in_shape(array: nd.NDArray, shape: tuple[int, ...]) -> nd.NDArray:
+    return array if array.shape == shape else array.reshape(shape)
+
+
 # --- our kernels --------------------------------------------------------------------------------
 
 
@@ -197,7 +234,7 @@ def by_kernels(
     if kind == "dense" and settings["bias"]:
         return _DenseWithBias(kernels, settings, first)
     if kind == "dropout":
-        return _Dropout(kernels, settings["rate"])
+        return Dropout(kernels, settings["rate"])
     if kind == "max pool":
         return _MaxPool(kernels, settings)
     if kind == "concat":
@@ -228,17 +265,24 @@ class _DenseWithBias:
         return self._product.backward(gradient)
 
 
-class _Dropout:
-    """The seed of a batch comes from MXNet's generator on the CPU, which a run restores."""
+def _seed_of_a_batch() -> int:
+    """Drawn by MXNet's generator on the CPU, which a run restores."""
+    return int(nd.random.randint(0, 2**31 - 1, ctx=mx.cpu()).asscalar())
 
-    def __init__(self, kernels: Launcher, rate: float) -> None:
-        self._kernels, self._rate = kernels, rate
+
+class Dropout:
+    """Leaves out values by chance; `seed` gives the seed of a batch."""
+
+    def __init__(
+        self, kernels: Launcher, rate: float, seed: Callable[[], int] = _seed_of_a_batch
+    ) -> None:
+        self._kernels, self._rate, self._draw = kernels, rate, seed
 
     def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
         [x] = inputs
         if not train:
             return x
-        self._seed = int(nd.random.randint(0, 2**31 - 1, ctx=mx.cpu()).asscalar())
+        self._seed = self._draw()
         return self._masked(x)
 
     def backward(self, gradient: nd.NDArray) -> Arrays:
@@ -288,9 +332,10 @@ class _Concat:
 
     def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
         self._shapes = [x.shape for x in inputs]
-        channels = sum(shape[1] for shape in self._shapes)
-        whole = nd.empty((len(inputs[0]), channels, *inputs[0].shape[2:]), inputs[0].context)
-        self._copy("join", whole, inputs)
+        parts = _joinable(inputs)
+        channels = sum(part.shape[1] for part in parts)
+        whole = nd.empty((len(parts[0]), channels, *parts[0].shape[2:]), parts[0].context)
+        self._copy("join", whole, parts)
         return whole
 
     def backward(self, gradient: nd.NDArray) -> Arrays:
@@ -312,11 +357,11 @@ class _Add:
         self._kernels = kernels
 
     def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
-        self._number = len(inputs)
-        return total(self._kernels, inputs)
+        self._shapes = [x.shape for x in inputs]
+        return total(self._kernels, _alike(inputs))
 
     def backward(self, gradient: nd.NDArray) -> Arrays:
-        return [gradient] * self._number
+        return [_in_shape(gradient, shape) for shape in self._shapes]
 
 
 def total(kernels: Launcher | None, arrays: Arrays) -> nd.NDArray:
@@ -325,6 +370,8 @@ def total(kernels: Launcher | None, arrays: Arrays) -> nd.NDArray:
         return nd.add_n(*arrays)
     result, *others = arrays
     for other in others:
+        if other is result:  # a launch takes no array twice
+            other = other.copyto(other.context)
         before, result = result, empty_like(result)
         kernels.launch("add", result.size, result, before, other)
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable, Mapping, Protocol, Sequence
 
 from mxnet import nd
@@ -27,6 +28,10 @@ class Operation(Protocol):
 
     @property
     def weights(self) -> Mapping[str, Any]: ...
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Of the output, where that of the net's input was given."""
 
 
 class Network:
@@ -93,12 +98,33 @@ def functions_of(ops: Sequence[Operation], kernels: Launcher) -> list[Function]:
         if reason is None and not seen.isdisjoint(map(id, op.weights.values())):
             reason = f"{op.kind} with the weights of another layer"
         if reason is not None:
-            raise Unsupported(
-                f"the layer {op.name} ({reason}) is not computed on this GPU, which MXNet has no "
-                "code for: train on the CPU, with --device cpu or ctx=mx.cpu()"
-            )
+            raise _unsupported(op, reason)
         seen.update(map(id, op.weights.values()))
     return [by_kernels(op.kind, op.settings, kernels, is_first(op)) for op in ops]
+
+
+def refuse_shapes(ops: Sequence[Operation], X: tuple[int, ...]) -> None:
+    """Raise `Unsupported` if an operation is none on rows of N examples each.
+
+    A list of operations tells nothing of what only reshapes, and kernels believe what sizes they
+    are told. `X` is the shape of the input, by which `ops` know theirs.
+    """
+
+    def size(place: int) -> int:
+        return math.prod((X if place < 0 else ops[place].shape) or ())
+
+    for i, op in enumerate(ops):
+        if op.shape is None or op.shape[0] != X[0]:
+            raise _unsupported(op, f"{op.kind}, whose output is of shape {op.shape}")
+        if op.kind == "add" and any(size(place) != size(i) for place in op.inputs):
+            raise _unsupported(op, "add, of arrays of different sizes")
+
+
+def _unsupported(op: Operation, reason: str) -> Unsupported:
+    return Unsupported(
+        f"the layer {op.name} ({reason}) is not computed on this GPU, which MXNet has no code for: "
+        "train on the CPU, with --device cpu or ctx=mx.cpu()"
+    )
 
 
 def is_first(op: Operation) -> bool:

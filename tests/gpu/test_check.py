@@ -160,3 +160,40 @@ def test_an_error_of_the_gpus_is_its_fault(monkeypatch):
 
     monkeypatch.setattr(check, "kernels_on", fail)
     assert check.fault(mx.cpu()) == "no such architecture"
+
+
+def test_an_output_of_another_shape_differs():
+    told = check.difference("a sum", nd.ones((2, 3)), nd.ones((4,)))
+    assert told == "a sum is of shape (2, 3) and the CPU's of (4,)"
+
+
+def test_an_operation_that_fails_is_named(net, batch, launcher):
+    class Failing(Faulty):
+        def launch(self, name, n, *arguments):
+            if name == self._name:
+                raise mx.base.MXNetError("Traceback\n" + self._scale)
+            super().launch(name, n, *arguments)
+
+    with pytest.raises(check.Differs, match="^pool.* fails: no kernel image is available$"):
+        checked(net, Failing(launcher, "max_pool", "no kernel image is available"), *batch)
+    with pytest.raises(mx.base.MXNetError, match="out of memory"):
+        checked(net, Failing(launcher, "max_pool", "out of memory"), *batch)
+
+
+def test_a_check_draws_no_random_number(net, batch, launcher):
+    net.add(nn.Dropout(0.5))
+    mx.random.seed(5)
+    expected = nd.random.uniform(shape=3).asnumpy()
+    mx.random.seed(5)
+    checked(net, launcher, *batch)
+    np.testing.assert_array_equal(nd.random.uniform(shape=3).asnumpy(), expected)
+    assert "dropout" in launcher.launched
+
+
+@pytest.mark.parametrize("frozen", ["weight", "bias"])
+def test_half_of_each_layer_is_frozen(frozen, net, batch, launcher):
+    net.collect_params(f".*{frozen}").setattr("grad_req", "null")
+    checked(net, launcher, *batch)
+    if frozen == "weight":
+        with pytest.raises(check.Differs, match="^the gradient of a weight of dense"):
+            checked(net, Faulty(launcher, "sum_columns", 1.1), *batch)

@@ -11,6 +11,7 @@ from gluonbook.recipes import RECIPES
 from gluonbook.system import mxnet_private
 import mxnet as mx
 from mxnet import autograd, gluon, nd
+from mxnet.gluon import nn
 import numpy as np
 import pytest
 
@@ -86,3 +87,48 @@ def test_each_section(name, edition, launcher, monkeypatch):
 def test_nets_of_the_zoo(name, launcher, monkeypatch):
     X = nd.random.uniform(shape=(4, 1, ZOO[name], ZOO[name]))
     compare(gb.get_model(name, num_classes=7), X, launcher, monkeypatch)
+
+
+class Joined(nn.HybridBlock):
+    """What `join` makes of the outputs of some blocks on the same input."""
+
+    def __init__(self, join, *blocks):
+        super().__init__()
+        self._join, self._parts = join, blocks
+        for block in blocks:
+            self.register_child(block)
+
+    def hybrid_forward(self, F, x):
+        return self._join(F, *[block(x) for block in self._parts])
+
+
+def joined_rows(F, *parts):
+    return F.concat(*[F.flatten(part) for part in parts], dim=1)
+
+
+def twice(F, x):
+    return F.concat(x + x, x, dim=1)
+
+
+FLATTENED = {
+    "parts of other sizes": lambda: [Joined(joined_rows, nn.Conv2D(3, 3), nn.Conv2D(2, 5))],
+    "rows beside images": lambda: [Joined(joined_rows, nn.Dense(3), nn.Conv2D(2, 3))],
+    "a sum of rows and images": lambda: [
+        Joined(lambda F, x, y: F.flatten(x) + y, nn.Conv2D(2, 3), nn.Dense(200))
+    ],
+    "a batch norm of rows": lambda: [nn.Conv2D(2, 3), nn.Flatten(), nn.BatchNorm()],
+    "one behind a ReLU": lambda: [
+        nn.Conv2D(2, 3),
+        nn.Flatten(),
+        nn.Activation("relu"),
+        nn.BatchNorm(),
+    ],
+    "an array added to itself": lambda: [Joined(twice, nn.Conv2D(2, 3))],
+}
+
+
+@pytest.mark.parametrize("name", FLATTENED)
+def test_what_joins_or_norms_arrays_knows_what_was_flattened(name, launcher, monkeypatch):
+    net = nn.HybridSequential()
+    net.add(*FLATTENED[name](), nn.Dense(7))
+    compare(net, nd.random.uniform(shape=(8, 1, 12, 12)), launcher, monkeypatch)
