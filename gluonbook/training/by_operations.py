@@ -6,7 +6,7 @@ import logging
 from typing import Any, Callable, NamedTuple, Sequence
 
 import mxnet as mx
-from mxnet import gluon, nd
+from mxnet import autograd, gluon, nd
 import numpy as np
 
 from ..data.batches import BatchError, SplitBatch
@@ -14,9 +14,9 @@ from ..gpu.check import Differs, check
 from ..gpu.device import tell_what_works_on
 from ..gpu.functions import Arrays, CrossEntropy, Unsupported
 from ..gpu.kernels import kernels_on
-from ..gpu.network import Network, Operation, functions_of
+from ..gpu.network import Network, Operation, functions_of, refuse_shapes
 from ..gpu.stand_ins import OPTIMIZERS
-from ..operations import gluon_ops
+from ..operations import fingerprint, gluon_ops, trace
 from ..system import mxnet_private
 from .graphs import Figures, Graphs, Inference, Outcome, check_labels
 
@@ -28,8 +28,9 @@ _MEND = "train on the CPU, with --device cpu or ctx=mx.cpu()"
 class ByOperations:
     """Computes `net`, and softmax cross-entropy, on one GPU.
 
-    Before the first step on batches of a size, all that it computes of one is held against the CPU.
-    If they differ, one warning says where, and the net is moved to the CPU and trained there.
+    Before the first step on batches of a size, and before the first evaluation, all that it
+    computes of one is held against the CPU. If they differ, one warning says where, and the net is
+    moved to the CPU and trained there.
 
     Raises
     ------
@@ -51,7 +52,7 @@ class ByOperations:
         alone: bool = True,
     ) -> None:
         plain = gluon.loss.SoftmaxCrossEntropyLoss()
-        settings = mxnet_private.settings_of_loss
+        settings, has_hooks = mxnet_private.settings_of_loss, mxnet_private.has_hooks
         if type(loss) is not type(plain) or settings(loss) != settings(plain):
             raise Unsupported(
                 f"{type(loss).__name__} as it is given is not computed on {ctxs[0]}, which MXNet "
@@ -64,47 +65,60 @@ class ByOperations:
             )
         if mxnet_private.amp_is_on():
             raise Unsupported(f"AMP is on, and {ctxs[0]} computes in float32 alone: restart Python")
+        hooked: list[str] = []
+        net.apply(lambda block: hooked.append(block.name) if has_hooks(block) else None)
+        if hooked:
+            raise Unsupported(
+                f"the hooks of the layer {hooked[0]} are not called on {ctxs[0]}, which MXNet has "
+                f"no code for: detach them, or {_MEND}"
+            )
         self._net, self._loss, [self._ctx] = net, loss, ctxs
         tell_what_works_on(self._ctx)
         self._kernels = kernels_on(self._ctx)
         self._ops = gluon_ops(net)
         self._functions = functions_of(self._ops, self._kernels)
         self._network = Network(self._ops, self._functions, self._values, self._kernels)
-        # Shapes of batches, each of which cuDNN chooses algorithms for.
-        self._checked: set[tuple[int, ...]] = set()
-        self._checked_outputs: set[tuple[int, ...]] = set()
+        #: The shapes of the net's output, by those of batches.
+        self._outputs: dict[tuple[int, ...], tuple[int, ...]] = {}
+        #: Shapes of batches, each of which cuDNN chooses algorithms for, and whether in training.
+        self._checked: set[tuple[tuple[int, ...], bool]] = set()
+        self._trainer: gluon.Trainer | None = None
         self._on_the_cpu: Graphs | None = None
 
     def train(self, parts: SplitBatch, trainer: gluon.Trainer) -> list[Outcome]:
         """The outcome of a batch; leaves the gradients in the parameters."""
         [(X, y)] = parts
-        if self._on_the_cpu is None and X.shape not in self._checked:
+        if self._on_the_cpu is None and X.shape not in self._outputs:
             self._prepare(X)
-            self._check(X, y, trainer)
+        if self._on_the_cpu is None and (X.shape, True) not in self._checked:
+            self._refuse_training(trainer)
+            self._trainer = trainer
+            self._check(X, y)
         if self._on_the_cpu is not None:
             moved = [(X.as_in_context(mx.cpu()), y.as_in_context(mx.cpu()))]
             return self._on_the_cpu.train(moved, trainer)
-        logits = self._network.forward(X, train=True)
-        shape = _rows_of(logits)
+        shape = self._outputs[X.shape]
         check_labels(shape, y.shape)
+        logits = self._network.forward(X, train=True)
         loss = CrossEntropy(self._kernels)
         rows = loss.forward(logits, _class_numbers(y))
         self._network.backward(loss.backward())
         return [_Rows(_Counted(rows, y), shape[1], num_examples=len(y))]
 
     def inference(self, ctxs: Sequence[mx.Context]) -> Inference:
-        """The forward pass outside of training: logits (N, classes)."""
-        if self._on_the_cpu is not None:
-            infer = self._on_the_cpu.inference([mx.cpu()])
-            return lambda X: infer(X.as_in_context(mx.cpu()))
+        """The forward pass outside of training: what the net itself gives."""
+        infer: Inference | None = None
 
         def answer(X: nd.NDArray) -> nd.NDArray:
-            if X.shape not in self._checked | self._checked_outputs:
+            nonlocal infer
+            if self._on_the_cpu is None and X.shape not in self._outputs:
                 self._prepare(X)
-                check(self._ops, self._functions, self._kernels, X, None)
-                self._checked_outputs.add(X.shape)
-            logits = self._network.forward(X, train=False)
-            return logits.reshape(_rows_of(logits))
+            if self._on_the_cpu is None and (X.shape, False) not in self._checked:
+                self._check(X, None)
+            if self._on_the_cpu is not None:
+                infer = infer or self._on_the_cpu.inference([mx.cpu()])
+                return infer(X.as_in_context(mx.cpu()))
+            return self._network.forward(X, train=False).reshape(self._outputs[X.shape])
 
         return answer
 
@@ -127,22 +141,62 @@ class ByOperations:
             self._net.infer_shape(X)
         for param in waiting:
             mxnet_private.stop_waiting(param)
+        refuse_shapes(gluon_ops(self._net, X.shape), X.shape)
+        _, [self._outputs[X.shape]], _ = trace(self._net).infer_shape(data=X.shape)
 
-    def _check(self, X: nd.NDArray, y: nd.NDArray, trainer: gluon.Trainer) -> None:
+    def _refuse_training(self, trainer: gluon.Trainer) -> None:
+        """Raise `Unsupported` if it is not the training that is computed here; says what is."""
         if type(trainer.optimizer) not in OPTIMIZERS:
             known = " and ".join(each.__name__ for each in OPTIMIZERS)
             raise Unsupported(
                 f"the optimizer {type(trainer.optimizer).__name__} is not computed on {self._ctx}, "
                 f"which MXNet has no code for: there are {known}; or {_MEND}"
             )
-        check_labels(_rows_of(self._network.forward(X, train=False)), y.shape)
+        for name, param in self._net.collect_params().items():
+            if param.grad_req == "add":
+                raise Unsupported(
+                    f"the parameter {name} adds up its gradients (grad_req 'add'), which is not "
+                    f"computed on {self._ctx}: set grad_req to 'write', or {_MEND}"
+                )
+        outputs = self._net(mx.sym.var("data"))
+        if isinstance(outputs, (list, tuple)) and len(outputs) > 1:
+            raise BatchError(
+                f"the net has {len(outputs)} outputs and {type(self._loss).__name__} takes one: "
+                "train it on the CPU, by gluonbook.train with gluonbook.AuxiliaryLoss()"
+            )
+        with autograd.train_mode():
+            in_training = fingerprint(self._net)
+        if in_training != fingerprint(self._net):
+            raise Unsupported(
+                f"the net has other operations in training than outside of it, which {self._ctx} "
+                f"does not compute: {_MEND}"
+            )
+
+    def _check(self, X: nd.NDArray, y: nd.NDArray | None) -> None:
+        """Hold a batch against the CPU, in training if there are labels; move there if it differs.
+
+        A batch that will be refused for its images or labels is left alone: it would differ.
+        """
+        if y is not None:
+            shape = self._outputs[X.shape]
+            check_labels(shape, y.shape)
+            labels = y.asnumpy()
+            if not np.isin(labels, np.arange(shape[1])).all():
+                return
+        if not np.isfinite(X.asnumpy()).all():
+            return
+        labels_there = None if y is None else _class_numbers(y)
         try:
-            check(self._ops, self._functions, self._kernels, X, _class_numbers(y))
-            self._checked.add(X.shape)
+            if check(self._ops, self._functions, self._kernels, X, labels_there):
+                self._checked.clear()
+            self._checked.add((X.shape, y is not None))
         except Differs as error:
+            if self._trainer is None:
+                told = f"{error} on {self._ctx}: compute on the CPU, with ctx=mx.cpu()"
+                raise Differs(told) from error
             log.warning("%s on %s: the CPU trains", error, self._ctx)
             self._net.collect_params().reset_ctx(mx.cpu())
-            mxnet_private.move(trainer, mx.cpu())
+            mxnet_private.move(self._trainer, mx.cpu())
             self._on_the_cpu = Graphs(self._net, self._loss)
 
 
@@ -165,10 +219,6 @@ class _Rows(Outcome):
             float((labels - np.floor(labels)).sum()),
             float(losses.sum()),
         )
-
-
-def _rows_of(logits: nd.NDArray) -> tuple[int, int]:
-    return len(logits), logits.size // len(logits)
 
 
 def _class_numbers(y: nd.NDArray) -> nd.NDArray:

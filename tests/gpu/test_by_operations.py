@@ -6,12 +6,15 @@ import gluonbook as gb
 from gluonbook.data.batches import BatchError
 from gluonbook.gpu import check, stand_ins
 from gluonbook.gpu.functions import Unsupported
-from gluonbook.training import by_operations, computation
+from gluonbook.system.interrupts import Interrupted
+from gluonbook.training import by_operations, computation, graphs, tally
 import mxnet as mx
 from mxnet import gluon, nd
 from mxnet.gluon import nn
 import numpy as np
 import pytest
+
+from ..runs.conftest import fit, images, stopping
 
 
 @pytest.fixture
@@ -105,7 +108,7 @@ def test_dropout_leaves_out_by_mxnets_own_seed(without_code):
 def test_each_size_of_batch_is_checked_once(without_code, monkeypatch, capsys):
     seen = []
     monkeypatch.setattr(
-        by_operations, "check", lambda o, f, k, X, y: seen.append((len(X), y is None))
+        by_operations, "check", lambda o, f, k, X, y: seen.append((len(X), y is not None))
     )
     net = small_net()
     net.initialize()
@@ -113,7 +116,78 @@ def test_each_size_of_batch_is_checked_once(without_code, monkeypatch, capsys):
     whole = batches(3)
     last, other = ((X[:n], y[:n]) for (X, y), n in zip(whole, (3, 2)))
     gb.train_ch5(net, [*whole, last], [*whole, other], 8, trainer, mx.cpu(), 2)
-    assert seen == [(8, False), (3, False), (2, True)]
+    assert seen == [(8, True), (3, True), (8, False), (2, False)]
+
+
+def test_a_size_is_checked_anew_where_another_size_has_changed_an_operation(
+    without_code, monkeypatch
+):
+    seen = []
+
+    def check(ops, functions, kernels, X, y):
+        seen.append((len(X), y is not None))
+        return len(seen) == 2  # on the smaller batch a convolution went on in another way
+
+    monkeypatch.setattr(by_operations, "check", check)
+    net = small_net()
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    [whole, (X, y)] = batches(2)
+    gb.train_ch5(net, [whole, (X[:3], y[:3])], [whole], 8, trainer, mx.cpu(), 2)
+    assert seen == [(8, True), (3, True), (8, False), (8, True)]
+
+
+def test_a_run_that_is_resumed_ends_with_the_same_bits(without_code, tmp_path, terminal_signals):
+    """The check of the first batch, which only a resumed run makes there, draws nothing."""
+    whole, _ = fit(tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        fit(tmp_path / "stopped", train_iter=stopping(images(), at=7))
+    resumed, _ = fit(tmp_path / "stopped")
+    assert all(map(np.array_equal, resumed, whole))
+
+
+STRANGE = mx.cpu(1)
+
+
+@pytest.fixture
+def strange_gpu(without_code, monkeypatch):
+    """Let one context of the CPU be taken for such a GPU."""
+    for module in (computation, graphs, stand_ins, tally):
+        monkeypatch.setattr(module, "lacks_code", lambda ctx: ctx == STRANGE)
+
+
+@pytest.mark.parametrize("in_training", [True, False])
+def test_a_run_ends_on_the_cpu_where_a_gpu_goes_wrong(
+    in_training, strange_gpu, monkeypatch, caplog
+):
+    expected, row = trained("sgd", {"learning_rate": 0.1, "momentum": 0.9})
+
+    def wrong(ops, functions, kernels, X, labels):
+        if (labels is not None) == in_training:
+            raise check.Differs("the output of conv0 differs")
+
+    monkeypatch.setattr(by_operations, "check", wrong)
+    mx.random.seed(3)
+    net = small_net()
+    net.initialize(mx.init.Xavier(), ctx=STRANGE)
+    settings = {"learning_rate": 0.1, "momentum": 0.9}
+    trainer = gluon.Trainer(net.collect_params(), "sgd", settings)
+    [same_row] = gb.train_ch5(net, batches(), batches(), 8, trainer, STRANGE, 1)
+    assert "the output of conv0 differs on cpu(1): the CPU trains" in caplog.text
+    for ours, theirs in zip(net.collect_params().values(), expected):
+        np.testing.assert_allclose(ours.data(mx.cpu(0)).asnumpy(), theirs, rtol=0, atol=1e-5)
+    assert same_row.test_acc == row.test_acc
+
+
+def test_an_evaluation_that_a_gpu_gets_wrong_says_what_to_do(without_code, monkeypatch):
+    def wrong(*given):
+        raise check.Differs("the output of conv0 differs")
+
+    monkeypatch.setattr(by_operations, "check", wrong)
+    net = small_net()
+    net.initialize()
+    with pytest.raises(check.Differs, match=r"differs on cpu\(0\): .* on the CPU, with ctx=mx.cpu"):
+        gb.evaluate_accuracy(batches(), net, mx.cpu())
 
 
 def test_a_net_that_a_gpu_computes_wrongly_goes_on_on_the_cpu(without_code, monkeypatch, caplog):
@@ -137,19 +211,88 @@ REFUSED = [
     (lambda net: net.add(nn.BatchNorm(scale=False)), "without scale or center"),
     (lambda net: net.add(net[-1]), "the weights of another layer"),
     (lambda net: net.add(nn.HybridLambda(lambda F, x: x * 2)), "mul"),
+    (lambda net: net.add(OfParameter(lambda F, x, p: x + F.relu(p))), "relu, of other param"),
+    (lambda net: net.add(OfParameter(lambda F, x, p: F.broadcast_add(x, p))), "add, of other par"),
+    (lambda net: net.add(nn.HybridLambda(broadcast)), "add, of arrays of different sizes"),
+    (lambda net: net.add(nn.HybridLambda(interleaved)), r"concat, .* of shape \(16, 10\)"),
 ]
+
+
+class OfParameter(nn.HybridBlock):
+    def __init__(self, function):
+        super().__init__()
+        self._function = function
+        self.p = self.params.get("p", shape=(8, 5))
+
+    def hybrid_forward(self, F, x, p):
+        return self._function(F, x, p)
+
+
+def broadcast(F, x):
+    return F.broadcast_add(x, F.Pooling(x, global_pool=True, kernel=(1, 1), pool_type="avg"))
+
+
+def interleaved(F, x):
+    x = F.reshape(x, (-1, 5))
+    return F.concat(x, x, dim=1)
 
 
 @pytest.mark.parametrize(("change", "told"), REFUSED)
 def test_an_operation_that_is_not_computed_there_is_named(change, told, without_code):
     net = nn.HybridSequential()
-    net.add(nn.Dense(5))
+    net.add(nn.Conv2D(2, 3) if "different" in told else nn.Dense(10 if "16" in told else 5))
     change(net)
     with pytest.raises(Unsupported, match=f"{told}.* train on the CPU, with --device cpu"):
         trained(net=net)
 
 
+class Twice(nn.HybridBlock):
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Dense(5), nn.Dense(5)
+
+    def hybrid_forward(self, F, x):
+        return self.one(x), self.other(x)
+
+
+class OnlyInTraining(nn.HybridBlock):
+    def hybrid_forward(self, F, x):
+        return F.relu(x) if mx.autograd.is_training() else x
+
+
+def test_trainings_that_are_not_computed_there(without_code):
+    with pytest.raises(BatchError, match="2 outputs and SoftmaxCrossEntropyLoss takes one"):
+        trained(net=Twice())
+    net = small_net()
+    net.collect_params().setattr("grad_req", "add")
+    with pytest.raises(Unsupported, match="weight adds up its gradients .* to 'write', or"):
+        trained(net=net)
+    net = small_net()
+    net.add(OnlyInTraining())
+    with pytest.raises(Unsupported, match="other operations in training .* with --device cpu"):
+        trained(net=net)
+
+
+def test_outputs_keep_the_shape_that_the_net_gives_them(without_code):
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(5, 11))  # (N, 5, 2, 2): four answers for each image
+    net.initialize(mx.init.Xavier())
+    data = [(X, nd.array(np.arange(32).reshape(8, 2, 2) % 5)) for X, _ in batches()]
+    X, y = data[0]
+    expected = float((net(X).argmax(axis=1) == y).mean().asscalar())
+    assert gb.evaluate_accuracy(data[:1], net, mx.cpu()) == pytest.approx(expected)
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    with pytest.raises(
+        BatchError, match=r"labels of shape \(8,\) .* outputs of shape \(8, 5, 2, 2"
+    ):
+        gb.train_ch5(net, batches(), data, 8, trainer, mx.cpu(), 1)
+
+
 def test_what_else_is_not_computed_there(without_code):
+    net = small_net()
+    net[0].register_forward_hook(print)
+    with pytest.raises(Unsupported, match="hooks of the layer conv.* detach them, or train on"):
+        trained(net=net)
     with pytest.raises(Unsupported, match="L2Loss"):
         trained(loss=gluon.loss.L2Loss())
     with pytest.raises(Unsupported, match="SoftmaxCrossEntropyLoss as it is given"):
@@ -174,11 +317,11 @@ def test_what_else_is_not_computed_there(without_code):
         (np.full((4, 1, 12, 12), np.nan, np.float32), [0, 1, 2, 3], "holds infinity or NaN"),
     ],
 )
-def test_batches_that_cannot_be_trained_on(X, y, told, without_code, monkeypatch):
-    monkeypatch.setattr(by_operations, "check", lambda *given: None)
+def test_batches_that_cannot_be_trained_on(X, y, told, without_code, caplog):
     net = small_net()
     net.initialize()
     trainer = gluon.Trainer(net.collect_params(), "sgd")
     data = [(nd.array(X, dtype=X.dtype), nd.array(y))]
     with pytest.raises(BatchError, match=told):
         gb.train_ch5(net, data, data, 4, trainer, mx.cpu(), 1)
+    assert "differs" not in caplog.text  # it is the batch that is wrong, not the GPU
