@@ -41,6 +41,46 @@ class Unsupported(Failure):
     """An operation that is not computed on this GPU."""
 
 
+# --- shapes -------------------------------------------------------------------------------------
+
+# The list of operations has no flatten in it, because most operations go by the rows alone. Those
+# that do not find out by the sizes what was flattened.
+
+
+def _as_they_are(inputs: Arrays, weights: Arrays) -> Arrays:
+    return inputs
+
+
+def _features(inputs: Arrays, weights: Arrays) -> Arrays:
+    """The input of a batch norm, whose operator does not notice weights of other features."""
+    [x], features = inputs, weights[0].size
+    if x.shape[1] != features:
+        x = x.reshape((len(x), -1))
+    if x.shape[1] != features:
+        raise Unsupported(f"a batch norm of {x.shape[1]} features with {features} weights")
+    return [x]
+
+
+def _joinable(parts: Arrays, weights: Arrays = ()) -> Arrays:
+    """`parts` as they are if they differ in their channels alone, else each as rows (N, size)."""
+    if len({part.shape[2:] for part in parts}) == 1:
+        return parts
+    return [part.reshape((len(part), -1)) for part in parts]
+
+
+def _alike(terms: Arrays, weights: Arrays = ()) -> Arrays:
+    """`terms` in the shape of the first; MXNet raises an error if they are of other sizes."""
+    return [_in_shape(term, terms[0].shape) for term in terms]
+
+
+def _in_shape(array: nd.NDArray, shape: tuple[int, ...]) -> nd.NDArray:
+    return array if array.shape == shape else array.reshape(shape)
+
+
+_SHAPED: dict[str, Callable[[Arrays, Arrays], Arrays]]
+_SHAPED = {"batch norm": _features, "concat": _joinable, "add": _alike}
+
+
 # --- MXNet's own operators ----------------------------------------------------------------------
 
 
@@ -65,6 +105,8 @@ class ByMXNet:
         More arguments, which change how it is computed and not what. The first are taken.
     first
         Whether nothing needs the gradient of its inputs, which are the net's.
+    shaped
+        Gives the inputs, of which there are also the weights, the shapes that it takes.
     """
 
     def __init__(
@@ -73,9 +115,10 @@ class ByMXNet:
         arguments: Mapping[str, Any],
         choices: Sequence[Mapping[str, Any]] = ({},),
         first: bool = False,
+        shaped: Callable[[Arrays, Arrays], Arrays] = _as_they_are,
     ) -> None:
         self._operator, self._arguments = operator, arguments
-        self._choices, self._first = list(choices), first
+        self._choices, self._first, self._shaped = list(choices), first, shaped
 
     def try_another(self) -> bool:
         """Compute it in another way from now on; whether there is one."""
@@ -84,6 +127,8 @@ class ByMXNet:
 
     def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
         self._gradients: Arrays = []
+        self._shapes = [x.shape for x in inputs]
+        inputs = self._shaped(inputs, weights)  # not on the tape: MXNet's own gradient fails there
         if not train:
             return self._output_of(inputs, weights)
         inputs = [x.detach() for x in inputs]  # the tape of what computed them is not this one
@@ -98,7 +143,7 @@ class ByMXNet:
         output, gradients = self._output, self._gradients
         del self._output, self._gradients
         autograd.backward([output], [gradient])
-        return gradients
+        return [_in_shape(each, shape) for each, shape in zip(gradients, self._shapes)]
 
     def _output_of(self, inputs: Arrays, weights: Arrays) -> nd.NDArray:
         return self._operator(*inputs, *weights, **self._arguments, **self._choices[0])
@@ -152,7 +197,7 @@ def by_mxnet(kind: str, settings: Mapping[str, Any], first: bool = False) -> ByM
     """An operation by MXNet's operator; `first` as in `ByMXNet`."""
     operator, arguments = _operator(kind, settings)
     choices = _CHOICES if kind == "conv" else ({},)
-    return ByMXNet(operator, arguments, choices, first)
+    return ByMXNet(operator, arguments, choices, first, _SHAPED.get(kind, _as_they_are))
 
 
 def _operator(kind: str, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -173,11 +218,11 @@ def _operator(kind: str, settings: Mapping[str, Any]) -> tuple[Any, dict[str, An
         }
     if kind == "batch norm":
         momentum = 1 - settings["update rate"]
-        return _batch_norm, {"eps": settings["eps"], "momentum": momentum, "fix_gamma": False}
+        return nd.BatchNorm, {"eps": settings["eps"], "momentum": momentum, "fix_gamma": False}
     if kind == "concat":
-        return (lambda *parts: nd.concat(*_joinable(parts), dim=1)), {}
+        return nd.concat, {"dim": settings["axis"]}
     if kind == "add":
-        return (lambda *terms: nd.add_n(*_alike(terms))), {}
+        return nd.add_n, {}
     if kind == "dropout":
         return nd.Dropout, {"p": settings["rate"]}
     if kind.startswith("global"):
@@ -193,35 +238,6 @@ def _operator(kind: str, settings: Mapping[str, Any]) -> tuple[Any, dict[str, An
             "count_include_pad": settings.get("count_include_pad", True),
         }
     return nd.Activation, {"act_type": kind}
-
-
-# The list of operations has no flatten in it, because most operations go by the rows alone. Those
-# for which it matters find out by the sizes.
-
-
-def _batch_norm(x: nd.NDArray, weight: nd.NDArray, *others: nd.NDArray, **settings: Any) -> Any:
-    """MXNet's, which does not notice if it is given weights for other features than those of x."""
-    if x.shape[1] != weight.size:
-        x = x.reshape((len(x), -1))
-    if x.shape[1] != weight.size:
-        raise Unsupported(f"a batch norm of {x.shape[1]} features with {weight.size} weights")
-    return nd.BatchNorm(x, weight, *others, **settings)
-
-
-def _joinable(parts: Arrays) -> Arrays:
-    """`parts` as they are if they differ in their channels alone, else each as rows (N, size)."""
-    if len({part.shape[2:] for part in parts}) == 1:
-        return parts
-    return [part.reshape((len(part), -1)) for part in parts]
-
-
-def _alike(terms: Arrays) -> Arrays:
-    """`terms` in the shape of the first; MXNet raises an error if they are of other sizes."""
-    return [_in_shape(term, terms[0].shape) for term in terms]
-
-
-def _in_shape(array: nd.NDArray, shape: tuple[int, ...]) -> nd.NDArray:
-    return array if array.shape == shape else array.reshape(shape)
 
 
 # --- our kernels --------------------------------------------------------------------------------

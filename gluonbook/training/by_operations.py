@@ -88,12 +88,12 @@ class ByOperations:
     def train(self, parts: SplitBatch, trainer: gluon.Trainer) -> list[Outcome]:
         """The outcome of a batch; leaves the gradients in the parameters."""
         [(X, y)] = parts
-        if self._on_the_cpu is None and X.shape not in self._outputs:
+        if self._on_the_cpu is None:
             self._prepare(X)
-        if self._on_the_cpu is None and (X.shape, True) not in self._checked:
-            self._refuse_training(trainer)
-            self._trainer = trainer
-            self._check(X, y)
+            if (X.shape, True) not in self._checked:
+                self._refuse_training(trainer)
+                self._trainer = trainer
+                self._check(X, y)
         if self._on_the_cpu is not None:
             moved = [(X.as_in_context(mx.cpu()), y.as_in_context(mx.cpu()))]
             return self._on_the_cpu.train(moved, trainer)
@@ -111,10 +111,10 @@ class ByOperations:
 
         def answer(X: nd.NDArray) -> nd.NDArray:
             nonlocal infer
-            if self._on_the_cpu is None and X.shape not in self._outputs:
+            if self._on_the_cpu is None:
                 self._prepare(X)
-            if self._on_the_cpu is None and (X.shape, False) not in self._checked:
-                self._check(X, None)
+                if (X.shape, False) not in self._checked:
+                    self._check(X, None)
             if self._on_the_cpu is not None:
                 infer = infer or self._on_the_cpu.inference([mx.cpu()])
                 return infer(X.as_in_context(mx.cpu()))
@@ -126,12 +126,14 @@ class ByOperations:
         return [param.data(self._ctx) for param in op.weights.values()]
 
     def _prepare(self, X: nd.NDArray) -> None:
-        """Give the parameters their shapes, which the first batch tells."""
+        """Give the parameters their shapes, and find the outputs', which the first batch tells."""
         if X.dtype != np.float32:
             raise BatchError(
                 f"images of {np.dtype(X.dtype).name} are not computed on {self._ctx}, which MXNet "
                 "has no code for: give them as float32"
             )
+        if X.shape in self._outputs:
+            return
         waiting = [
             param
             for param in self._net.collect_params().values()

@@ -325,3 +325,14 @@ def test_batches_that_cannot_be_trained_on(X, y, told, without_code, caplog):
     with pytest.raises(BatchError, match=told):
         gb.train_ch5(net, data, data, 4, trainer, mx.cpu(), 1)
     assert "differs" not in caplog.text  # it is the batch that is wrong, not the GPU
+
+
+def test_the_type_of_each_batch_is_looked_at(without_code):
+    """Not of the first of its size alone: a kernel believes what it is told."""
+    net = nn.HybridSequential()
+    net.add(nn.MaxPool2D(2, 2), nn.Dense(5))
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    [(X, y), whole] = batches(2)
+    with pytest.raises(BatchError, match="images of float64"):
+        gb.train_ch5(net, [whole, (X.astype("float64"), y)], [whole], 8, trainer, mx.cpu(), 1)
