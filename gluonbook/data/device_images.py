@@ -38,6 +38,12 @@ class DeviceImages:
             return taken
         return nd.take(self._images, chosen).astype(np.float32) / 255
 
+    def all(self) -> nd.NDArray:
+        """Every image, as `take` gives it."""
+        if lacks_code(self._ctx):
+            return self.take(np.arange(len(self._images)))
+        return self._images.astype(np.float32) / 255
+
 
 def kept_on(ctx: mx.Context, images: np.ndarray) -> DeviceImages | None:
     """`images` in the memory of `ctx`; None if that is no GPU, or one that has no room for them.

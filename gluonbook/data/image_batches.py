@@ -197,7 +197,7 @@ class ImageBatches:
             return kept.take(own), y
         pixels = self._pixels(own) if changed is None else changed
         if ctx.device_type == "gpu":
-            return DeviceImages(pixels, ctx).take(np.arange(len(pixels))), y
+            return DeviceImages(pixels, ctx).all(), y
         return nd.from_numpy(_scaled(pixels)).as_in_context(ctx), y
 
     def _kept_on(self, ctx: mx.Context) -> DeviceImages | None:

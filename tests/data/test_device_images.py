@@ -82,3 +82,18 @@ class Refused(DeviceImages):
 @pytest.mark.parametrize("kind", [Changed, Refused])
 def test_where_keeping_does_not_work_images_are_sent(kind, images, gpu):
     assert kept_on(gpu(2**30, kind), images) is None
+
+
+@pytest.mark.parametrize("without_code", [True, False])
+def test_a_batch_that_is_sent_is_scaled_where_it_is(without_code, monkeypatch):
+    """A GPU that MXNet has code for gathers nothing: the images are in order."""
+    pixels = np.arange(2 * 9, dtype=np.uint8).reshape(2, 1, 3, 3)
+    taken = []
+    monkeypatch.setattr(device_images, "lacks_code", lambda ctx: without_code)
+    monkeypatch.setattr(DeviceImages, "take", lambda self, indices: taken.append(list(indices)))
+    found = DeviceImages(pixels, mx.cpu()).all()
+    if without_code:
+        assert taken == [[0, 1]]
+    else:
+        assert taken == []
+        np.testing.assert_array_equal(found.asnumpy(), pixels / np.float32(255))
