@@ -160,7 +160,7 @@ def restore_trainer(
         int(device): {index_of[name]: count for name, count in by_name.items()}
         for device, by_name in state["counts"].items()
     }
-    mxnet_private.set_update_counts(optimizer, counts)
+    mxnet_private.set_update_counts(trainer, counts)
     for updater, states in zip(mxnet_private.updaters_of(trainer), state["states"]):
         updater.states = {index_of[name]: _get(form, arrays) for name, form in states.items()}
         updater.states_synced = {index: False for index in updater.states}  # moved when used

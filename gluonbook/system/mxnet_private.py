@@ -174,6 +174,8 @@ def index_of(trainer: gluon.Trainer, parameter: gluon.Parameter) -> int:
 def move(trainer: gluon.Trainer, ctx: mx.Context) -> None:
     """Let a trainer update on `ctx`, where its parameters are now. It has no public way."""
     trainer._contexts = [ctx]
+    counts = update_counts(trainer.optimizer)
+    set_update_counts(trainer, {key: dict(value) for key, value in counts.items()})
     for updater in trainer._updaters:
         updater.states_synced = {index: False for index in updater.states}  # moved when used
 
@@ -256,7 +258,13 @@ def update_counts(optimizer: Any) -> Mapping[int, Mapping[int, int]]:
     return optimizer._all_index_update_counts
 
 
-def set_update_counts(optimizer: Any, counts: dict[int, dict[int, int]]) -> None:
+def set_update_counts(trainer: gluon.Trainer, counts: dict[int, dict[int, int]]) -> None:
+    """Set them; those of another device's number go on under that of the one it has now."""
+    numbers = sorted({ctx.device_id for ctx in trainer._contexts})
+    used = [counts[number] for number in sorted(counts) if counts[number]]
+    if len(numbers) == len(used) and not trainer._update_on_kvstore:
+        counts = dict(zip(numbers, used))
+    optimizer = trainer.optimizer
     optimizer._all_index_update_counts = counts
     optimizer._index_update_count = counts.setdefault(0, {})
 

@@ -336,3 +336,32 @@ def test_the_type_of_each_batch_is_looked_at(without_code):
     [(X, y), whole] = batches(2)
     with pytest.raises(BatchError, match="images of float64"):
         gb.train_ch5(net, [whole, (X.astype("float64"), y)], [whole], 8, trainer, mx.cpu(), 1)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_adam_goes_on_counting_its_steps_on_another_device(
+    resumed, strange_gpu, monkeypatch, tmp_path, terminal_signals
+):
+    """MXNet counts them for each number of a device, and the CPU's may be another."""
+
+    def train(ctx, num_epochs, **kept):
+        mx.random.seed(3)
+        net = small_net()
+        net.initialize(mx.init.Xavier(), ctx=ctx)
+        net(batches()[0][0].as_in_context(ctx))  # each run seeds what is drawn later otherwise
+        trainer = gluon.Trainer(net.collect_params(), "adam", {"learning_rate": 0.01})
+        gb.train_ch5(net, batches(), batches(), 8, trainer, ctx, num_epochs, **kept)
+        params = net.collect_params().values()
+        return [param.data(param.list_ctx()[0]).asnumpy() for param in params]
+
+    def wrong_in_an_evaluation(ops, functions, kernels, X, labels):
+        if labels is None and not resumed:
+            raise check.Differs("the output of conv0 differs")
+
+    expected = train(mx.cpu(0), 3, run=tmp_path / "expected")
+    monkeypatch.setattr(by_operations, "check", wrong_in_an_evaluation)
+    run = tmp_path / "run"
+    if resumed:
+        train(mx.cpu(0), 1, run=run)
+    for ours, theirs in zip(train(STRANGE, 3, run=run), expected):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
