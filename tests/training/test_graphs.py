@@ -5,6 +5,7 @@ from __future__ import annotations
 import gluonbook as gb
 from gluonbook.data.image_batches import resize
 from gluonbook.recipes import RECIPES
+from gluonbook.system.errors import Failure
 from gluonbook.training import graphs as step_module
 from gluonbook.training.graphs import _OneGraph, inference_of, step_of
 import mxnet as mx
@@ -342,3 +343,24 @@ def test_a_net_without_weights_says_so_in_inference():
     net.hybridize()
     with pytest.raises(RuntimeError, match="has not been initialized"):
         gb.evaluate_accuracy([(nd.ones((2, 5)), nd.array([0, 1]))], net)
+
+
+@pytest.mark.parametrize("hybridize", [False, True])
+def test_a_dense_layer_that_trains_its_bias_alone_is_refused(hybridize):
+    """MXNet leaves the gradient as it was, here 7, and an update would go by that."""
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(2, 3), nn.Dense(3))
+    net.initialize()
+    net(nd.ones((1, 1, 5, 5)))
+    for layer in net:
+        layer.weight.grad_req = "null"
+    net.hybridize(hybridize)
+    net[1].bias.grad()[:] = 7
+    with autograd.record():
+        total = net(nd.ones((1, 1, 5, 5))).sum()
+    total.backward()
+    assert net[1].bias.grad().asnumpy().tolist() == [7, 7, 7]  # of each it is 1
+    with pytest.raises(Failure, match=f"{net[1].name} trains its bias alone.*freeze both"):
+        step_of(net, gluon.loss.SoftmaxCrossEntropyLoss())
+    net[1].bias.grad_req = "null"  # that of a convolution is right
+    step_of(net, gluon.loss.SoftmaxCrossEntropyLoss())
