@@ -11,15 +11,16 @@ from mxnet import gluon, nd
 
 from .distributed.workers import workers
 from .from_scratch import sgd
-from .nets.auxiliary import AuxiliaryLoss
 from .runs.checkpoint import Checkpoint
 from .runs.folder import RunFolder
 from .runs.history import History
+from .system import mxnet_private
 from .training.computation import computation_of, inference_on
 from .training.epochs import Epoch
 from .training.graphs import answers
 from .training.loop import accuracy_of, fit
 from .training.run import Keeper, Run
+from .training.tuned import SmoothedCrossEntropy
 
 
 def train_ch3(
@@ -49,7 +50,8 @@ def train_ch3(
             raise ValueError("give either a trainer, or params and lr")
         trainer = _ByHand(params, lr)
     history = History()
-    run = Run(net, train_iter, trainer, [mx.cpu()], workers(), history)
+    known = _is_cross_entropy(loss)
+    run = Run(net, train_iter, trainer, [mx.cpu()], workers(), history, cross_entropy=known)
     computation = computation_of(net, loss, run.ctxs)
     fit(run, test_iter, computation, num_epochs, batch_size, line=Epoch.without_time)
     return history
@@ -83,7 +85,7 @@ def train_ch5(
 
     The summed gradients of a batch are divided by `batch_size`, so a smaller last batch weighs
     less. If after 90 batches, or at the end, the loss is still that of guessing (ln 10 for ten
-    classes) or lies above it, one warning is logged that says what to do.
+    classes), or has risen above it, one warning is logged that says what to do.
 
     Parameters
     ----------
@@ -227,14 +229,18 @@ def _train(
         elif isinstance(checkpoint, (str, os.PathLike)):
             checkpoint = Checkpoint(checkpoint)
         history = History() if history is None else history
-        one_answer = not isinstance(loss, AuxiliaryLoss)
         state = (net, data[0], trainer, ctxs, company, history, checkpoint)
-        training = Run(*state, one_answer=one_answer)
+        training = Run(*state, cross_entropy=_is_cross_entropy(loss))
         training.say(f"training on {ctx}")
         progress = progress or run is not None
         fit(training, data[1], computation, num_epochs, batch_size, progress)
         del computation  # its graph's memory is free for what else the run leaves in its folder
     return history
+
+
+def _is_cross_entropy(loss: object) -> bool:
+    """Whether a loss is known to be that of one answer, with each example counted once."""
+    return isinstance(loss, SmoothedCrossEntropy) or mxnet_private.is_plain_cross_entropy(loss)
 
 
 def _listed(ctx: mx.Context | Sequence[mx.Context]) -> list[mx.Context]:

@@ -152,10 +152,13 @@ def announce_gradient(array: nd.NDArray) -> None:
     array._fresh_grad = True
 
 
-def settings_of_loss(loss: gluon.loss.SoftmaxCrossEntropyLoss) -> tuple[Any, ...]:
-    """What a softmax cross-entropy was made with. It has no public attributes."""
-    shared = (loss._weight, loss._batch_axis)
-    return (loss._axis, loss._sparse_label, loss._from_logits, *shared)
+def is_plain_cross_entropy(loss: object) -> bool:
+    """Whether it is ``SoftmaxCrossEntropyLoss()``. What such a loss was made with is not public."""
+    plain = gluon.loss.SoftmaxCrossEntropyLoss()
+    if type(loss) is not type(plain):
+        return False
+    names = ("_weight", "_batch_axis", "_axis", "_sparse_label", "_from_logits")
+    return all(getattr(loss, name) == getattr(plain, name) for name in names)
 
 
 # --- the trainer ------------------------------------------------------------------------------

@@ -51,9 +51,8 @@ class ByOperations:
         *,
         alone: bool = True,
     ) -> None:
-        plain = gluon.loss.SoftmaxCrossEntropyLoss()
-        settings, has_hooks = mxnet_private.settings_of_loss, mxnet_private.has_hooks
-        if type(loss) is not type(plain) or settings(loss) != settings(plain):
+        has_hooks = mxnet_private.has_hooks
+        if not mxnet_private.is_plain_cross_entropy(loss):
             raise Unsupported(
                 f"{type(loss).__name__} as it is given is not computed on {ctxs[0]}, which MXNet "
                 f"has no code for: there the loss is SoftmaxCrossEntropyLoss(); or {_MEND}"

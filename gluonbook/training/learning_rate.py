@@ -36,14 +36,29 @@ class NotFinite(Failure, ArithmeticError):
     ----------
     lr
         The learning rate that the user has given, or None if that is not known.
+    stepped
+        Whether any step has changed the net.
     """
 
     def __init__(
-        self, what: str, epoch: int, batch: int, lr: float | None, folder: Path | None
+        self,
+        what: str,
+        epoch: int,
+        batch: int,
+        lr: float | None,
+        folder: Path | None,
+        *,
+        stepped: bool = True,
     ) -> None:
         given, lower = ("", "half of it") if lr is None else (f" of {lr:g}", f"{lr / 2:g}")
-        kept = f" (the last good state is kept in {folder})" if folder else ""
-        super().__init__(
-            f"{what} at epoch {epoch}, batch {batch}: most likely the learning rate{given} is "
-            f"too high; start again with a lower one, such as {lower}{kept}"
+        advice = (
+            f"most likely the learning rate{given} is too high; start again with a lower one, "
+            f"such as {lower}"
         )
+        if not stepped:
+            advice = (
+                "no step has changed the net yet, so the learning rate is not the cause; see what "
+                "the net and the loss compute from this batch, and the scale of its images"
+            )
+        kept = f" (the last good state is kept in {folder})" if folder else ""
+        super().__init__(f"{what} at epoch {epoch}, batch {batch}: {advice}{kept}")

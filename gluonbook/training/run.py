@@ -130,7 +130,7 @@ class Run:
         history: Epochs,
         checkpoint: Keeper | None = None,
         *,
-        one_answer: bool = True,
+        cross_entropy: bool = False,
     ) -> None:
         self.progress = Progress()
         self.net, self.train_iter, self.trainer = net, train_iter, trainer
@@ -139,8 +139,8 @@ class Run:
         self.workers = workers
         self._asked = False
         self._saved_at: tuple[int, int] | None = None
-        self._one_answer = one_answer
-        self._stuck_loss = StuckLoss(one_answer=one_answer)
+        self._cross_entropy = cross_entropy
+        self._stuck_loss = StuckLoss(cross_entropy=cross_entropy)
         self._disturbed = not self.workers.alone  # the others of a run are no disturbance
 
     def __enter__(self) -> Run:
@@ -161,7 +161,7 @@ class Run:
             entered.callback(self._checkpoint.end)
             self._saved_at = (self.progress.epoch, self.progress.batch)
             first = self._saved_at == (1, 0)
-            self._stuck_loss = StuckLoss(early=first, one_answer=self._one_answer)
+            self._stuck_loss = StuckLoss(early=first, cross_entropy=self._cross_entropy)
             self._request = entered.enter_context(requests())
         elif isinstance(self.train_iter, PositionedLoader):  # the same order on all workers
             self.train_iter.seed = int(self.workers.from_first(b"%d" % self.train_iter.seed))
@@ -331,6 +331,7 @@ class Run:
                     batch.number,
                     given_rate(self.trainer),
                     None if self._checkpoint is None else self._checkpoint.folder,
+                    stepped=(self.progress.epoch, batch.number) != (1, 1),
                 )
             counted = self._over_all_workers(batch)
             self.progress.add(counted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import math
+from typing import Sequence
 
 import numpy as np
 
@@ -13,8 +14,14 @@ JUDGED_AFTER, AVERAGED = 90, 20
 _FROM, _TO = 0.99, 1.1
 #: The upper multiple for a training of fewer batches than are averaged.
 _FAR = 10.0
-#: An accuracy counts as that of guessing up to this multiple of the most frequent class's share.
-_ACCURACY = 1.5
+#: The first batch's loss, which no step has changed, scatters with its n examples by about 1/√n of
+#: itself. A loss has risen if it is above it by this many times as much.
+_RISEN = 3.0
+#: The accuracy of guessing is the most frequent class's share. It counts as exceeded by more than
+#: this share of what lies above it.
+_ACCURACY = 0.05
+#: Classes are told as of one size if the entropy of the labels is at least this multiple of ln K.
+_OF_ONE_SIZE = 0.95
 
 OTHER_WEIGHTS = (
     "with another seed or with larger first weights (mx.init.MSRAPrelu(); for NiN, "
@@ -26,22 +33,27 @@ class StuckLoss:
     """Judges the losses of a training, once early and once at its end.
 
     Guessing by the frequency of each class has the entropy of the labels as its cross-entropy:
-    ln 10 = 2.303 for ten classes of one size.
+    ln 10 = 2.303 for ten classes of one size. A net that has not trained is above it where classes
+    are of other sizes: two of 95 and 5 % have 0.199, and such a net ln 2 = 0.693. So a loss that
+    has only stayed above it does not show that the learning rate is too high.
 
     Parameters
     ----------
     early
-        Whether the batches are the first of the training, so that they can be judged early.
-    one_answer
-        Whether the loss is that of one answer. A sum over several is not judged.
+        Whether the batches are the first of the training. Only then are they judged early, and is
+        it known whether the loss has risen.
+    cross_entropy
+        Whether the loss is the cross-entropy of one answer, each example counted once. Another
+        one, such as with weights for classes, cannot be compared with the entropy of the labels.
     """
 
-    def __init__(self, *, early: bool = True, one_answer: bool = True) -> None:
+    def __init__(self, *, early: bool = True, cross_entropy: bool = True) -> None:
         self._early = early
         self._count = 0
-        self._losses: collections.deque[float] = collections.deque(maxlen=AVERAGED)
+        self._begun = math.inf  # a loss above it has risen
+        self._losses: collections.deque[float] = collections.deque(maxlen=2 * AVERAGED)
         self._labels: collections.Counter[int] = collections.Counter()
-        self._class_numbers = one_answer
+        self._class_numbers = cross_entropy
         self._told = False
 
     @property
@@ -58,6 +70,8 @@ class StuckLoss:
             self._labels.update(labels.astype(np.int64).ravel().tolist())
         self._count += 1
         self._losses.append(loss)
+        if self._early and self._count == 1 and labels is not None:
+            self._begun = loss * (1 + _RISEN / math.sqrt(max(1, len(labels))))
         if not self._early or self._count != JUDGED_AFTER or not self._is_guessing():
             return None
         self._told = True
@@ -73,13 +87,15 @@ class StuckLoss:
         `accuracy` is the last epoch's on the training images, `lr` the learning rate that the user
         has given, or None if that is not known.
         """
+        if self._has_learned(accuracy):
+            return None
         if self._is_guessing() and not self._told:
             return (
                 f"the loss at the end is {self._loss:.3f}, that of guessing among {self._classes}: "
                 f"{self._count} batches were too few for this net to learn; take more images, more "
                 f"epochs or smaller batches, or, if that does not help, begin again {OTHER_WEIGHTS}"
             )
-        if self._is_worse_than_guessing(accuracy):
+        if self._is_worse_than_guessing():
             given, lower = ("", "a tenth of it") if lr is None else (f" of {lr:g}", f"{lr / 10:g}")
             return (
                 f"the loss at the end is {self._loss:.4g}, worse than guessing among "
@@ -89,7 +105,7 @@ class StuckLoss:
 
     @property
     def _loss(self) -> float:
-        return sum(self._losses) / len(self._losses)
+        return _mean(list(self._losses)[-AVERAGED:])
 
     @property
     def _guessing(self) -> float:
@@ -101,14 +117,35 @@ class StuckLoss:
 
     @property
     def _classes(self) -> str:
-        number = len(self._labels)
+        number, guessing = len(self._labels), self._guessing
+        if guessing < _OF_ONE_SIZE * math.log(number):
+            return f"{number} classes by their frequencies ({guessing:.3f})"
         return f"{number} classes (ln {number} = {math.log(number):.3f} where they are of one size)"
 
     def _is_guessing(self) -> bool:
-        return 0 < _FROM * self._guessing <= self._loss <= _TO * self._guessing
+        """Whether the loss stays at that of guessing. One that falls through it is learning."""
+        if self._guessing == 0:
+            return False
+        before = list(self._losses)[:-AVERAGED]
+        return self._is_that_of_guessing(self._loss) and (
+            len(before) < AVERAGED or self._is_that_of_guessing(_mean(before))
+        )
 
-    def _is_worse_than_guessing(self, accuracy: float) -> bool:
+    def _is_that_of_guessing(self, loss: float) -> bool:
+        return _FROM * self._guessing <= loss <= _TO * self._guessing
+
+    def _is_worse_than_guessing(self) -> bool:
+        if self._guessing == 0 or self._loss <= self._begun:
+            return False
         # A good training may begin with losses well above that of guessing.
         above = _TO if self._count >= AVERAGED else _FAR
+        return above * self._guessing < self._loss
+
+    def _has_learned(self, accuracy: float) -> bool:
+        """Whether so many answers are right that they cannot be guesses."""
         guessed = max(self._labels.values(), default=0) / max(1, sum(self._labels.values()))
-        return 0 < above * self._guessing < self._loss and accuracy <= _ACCURACY * guessed
+        return accuracy > guessed + _ACCURACY * (1 - guessed)
+
+
+def _mean(losses: Sequence[float]) -> float:
+    return sum(losses) / len(losses)

@@ -61,3 +61,16 @@ def test_weights_that_begin_infinite_are_not_blamed_on_the_learning_rate(tmp_pat
     with pytest.raises(CheckpointError, match=told) as failure:
         fit(tmp_path, net=net)
     assert "learning rate" not in str(failure.value)
+
+
+@pytest.mark.parametrize("save_every", [None, 1])
+def test_a_loss_that_begins_infinite_is_not_blamed_on_the_learning_rate(save_every, tmp_path):
+    class Great(Stopping):
+        def __iter__(self):
+            for X, y in super().__iter__():
+                yield X * 3e38, y
+
+    told = r"at epoch 1, batch 1: no step has changed the net yet, .* the scale of its images"
+    with pytest.raises(NotFinite, match=told) as failure:
+        fit(tmp_path, train_iter=Great(images(), 0), save_every=save_every)
+    assert "too high" not in str(failure.value)
