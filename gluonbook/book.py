@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+import functools
 import os
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Sequence, TypeVar, cast
 
 import mxnet as mx
 from mxnet import gluon, nd
+import numpy as np
 
 from .distributed.workers import workers
 from .from_scratch import sgd
@@ -67,6 +69,22 @@ class _ByHand:
         sgd(self._params, self.learning_rate, batch_size)
 
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _loss_may_be_fourth(function: _Function) -> _Function:
+    """Lets a function be called as in the book's text of 2018: with the loss as fourth argument."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if len(args) > 3 and callable(args[3]):
+            return function(*args[:3], *args[4:], loss=args[3], **kwargs)
+        return function(*args, **kwargs)
+
+    return cast(_Function, call)
+
+
+@_loss_may_be_fourth
 def train_ch5(
     net: gluon.Block,
     train_iter: Iterable[Any],
@@ -80,6 +98,7 @@ def train_ch5(
     history: History | None = None,
     checkpoint: str | os.PathLike[str] | Keeper | None = None,
     run: str | os.PathLike[str] | RunFolder | None = None,
+    loss: gluon.loss.Loss | None = None,
 ) -> History:
     """Train `net` with softmax cross-entropy and print one line per epoch (section on LeNet).
 
@@ -104,6 +123,9 @@ def train_ch5(
         A folder, or a `RunFolder`, that takes a checkpoint too, and besides the run's
         configuration, its history, and in the end the trained net and pictures. It shows
         `progress`. Its ``README.txt`` explains each file.
+    loss
+        By default the softmax cross-entropy. It may also stand before `batch_size`, as in the
+        book's text of 2018.
 
     In a process that ``python -m gluonbook.launch`` has started, the trainer adds up its gradients
     with those of the other workers.
@@ -134,7 +156,7 @@ def train_ch5(
         With a `checkpoint` or a `run`, after Ctrl-C or a signal to end: the batch is finished and
         the run saved first. A second one of its kind ends the process.
     """
-    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    loss = gluon.loss.SoftmaxCrossEntropyLoss() if loss is None else loss
     data = (train_iter, test_iter)
     kept = (progress, history, checkpoint, run)
     return _train(net, trainer, data, ctx, loss, num_epochs, batch_size, *kept)
@@ -176,7 +198,7 @@ def evaluate_accuracy(
     net: gluon.Block,
     ctx: mx.Context | Sequence[mx.Context] | None = None,
 ) -> float:
-    """Share of the labels that `net` answers rightly, from 0 to 1.
+    """Share of the labels that `net` answers rightly, from 0 to 1: a scalar of NumPy's.
 
     Parameters
     ----------
@@ -191,18 +213,21 @@ def evaluate_accuracy(
         As `train_ch5` raises it.
     """
     ctxs = _listed(ctx or mx.cpu())
-    return accuracy_of(data_iter, inference_on(net, ctxs), ctxs, workers())
+    found = accuracy_of(data_iter, inference_on(net, ctxs), ctxs, workers())
+    return cast(float, np.float64(found))
 
 
-def accuracy(y_hat: nd.NDArray, y: nd.NDArray) -> float:
+def accuracy(y_hat: nd.NDArray, y: nd.NDArray) -> np.float64:
     """Share of the rows of `y_hat` (N, classes) whose greatest entry is at `y` (N,).
+
+    As the book's, it is a scalar of NumPy's.
 
     Raises
     ------
     BatchError
         If `y` does not have one label for each row.
     """
-    return answers(y_hat, y).read().correct / y.size
+    return np.float64(answers(y_hat, y).read().correct / y.size)
 
 
 def _train(

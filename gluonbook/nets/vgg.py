@@ -6,6 +6,8 @@ recognition", 2015, table 1.
 
 from __future__ import annotations
 
+from typing import Sequence
+
 from mxnet.gluon import nn
 
 from .tables import row_of
@@ -46,11 +48,16 @@ def vgg_block(num_convs: int, num_channels: int) -> nn.HybridSequential:
     return block
 
 
-def vgg(num_classes: int = 10, *, depth: int = 11, ratio: int = 4) -> nn.HybridSequential:
+def vgg(
+    num_classes: int | Sequence[tuple[int, int]] = 10, *, depth: int = 11, ratio: int = 4
+) -> nn.HybridSequential:
     """The net of the section on VGG, for input (N, C, 224, 224); output (N, num_classes).
 
     Parameters
     ----------
+    num_classes
+        Also, as in the book's text, ``vgg(conv_arch)``: the number of convolutions and the channels
+        of each block, in place of `depth` and `ratio`, for 10 classes.
     depth
         Number of layers with weights: 11, 13, 16 or 19 (table 1, columns A, B, D and E).
     ratio
@@ -62,8 +69,12 @@ def vgg(num_classes: int = 10, *, depth: int = 11, ratio: int = 4) -> nn.HybridS
     ValueError
         If `depth` is not in table 1, or `ratio` is not from 1 to 64.
     """
+    if isinstance(num_classes, Sequence):
+        blocks, num_classes = num_classes, 10
+    else:
+        blocks = conv_arch(depth, ratio)
     net = nn.HybridSequential(prefix="")
-    for num_convs, num_channels in conv_arch(depth, ratio):
+    for num_convs, num_channels in blocks:
         net.add(vgg_block(num_convs, num_channels))
     net.add(
         # (N, 512 // ratio, 7, 7)
