@@ -17,6 +17,7 @@ from .runs.checkpoint import Checkpoint
 from .runs.folder import RunFolder
 from .runs.history import History
 from .system import mxnet_private
+from .system.numpy_mode import refuse_numpy_mode
 from .training.computation import computation_of, inference_on
 from .training.epochs import Epoch
 from .training.graphs import answers
@@ -47,6 +48,7 @@ def train_ch3(
     ValueError
         Also if there is neither a `trainer` nor both `params` and `lr`.
     """
+    refuse_numpy_mode()
     if trainer is None:
         if params is None or lr is None:
             raise ValueError("give either a trainer, or params and lr")
@@ -150,6 +152,8 @@ def train_ch5(
         learning rate.
     CheckpointError, FileFailure
         If `checkpoint` or `run` holds another run, only damaged checkpoints, or cannot be written.
+    NumpyMode
+        If ``npx.set_np()`` is on.
     NotOurs
         If `run` is a folder that is not a run's, and has files of yours where a run has its own.
     Interrupted
@@ -212,6 +216,7 @@ def evaluate_accuracy(
     BatchError
         As `train_ch5` raises it.
     """
+    refuse_numpy_mode()
     ctxs = _listed(ctx or mx.cpu())
     found = accuracy_of(data_iter, inference_on(net, ctxs), ctxs, workers())
     return cast(float, np.float64(found))
@@ -227,6 +232,7 @@ def accuracy(y_hat: nd.NDArray, y: nd.NDArray) -> np.float64:
     BatchError
         If `y` does not have one label for each row.
     """
+    refuse_numpy_mode()
     return np.float64(answers(y_hat, y).read().correct / y.size)
 
 
@@ -243,6 +249,7 @@ def _train(
     checkpoint: str | os.PathLike[str] | Keeper | None,
     run: str | os.PathLike[str] | RunFolder | None,
 ) -> History:
+    refuse_numpy_mode()
     if run is not None and (history is not None or checkpoint is not None):
         raise ValueError("a run has a history and checkpoints of its own: give run alone")
     ctxs, company = _listed(ctx), workers()

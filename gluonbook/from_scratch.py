@@ -8,12 +8,15 @@ from typing import Iterable
 
 from mxnet import nd
 
+from .system.numpy_mode import refuse_numpy_mode
+
 
 def corr2d(X: nd.NDArray, K: nd.NDArray) -> nd.NDArray:
     """The two-dimensional cross-correlation of X (H, W) with the kernel K (h, w).
 
     The result has shape (H − h + 1, W − w + 1).
     """
+    refuse_numpy_mode()
     h, w = K.shape
     Y = nd.zeros((X.shape[0] - h + 1, X.shape[1] - w + 1), ctx=X.context)
     for i in range(Y.shape[0]):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..system.errors import whole_number
+from ..system.numpy_mode import refuse_numpy_mode
 from .folders import data_folder, expanded, find_folder
 from .image_batches import ImageBatches
 from .mirrors import download
@@ -164,9 +165,12 @@ def load_data_fashion_mnist(
     ------
     DatasetError
         If the data set is damaged, or is neither here nor to be downloaded.
+    NumpyMode
+        If ``npx.set_np()`` is on.
     ValueError
         If a number is not a whole number in its range, or a batch cannot be divided evenly.
     """
+    refuse_numpy_mode()
     data = fashion_mnist(root)
     for name, value in (("limit", limit), ("limit_test", limit_test)):
         if value is not None:

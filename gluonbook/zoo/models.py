@@ -9,6 +9,7 @@ from mxnet.gluon import nn
 
 from .. import nets
 from ..system.errors import Failure
+from ..system.numpy_mode import refuse_numpy_mode
 from . import cifar_resnet, densenet_family, preresnet, resnet_family, vgg_family
 from .bninception import bninception
 from .inceptionresnet import inceptionresnetv1, inceptionresnetv2
@@ -59,7 +60,10 @@ def get_model(name: str, num_classes: int = 1000, **options: Any) -> nn.HybridSe
     ------
     UnknownModel
         If no net has that name; the message names those that are nearest.
+    NumpyMode
+        If ``npx.set_np()`` is on.
     """
+    refuse_numpy_mode()
     if name not in MODELS:
         nearest = difflib.get_close_matches(str(name).lower(), MODELS, n=4, cutoff=0)
         raise UnknownModel(
