@@ -111,7 +111,8 @@ def train_ch5(
     Parameters
     ----------
     train_iter, test_iter
-        Iterables of batches ``(X, y)``: X float32 (N, ...), y class numbers, (N,) or (N, 1).
+        Iterables of batches ``(X, y)``: X (N, ...), y class numbers, (N,) or (N, 1). X is
+        converted to the type of the net's weights, float32.
     ctx
         One device or several; each batch is split among them.
     progress

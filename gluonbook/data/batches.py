@@ -76,7 +76,7 @@ def split_batches(data_iter: Iterable[Any], ctxs: Sequence[mx.Context]) -> Itera
     if isinstance(data_iter, mx.io.DataIter):
         padded = _pads(data_iter)
         data_iter.reset()
-    for batch in data_iter:
+    for batch in _known_types(data_iter):
         if isinstance(batch, mx.io.DataBatch):
             whole = len(batch.data[0]) - ((batch.pad or 0) if padded else 0)
             X, y = batch.data[0][:whole], batch.label[0][:whole]
@@ -84,6 +84,9 @@ def split_batches(data_iter: Iterable[Any], ctxs: Sequence[mx.Context]) -> Itera
             X, y = batch
         if len(X) != len(y):
             raise BatchError(f"a batch has {len(X)} examples and {len(y)} labels")
+        if getattr(y, "dtype", None) == np.bool_:  # which MXNet has few operators for
+            y = y.asnumpy() if isinstance(y, nd.NDArray) else y
+            y = nd.array(y.astype(np.int32), dtype=np.int32)
         used = ctxs[: len(X)]
         yield list(
             zip(
@@ -91,6 +94,20 @@ def split_batches(data_iter: Iterable[Any], ctxs: Sequence[mx.Context]) -> Itera
                 gluon.utils.split_and_load(y, used, even_split=False),
             )
         )
+
+
+def _known_types(data_iter: Iterable[Any]) -> Iterator[Any]:
+    """The batches; a type of number that MXNet has none of is named."""
+    try:
+        yield from data_iter
+    except KeyError as error:  # MXNet's, in which there is nothing but the type
+        [kind] = error.args or [None]
+        if not (isinstance(kind, type) and issubclass(kind, np.generic)):
+            raise
+        raise BatchError(
+            f"MXNet has no arrays of {kind.__name__}: give images as float32 or uint8, and labels "
+            "as int32"
+        ) from error
 
 
 def _pads(data_iter: mx.io.DataIter) -> bool:

@@ -129,7 +129,7 @@ class ByOperations:
         if X.dtype != np.float32:
             raise BatchError(
                 f"images of {np.dtype(X.dtype).name} are not computed on {self._ctx}, which MXNet "
-                "has no code for: give them as float32"
+                'has no code for: give float32 to a net in float32, net.cast("float32")'
             )
         if X.shape in self._outputs:
             return

@@ -10,6 +10,7 @@ from mxnet import gluon
 from ..system.nvidia_driver import lacks_code
 from .by_operations import ByOperations
 from .graphs import Graphs, Inference, inference_of
+from .images import Converting, converting, type_taken_by
 from .loop import Computation
 
 
@@ -25,9 +26,12 @@ def computation_of(
     Unsupported, TraceError
         As `ByOperations` does.
     """
+    computation: Computation
     if any(map(lacks_code, ctxs)):
-        return ByOperations(net, loss, ctxs, alone=alone)
-    return Graphs(net, loss)
+        computation = ByOperations(net, loss, ctxs, alone=alone)
+    else:
+        computation = Graphs(net, loss)
+    return Converting(net, computation)
 
 
 def inference_on(net: gluon.Block, ctxs: Sequence[mx.Context]) -> Inference:
@@ -39,5 +43,8 @@ def inference_on(net: gluon.Block, ctxs: Sequence[mx.Context]) -> Inference:
         As `ByOperations` does.
     """
     if any(map(lacks_code, ctxs)):
-        return ByOperations(net, gluon.loss.SoftmaxCrossEntropyLoss(), ctxs).inference(ctxs)
-    return inference_of(net, ctxs)
+        loss = gluon.loss.SoftmaxCrossEntropyLoss()
+        infer = ByOperations(net, loss, ctxs).inference(ctxs)
+    else:
+        infer = inference_of(net, ctxs)
+    return converting(infer, type_taken_by(net))

@@ -309,7 +309,6 @@ def test_what_else_is_not_computed_there(without_code):
 @pytest.mark.parametrize(
     ("X", "y", "told"),
     [
-        (np.ones((4, 1, 12, 12), np.float64), [0, 1, 2, 3], "images of float64"),
         (np.ones((4, 1, 12, 12), np.float32), [0, 1, 2], "4 examples and 3 labels"),
         (np.ones((4, 1, 12, 12), np.float32), [[0, 1]] * 4, r"labels of shape \(4, 2\)"),
         (np.ones((4, 1, 12, 12), np.float32), [0, 1, 2, 9], "labels from 0 to 9"),
@@ -333,9 +332,11 @@ def test_the_type_of_each_batch_is_looked_at(without_code):
     net.add(nn.MaxPool2D(2, 2), nn.Dense(5))
     net.initialize()
     trainer = gluon.Trainer(net.collect_params(), "sgd")
+    computation = by_operations.ByOperations(net, gluon.loss.SoftmaxCrossEntropyLoss(), [mx.cpu()])
     [(X, y), whole] = batches(2)
+    computation.train([whole], trainer)
     with pytest.raises(BatchError, match="images of float64"):
-        gb.train_ch5(net, [whole, (X.astype("float64"), y)], [whole], 8, trainer, mx.cpu(), 1)
+        computation.train([(X.astype("float64"), y)], trainer)
 
 
 @pytest.mark.parametrize("resumed", [False, True])
@@ -365,3 +366,24 @@ def test_adam_goes_on_counting_its_steps_on_another_device(
         train(mx.cpu(0), 1, run=run)
     for ours, theirs in zip(train(STRANGE, 3, run=run), expected):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+
+
+def test_a_net_in_float64_is_refused(without_code):
+    net = small_net()
+    net.cast("float64")
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    with pytest.raises(BatchError, match=r'images of float64 .* net.cast\("float32"\)'):
+        gb.train_ch5(net, batches(), batches(), 8, trainer, mx.cpu(), 1)
+
+
+def test_images_in_float64_are_converted(without_code):
+    def losses(dtype):
+        data = [(X.astype(dtype), y) for X, y in batches()]
+        mx.random.seed(1)
+        net = small_net()
+        net.initialize()
+        trainer = gluon.Trainer(net.collect_params(), "sgd")
+        return [row[:-1] for row in gb.train_ch5(net, data, data, 8, trainer, mx.cpu(), 1)]
+
+    assert losses("float64") == losses("float32")
