@@ -18,7 +18,6 @@ import numpy as np
 from ..data.batches import BatchError, SplitBatch
 from ..nets.auxiliary import AuxiliaryLoss, answer_of
 from ..system import mxnet_private
-from ..system.errors import Failure
 from ..system.nvidia_driver import lacks_code
 from ..system.onednn import separated
 from .loss_scaling import scaled
@@ -99,15 +98,8 @@ def step_of(net: gluon.Block, loss: Callable[..., Any]) -> Step:
     first.
 
     The graph's memory is freed with the function that is returned.
-
-    Raises
-    ------
-    Failure
-        If a dense layer trains its bias alone: MXNet would never compute its gradient on the CPU.
     """
     free_unused_nets(net)
-    if isinstance(net, gluon.Block):
-        net.apply(_refuse_a_bias_alone)
     if _is_graph(net) and _is_graph(loss):
         graph = _Graph(net, loss)
         try:
@@ -119,20 +111,6 @@ def step_of(net: gluon.Block, loss: Callable[..., Any]) -> Step:
         _free_with(step, graph)
         return step
     return _plain(net, loss)
-
-
-def _refuse_a_bias_alone(layer: gluon.Block) -> None:
-    if not isinstance(layer, gluon.nn.Dense) or layer.bias is None:
-        return
-    if not mxnet_private.is_initialized(layer.weight) or all(
-        ctx.device_type != "cpu" for ctx in layer.weight.list_ctx()
-    ):
-        return
-    if layer.weight.grad_req == "null" != layer.bias.grad_req:
-        raise Failure(
-            f"the layer {layer.name} trains its bias alone, of which MXNet computes no gradient on "
-            "the CPU where the weight is frozen: freeze both (grad_req = 'null'), or neither"
-        )
 
 
 #: How many images of the first batch the fused graph and the net must agree on, and how well:

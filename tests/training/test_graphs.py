@@ -7,6 +7,7 @@ from gluonbook.data.image_batches import resize
 from gluonbook.recipes import RECIPES
 from gluonbook.system.errors import Failure
 from gluonbook.training import graphs as step_module
+from gluonbook.training.computation import computation_of
 from gluonbook.training.graphs import _OneGraph, inference_of, step_of
 import mxnet as mx
 from mxnet import autograd, gluon, nd
@@ -361,6 +362,6 @@ def test_a_dense_layer_that_trains_its_bias_alone_is_refused(hybridize):
     total.backward()
     assert net[1].bias.grad().asnumpy().tolist() == [7, 7, 7]  # of each it is 1
     with pytest.raises(Failure, match=f"{net[1].name} trains its bias alone.*freeze both"):
-        step_of(net, gluon.loss.SoftmaxCrossEntropyLoss())
+        computation_of(net, gluon.loss.SoftmaxCrossEntropyLoss(), [mx.cpu()])
     net[1].bias.grad_req = "null"  # that of a convolution is right
-    step_of(net, gluon.loss.SoftmaxCrossEntropyLoss())
+    computation_of(net, gluon.loss.SoftmaxCrossEntropyLoss(), [mx.cpu()])
