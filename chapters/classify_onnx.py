@@ -48,7 +48,7 @@ parser.add_argument("net", metavar="NET.onnx")
 parser.add_argument("images", nargs="*", metavar="IMAGE", help="image file; else the test images")
 parser.add_argument("--data", default="/usr/share/datasets/fashion-mnist", metavar="DIR")
 argv = None  # the command line; in a notebook a list, such as ["resnet.onnx", "shoe.png"]
-options = parser.parse_args(argv)
+options = parser.parse_intermixed_args(argv)
 folder = Path(options.data)
 archives = [folder / "t10k-images-idx3-ubyte.gz", folder / "t10k-labels-idx1-ubyte.gz"]
 for path in (options.net, *(options.images or archives)):

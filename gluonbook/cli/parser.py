@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from difflib import get_close_matches
 from functools import partial
 import math
 import os
 from pathlib import Path
 import re
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Sequence
 
 import numpy as np
 
@@ -40,10 +41,29 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence, and whose help states defaults."""
+    """A parser whose errors are one sentence, and whose help states defaults.
+
+    Options may stand anywhere on the command line, between the names of files too.
+    """
 
     def __init__(self, description: str, **settings: Any) -> None:
         super().__init__(description=description, formatter_class=_Help, **settings)
+
+    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        options, unknown = self.parse_known_intermixed_args(args, namespace)
+        if unknown:
+            self.error(self._unknown(unknown))
+        return options
+
+    def _unknown(self, texts: Sequence[str]) -> str:
+        """What to say of arguments that are none; names the option that was probably meant."""
+        known = [name for action in self._actions for name in action.option_strings]
+        for text in texts:
+            name = text.partition("=")[0]
+            meant = get_close_matches(name, known, n=1) if name.startswith("--") else []
+            if meant:
+                return f"there is no option {name}: did you mean {meant[0]}?"
+        return f"unrecognized arguments: {' '.join(texts)}"
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {printable(message)} (--help lists the options)\n")

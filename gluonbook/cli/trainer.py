@@ -23,9 +23,15 @@ from .options import Options, of_trainer
 from .parser import Parser
 from .training_parser import TRAINER
 
+_SECTIONS = "\n".join(
+    f"  {name:<10} {of.num_epochs} epochs, {of.batch_size} images of {of.size} pixels in a batch"
+    for name, of in RECIPES.items()
+)
 _EPILOG = f"""\
-NAME is a section of the book ({", ".join(RECIPES)}) or any net that gluonbook.list_models() lists.
-`{TRAINER} NAME --help` lists its options.
+NAME is a section of the book, trained as it says,
+{_SECTIONS}
+or any net that gluonbook.list_models() lists. `{TRAINER} NAME --help` lists its
+options.
 """
 
 

@@ -182,13 +182,9 @@ def trainer_parser(name: str) -> TrainingParser:
     """
     recipes = recipes_of(name)
     own = recipes["book"]
-    values = {each: {getattr(r, each) for r in recipes.values()} for each in HYPERPARAMETERS}
     parser = TrainingParser(
         f"{own.title} on Fashion-MNIST.",
-        {
-            each: next(iter(found)) if len(found) == 1 else "that of the recipe"
-            for each, found in values.items()
-        },
+        {each: _told_default(each, recipes) for each in HYPERPARAMETERS},
         prog=f"{TRAINER} {name}",
         usage="%(prog)s [options]",
         epilog=_quick_look(name, f"{TRAINER} {name}"),
@@ -213,6 +209,14 @@ def trainer_parser(name: str) -> TrainingParser:
         else argparse.SUPPRESS,
     )
     return parser
+
+
+def _told_default(name: str, recipes: Mapping[str, Recipe]) -> str:
+    """The book's number, and behind it those of the other recipes that have another."""
+    own = getattr(recipes["book"], name)
+    others = {each: getattr(recipe, name) for each, recipe in recipes.items()}
+    told = [f"{each} {value}" for each, value in others.items() if value != own]
+    return f"{own}; {', '.join(told)}" if told else f"{own}"
 
 
 def _quick_look(name: str, program: str) -> str | None:

@@ -18,7 +18,7 @@ from gluonbook.recipes import RECIPES
 import numpy as np
 import pytest
 
-from ..conftest import NO_TORCH
+from ..conftest import NO_TORCH, python
 
 PACKAGE = Path(gluonbook.__file__).parent
 #: The files that ``python -m`` runs and that read a command line.
@@ -34,11 +34,11 @@ class Read(Exception):
 
 
 def parser_of(make, monkeypatch):
-    def parse_args(parser, *_):
+    def parse_known_args(parser, *_, **__):
         raise Read(parser)
 
     with monkeypatch.context() as patched:
-        patched.setattr(argparse.ArgumentParser, "parse_args", parse_args)
+        patched.setattr(argparse.ArgumentParser, "parse_known_args", parse_known_args)
         patched.setattr("sys.excepthook", None)
         with pytest.raises(Read) as caught:
             make()
@@ -142,3 +142,74 @@ def test_the_sentence_says_the_range(option, text, told, capsys, monkeypatch):
     error = capsys.readouterr().err
     assert exit_.value.code == 2
     assert error.startswith(f"error: argument {option}: {told}") and error.count("\n") == 1
+
+
+@pytest.fixture
+def with_files(monkeypatch):
+    """The parsers of the commands that take several files."""
+    names = ("gluonbook.predict", "gluonbook.history")
+    return [
+        parser_of(lambda name=name: importlib.import_module(name).main([]), monkeypatch)
+        for name in names
+    ]
+
+
+def test_options_may_stand_between_files(with_files):
+    predict, history = with_files
+    options = predict.parse_args(["RUN", "--int8", "a.jpg", "--limit-test", "7", "b.jpg"])
+    assert (options.run, options.images) == ("RUN", ["a.jpg", "b.jpg"])
+    assert options.int8 and options.limit_test == 7
+    options = predict.parse_args(["--json", "RUN"])
+    assert (options.run, options.images, options.json) == ("RUN", [], True)
+    options = history.parse_args(["RUN", "--out", "h.png", "RUN2"])
+    assert (options.runs, options.out) == (["RUN", "RUN2"], "h.png")
+
+
+def test_every_command_takes_its_options_before_and_behind_its_names(parser):
+    """A command that has places for names reads the same ones, wherever the option stands."""
+    places = [action for action in parser._actions if not action.option_strings]
+    if not places:
+        return
+    names = [(action.choices or ["name"])[0] for action in places]
+    read = [
+        vars(parser.parse_args([*order])) for order in (["--debug", *names], [*names, "--debug"])
+    ]
+    assert read[0] == read[1] and read[0]["debug"] is True
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("--limt", "there is no option --limt: did you mean --limit?"),
+        ("--limt=6000", "there is no option --limt: did you mean --limit?"),
+        ("--epoch-s", "there is no option --epoch-s: did you mean --epochs?"),
+        ("--xyz", "unrecognized arguments: --xyz"),
+        ("resnet", "unrecognized arguments: resnet"),
+    ],
+)
+def test_a_misspelt_option_is_told_the_right_one(text, told, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        chapter_parser("resnet", STATED).parse_args([text])
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err == f"error: {told} (--help lists the options)\n"
+
+
+def test_the_package_lists_its_commands():
+    """And no others: each is a module that ``python -m`` runs and that reads a command line."""
+    result = python("import runpy; runpy.run_module('gluonbook', run_name='__main__')")
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    listed = {line.split()[2] for line in lines if line.startswith("python -m gluonbook.")}
+    modules = {name.replace(".__main__", "") for name in COMMANDS} - {"gluonbook"}
+    assert listed == modules | {"gluonbook.train"} and result.returncode == 0, result.stderr
+    assert all(len(line) <= 100 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [(["predict", "RUN", "--int8"], "predict"), (["predicts"], "COMMAND")],
+)
+def test_a_command_without_its_dot_is_told_how_it_is_written(argv, named, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        importlib.import_module("gluonbook.__main__").main(argv)
+    told = f"error: a command is written with a dot: python -m gluonbook.{named} ("
+    assert exit_.value.code == 2 and capsys.readouterr().err.startswith(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import gluonbook as gb
@@ -180,8 +181,10 @@ def test_the_help_tells_what_each_recipe_has(capsys):
         "small: ResNet-20, sgd, learning rate 0.1, Xavier weights, 50 epochs with " in text
     )
     assert "label smoothing (default: book)" in text
-    assert "learning rate (default: that of the recipe)" in text
-    assert "height and width of the images (default: that of the recipe)" in text
+    assert "passes over the training images (default: 5; tuned 10, long 20, small 50)" in text
+    assert "learning rate (default: 0.05; tuned 0.1, long 0.1, small 0.1)" in text
+    assert "images in a batch (default: 256; tuned 128, long 128, small 128)" in text
+    assert "height and width of the images (default: 96; small 28)" in text
 
 
 def test_the_help_lists_the_sections_and_where_the_other_names_are(capsys):
@@ -189,7 +192,10 @@ def test_the_help_lists_the_sections_and_where_the_other_names_are(capsys):
         trainer.main(["--help"])
     text = capsys.readouterr().out
     assert exit_.value.code == 0
-    assert all(section in text for section in RECIPES) and "list_models" in text
+    assert "list_models" in text
+    for section, recipe in RECIPES.items():
+        told = f"{recipe.batch_size} images of {recipe.size} pixels in a batch\n"
+        assert re.search(rf"\n  {section} +5 epochs, {told}", text)
 
 
 #: Options that only some nets offer: those that leave a choice.
