@@ -6,9 +6,9 @@ from typing import Any, Callable, Iterable, Iterator, Protocol, Sequence, Sized
 
 import mxnet as mx
 from mxnet import gluon, nd
-from tqdm import tqdm
 
 from ..data.batches import PositionedLoader, SplitBatch, check_whole_passes, split_batches
+from ..system.progress import watched as shown
 from .epochs import Epoch
 from .graphs import Inference, Outcome, answers
 from .run import Company, Run
@@ -41,7 +41,7 @@ def fit(
     batch_size
         What the summed gradients are divided by; with None, the size of each batch.
     progress
-        Whether to show a progress bar on a terminal.
+        Whether to show how far each epoch is: on a terminal by a bar.
     line
         What is printed of an epoch.
     """
@@ -53,15 +53,10 @@ def fit(
     def bar(
         batches: Iterator[SplitBatch], loader: Iterable[Any], what: str, initial: int = 0
     ) -> Iterable[SplitBatch]:
-        return tqdm(
-            batches,
-            initial=initial,
-            total=len(loader) if isinstance(loader, Sized) else None,
-            desc=f"epoch {run.progress.epoch}/{num_epochs}, {what}",
-            unit="batch",
-            leave=False,
-            disable=None if progress else True,  # None: only on a terminal
-        )
+        if not (progress and run.workers.is_first):
+            return batches
+        total = len(loader) if isinstance(loader, Sized) else None
+        return shown(batches, f"epoch {run.progress.epoch}/{num_epochs}, {what}", total, initial)
 
     def testing(batches: Iterator[SplitBatch]) -> Iterable[SplitBatch]:
         return bar(run.until_asked(batches), test_iter, "testing")
