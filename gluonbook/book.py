@@ -14,9 +14,10 @@ import numpy as np
 from .distributed.workers import workers
 from .from_scratch import sgd
 from .runs.checkpoint import Checkpoint
-from .runs.folder import RunFolder
+from .runs.folder import RunFolder, leaving_net
 from .runs.history import History
 from .system import mxnet_private
+from .system.errors import one_line_if_stopped
 from .system.numpy_mode import refuse_numpy_mode
 from .training.computation import computation_of, inference_on
 from .training.epochs import Epoch
@@ -116,12 +117,14 @@ def train_ch5(
     ctx
         One device or several; each batch is split among them.
     progress
-        Show a progress bar on a terminal.
+        Show a progress bar on a terminal, and elsewhere a line on standard error every two minutes
+        of an epoch.
     history
         What to add the epochs to; by default a new one.
     checkpoint
         A folder, or a `Checkpoint`, in which the run is kept as each epoch ends. If a run is
-        there already, this goes on with it, and prints the later epochs only.
+        there already, this goes on with it, and prints the later epochs only. At the end it takes
+        the trained net too, if that can be exported.
     run
         A folder, or a `RunFolder`, that takes a checkpoint too, and besides the run's
         configuration, its history, and in the end the trained net and pictures. It shows
@@ -159,7 +162,8 @@ def train_ch5(
         If `run` is a folder that is not a run's, and has files of yours where a run has its own.
     Interrupted
         With a `checkpoint` or a `run`, after Ctrl-C or a signal to end: the batch is finished and
-        the run saved first. A second one of its kind ends the process.
+        the run saved first. A second one of its kind ends the process. A script that does not
+        catch it ends with its sentence, which says how to go on, and the signal's exit code.
     """
     loss = gluon.loss.SoftmaxCrossEntropyLoss() if loss is None else loss
     data = (train_iter, test_iter)
@@ -256,12 +260,16 @@ def _train(
     ctxs, company = _listed(ctx), workers()
     computation = computation_of(net, loss, ctxs, alone=company.alone)
     with ExitStack() as kept:
+        if run is not None or checkpoint is not None:
+            kept.enter_context(one_line_if_stopped())
         if run is not None:
             folder = run if isinstance(run, RunFolder) else RunFolder(run)
             history, checkpoint = kept.enter_context(folder.keep(net, trainer, data, ctxs, company))
         elif isinstance(checkpoint, (str, os.PathLike)):
             checkpoint = Checkpoint(checkpoint)
         history = History() if history is None else history
+        if isinstance(checkpoint, Checkpoint) and run is None and company.alone:
+            kept.enter_context(leaving_net(checkpoint, net, trainer, data, ctxs, company, history))
         state = (net, data[0], trainer, ctxs, company, history, checkpoint)
         training = Run(*state, cross_entropy=_is_cross_entropy(loss))
         training.say(f"training on {ctx}")

@@ -10,6 +10,7 @@ from typing import Sequence
 from .cli.parser import Parser, add_shared
 from .plots.curves import draw_runs
 from .plots.figure import save_picture
+from .runs.checkpoint import checkpoints_in, history_in_checkpoint
 from .runs.history import History
 from .system.errors import Failure, print_sentences, printable
 from .system.messages import describe
@@ -40,7 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _read(run: Path) -> History:
-    history = History.read(run / "history.csv" if run.is_dir() else run)
+    path = run / "history.csv"
+    if not run.is_dir():
+        history = History.read(run)
+    elif path.exists() or not checkpoints_in(run):
+        history = History.read(path)
+    else:
+        history = history_in_checkpoint(run)
     if not len(history):
         raise Failure(f"{run} has no epoch yet: draw it once an epoch has ended")
     return history

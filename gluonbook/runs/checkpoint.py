@@ -13,11 +13,13 @@ import numpy as np
 
 from ..system import files, mxnet_private
 from ..system.errors import whole_number
+from ..system.machine import available_memory
 from ..system.parameters import size_limit
-from ..training.epochs import Epochs
+from ..training.epochs import Epoch, Epochs
 from ..training.run import CheckpointError, Company
 from ..training.tally import Progress
 from .format import OtherVersion, Parsed, read
+from .history import History
 from .lock import FolderLock
 from .state import RunState
 
@@ -35,6 +37,21 @@ def checkpoints_in(folder: Path) -> dict[tuple[int, int], Path]:
         if match and not path.is_dir():
             found[int(match[1]), int(match[2])] = path
     return found
+
+
+def history_in_checkpoint(folder: Path) -> History:
+    """The epochs of the run in `folder`, which has a checkpoint, as the newest one has them.
+
+    Raises
+    ------
+    CheckpointError
+        If that is damaged.
+    """
+    _, path = max(checkpoints_in(folder).items())
+    state, _ = read(path, available_memory() // 4)
+    history = History()
+    history.epochs.extend(Epoch(*row) for row in state["history"])
+    return history
 
 
 class Checkpoint:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 import json
+import logging
 import math
 import os
 from pathlib import Path
@@ -40,6 +41,8 @@ from .checkpoint import Checkpoint, checkpoints_in
 from .config import CONFIG, LISTED, TRAINED, check_name, read_config
 from .follower import Follower
 from .history import History
+
+log = logging.getLogger("gluonbook")
 
 #: Pictures that a run leaves.
 _PICTURES = ("curve.png", "predictions.png")
@@ -191,12 +194,22 @@ class RunFolder:
                 yield history, checkpoint
                 self._finish(kept, history, checkpoint)
         say(printable(f"written to {self.folder}"), sys.stderr)
+        say(printable(f"next: {self._next(kept)}"), sys.stderr)
 
     def show(self) -> None:
         """In a notebook, show the run's pictures; a script leaves them in its folder."""
         if self.folder is not None:
             for path in filter(Path.exists, map(self.folder.joinpath, _PICTURES)):
                 show_picture(path)
+
+    def _next(self, kept: _Kept) -> str:
+        """What a user will want to do with the run."""
+        look = "look at curve.png there"
+        channels, height, width = (*kept.input_shape[1:], 0, 0)[:3]
+        if channels != 1 or height != width:
+            return look
+        python, folder = shlex.quote(shorter(sys.executable)), shlex.quote(str(self.folder))
+        return f"{look}, then try the net: `{python} -m gluonbook.predict {folder}`"
 
     def _open(self, kept: _Kept, opened: ExitStack) -> tuple[History, Checkpoint]:
         """Make or find the folder, lock it, and try what could fail at the end."""
@@ -276,34 +289,57 @@ class RunFolder:
 
     @contextmanager
     def _telling_how_to_go_on(self, folder: Path, history: History) -> Iterator[None]:
-        """Add the command that resumes the run to the error that stopped it."""
-        python = launched_by() or shlex.quote(shorter(sys.executable))
-        how = f"go on with `{python} {self._command} {shlex.quote(str(folder))}`"
+        """Add how the run is resumed to the error that stopped it."""
+        python, how = launched_by() or shlex.quote(shorter(sys.executable)), _RUN_AGAIN
+        if self._command is not None:
+            how = f"go on with `{python} {self._command} {shlex.quote(str(folder))}`"
         try:
-            yield
-        except Interrupted as stop:
-            if len(history):
-                self._draw(history)
-            if self._command is None:
-                raise
-            raise Interrupted(stop.signum, f"{stop}; {how}") from None
-        except KeyboardInterrupt:  # while no training waits for signals: at its beginning and end
-            if self._command is None or not (folder / CONFIG).exists():
-                raise
-            raise Interrupted(signal.SIGINT, f"interrupted; {how}") from None
+            with _telling(how, folder):
+                try:
+                    yield
+                except Interrupted:
+                    with suppress(KeyboardInterrupt):  # who asks twice goes without the picture
+                        if len(history):
+                            self._draw(history)
+                    raise
         except (files.FileFailure, MemoryError, mx.base.MXNetError) as error:
             if self._command is None:
                 raise
             more = "or make some free and" if lacks_memory(error) else "then"
             raise Failure(f"{describe(error)}; {more} {how}") from error
 
+    def leave_net(self, kept: _Kept, history: History) -> None:
+        """Write the net beside the checkpoints of a run that has nothing else.
+
+        The run of a `RunFolder`, and files of a user's, stay as they are.
+
+        Raises
+        ------
+        Failure
+            If the net cannot be exported, or a file of a user's stands in its place.
+        """
+        folder = self.folder
+        assert folder is not None
+        if (folder / "README.txt").exists():
+            return
+        if not (folder / CONFIG).exists():
+            refuse_foreign(folder / name for name in self._net_files())
+        files.list_digests(folder)
+        kept.listed = not files.has_strange_list(folder)
+        self._write_net(kept)
+        files.write(folder / CONFIG, self._config(kept, len(history)))
+
+    def _write_net(self, kept: _Kept) -> None:
+        assert self.folder is not None
+        # While they are written, they are not all of one epoch.
+        files.write(self.folder / CONFIG, self._config(kept, None))
+        export_symbol(kept.net, self.folder / self._name, kept.input_shape)
+        save_parameters(kept.net, self.folder / f"{self._name}.params")
+
     def _finish(self, kept: _Kept, history: History, checkpoint: Checkpoint) -> None:
         """Write what a run ends with: first the net, then what is drawn and made from it."""
         folder = checkpoint.folder
-        # While they are written, they are not all of one epoch.
-        files.write(folder / CONFIG, self._config(kept, None))
-        export_symbol(kept.net, folder / self._name, kept.input_shape)
-        save_parameters(kept.net, folder / f"{self._name}.params")
+        self._write_net(kept)
         not_convertible = self._write_onnx(kept, folder / f"{self._name}.onnx")
         self._draw(history)
         kept.draw_predictions(folder / "predictions.png")
@@ -410,6 +446,51 @@ class _Kept:
         probabilities = Classifier(self.net, self.input_shape[-1], ctx).probabilities(images)
         names = [*CLASSES, *map(str, range(len(CLASSES), probabilities.shape[1]))]
         save_picture(draw_images(images, probabilities, names, labels), path)
+
+
+#: How a training of one's own goes on.
+_RUN_AGAIN = "run the same program again to go on"
+
+
+@contextmanager
+def _telling(how: str, folder: Path) -> Iterator[None]:
+    """Add to the interruption of the training in `folder` how it goes on."""
+    try:
+        yield
+    except Interrupted as stop:
+        raise Interrupted(stop.signum, f"{stop}; {how}") from None
+    except KeyboardInterrupt:  # while no training waits for signals: at its beginning and end
+        if not ((folder / CONFIG).exists() or checkpoints_in(folder)):
+            raise Interrupted(signal.SIGINT, "interrupted") from None
+        raise Interrupted(signal.SIGINT, f"interrupted; {how}") from None
+
+
+@contextmanager
+def leaving_net(
+    checkpoint: Checkpoint,
+    net: gluon.Block,
+    trainer: gluon.Trainer,
+    loaders: tuple[Iterable[Any], Iterable[Any]],
+    ctxs: Sequence[mx.Context],
+    workers: Workers,
+    history: History,
+) -> Iterator[None]:
+    """Within the ``with`` block trains what `checkpoint` alone keeps; its net is left there.
+
+    So `load_run` reads the folder as any run's, if the net can be exported.
+    """
+    checkpoint.acquire()
+    with ExitStack() as opened:
+        opened.callback(checkpoint.end)
+        with _telling(_RUN_AGAIN, checkpoint.folder):
+            yield
+            try:
+                kept = _Kept(net, trainer, *loaders, list(ctxs), workers)
+                RunFolder(checkpoint.folder).leave_net(kept, history)
+            except files.FileFailure as error:
+                log.warning("%s; the checkpoints are whole", error)
+            except (Failure, ValueError, mx.base.MXNetError) as error:
+                log.info("the net is not left in %s: %s", checkpoint.folder, error)
 
 
 def _shape_of_an_example(test_iter: Iterable[Any]) -> tuple[int, ...]:

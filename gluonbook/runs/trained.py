@@ -19,7 +19,7 @@ from ..system import files
 from ..system.errors import Failure, printable
 from ..zoo.models import UnknownModel
 from .checkpoint import checkpoints_in
-from .config import Config, read_config
+from .config import CONFIG, Config, read_config
 from .history import History
 from .int8 import int8_of_run
 
@@ -49,7 +49,7 @@ def load_run(folder: str | os.PathLike[str], ctx: mx.Context | None = None) -> C
         If there is no such run, it is damaged, or it has not ended; or if its net takes other
         inputs than gray images.
     """
-    config = read_config(Path(folder))
+    config = _config_of(Path(folder))
     path = config.folder / f"{config.name}.params"
     if not path.exists() or config.trained is None:
         what = "is not complete" if path.exists() else f"has no {path.name}"
@@ -136,4 +136,13 @@ def name_of(folder: Path) -> str:
     Failure
         If there is no such run, or its configuration is damaged.
     """
-    return read_config(folder).name
+    return _config_of(folder).name
+
+
+def _config_of(folder: Path) -> Config:
+    if folder.is_dir() and not (folder / CONFIG).exists() and checkpoints_in(folder):
+        raise Failure(
+            f"{folder} holds checkpoints and no net: run the program that trains it to its end; it "
+            "leaves a net that is made of HybridBlocks"
+        )
+    return read_config(folder)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 import operator
+import signal
 import sys
 from typing import Callable, Iterator
 
 from .interrupts import Interrupted
-from .output import say
+from .output import in_notebook, say
 
 
 def printable(text: str) -> str:
@@ -95,6 +96,7 @@ def print_sentences(describe: Callable[[BaseException], str | None] = sentence) 
         global _told
         text = describe(error)
         if isinstance(error, Interrupted):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # another one has no more to interrupt
             if str(error):
                 say(printable(str(error)), sys.stderr)
             raise SystemExit(128 + error.signum)
@@ -105,6 +107,20 @@ def print_sentences(describe: Callable[[BaseException], str | None] = sentence) 
             _told = True
 
     sys.excepthook = hook
+
+
+@contextmanager
+def one_line_if_stopped() -> Iterator[None]:
+    """Within the block, which trains, `Interrupted` ends a script with its sentence alone.
+
+    All other errors stay as they are, and so does a notebook. Unless it comes, nothing is changed.
+    """
+    try:
+        yield
+    except Interrupted:
+        if not in_notebook():
+            print_sentences(lambda error: None)
+        raise
 
 
 @contextmanager

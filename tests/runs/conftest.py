@@ -152,6 +152,10 @@ def names(folder):
     return sorted(path.name for path in Path(folder).glob("[!.]*"))
 
 
+def checkpoints(folder):
+    return sorted(path.name for path in Path(folder).glob("checkpoint-*"))
+
+
 def wider_net():
     net = nn.HybridSequential()
     net.add(nn.Conv2D(5, kernel_size=3, in_channels=1), nn.BatchNorm(in_channels=5))

@@ -20,16 +20,16 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from .conftest import EPOCHS, Stopping, fit, images, names, small_net, wider_net
+from .conftest import EPOCHS, Stopping, checkpoints, fit, images, names, small_net, wider_net
 
 pytestmark = pytest.mark.usefixtures("terminal_signals")
 
 
 def test_the_last_two_are_kept(tmp_path):
     fit(tmp_path, num_epochs=1)
-    assert names(tmp_path) == ["checkpoint-1-0.safetensors", "checkpoint-2-0.safetensors"]
+    assert checkpoints(tmp_path) == ["checkpoint-1-0.safetensors", "checkpoint-2-0.safetensors"]
     fit(tmp_path, num_epochs=2, save_every=2)
-    assert names(tmp_path) == ["checkpoint-2-4.safetensors", "checkpoint-3-0.safetensors"]
+    assert checkpoints(tmp_path) == ["checkpoint-2-4.safetensors", "checkpoint-3-0.safetensors"]
 
 
 def test_a_checkpoint_opens_as_safetensors(tmp_path):

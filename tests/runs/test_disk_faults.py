@@ -9,7 +9,7 @@ from gluonbook.runs.format import read
 from gluonbook.system import files
 import pytest
 
-from .conftest import Stopping, assert_same, fit, images, names
+from .conftest import Stopping, assert_same, checkpoints, fit, images
 
 pytestmark = pytest.mark.usefixtures("terminal_signals")
 
@@ -59,7 +59,7 @@ def test_a_short_write(tmp_path, monkeypatch):
     with pytest.raises(files.FileFailure, match="no room"):
         fit(tmp_path)
     monkeypatch.setattr(files, "write", real)
-    assert names(tmp_path) == ["checkpoint-1-0.safetensors", "checkpoint-2-0.safetensors"]
+    assert checkpoints(tmp_path) == ["checkpoint-1-0.safetensors", "checkpoint-2-0.safetensors"]
 
 
 def test_a_folder_that_vanishes(tmp_path):
