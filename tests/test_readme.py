@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib
 import json
 from pathlib import Path
@@ -265,3 +266,18 @@ def test_the_page_of_results_is_built_from_the_files(monkeypatch):
     assert (ROOT / "results" / "README.md").read_text(encoding="utf-8") == page
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page):
         assert (ROOT / "results" / target).exists(), target
+
+
+def test_pytest_says_why_tests_were_skipped(pytestconfig):
+    """As the READMEs say of those that need PyTorch."""
+    assert "-rs" in pytestconfig.getini("addopts")
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_page_on_notebooks_names_the_extra_that_has_what_they_need(name):
+    page = (ROOT / "chapters" / name).read_text(encoding="utf-8")
+    assert ".venv/bin/pip install -e '.[notebook]'\n.venv/bin/jupytext --to notebook " in page
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    extra = setup["options.extras_require"]["notebook"].split()
+    assert extra == ["ipykernel", "jupytext"]

@@ -29,6 +29,7 @@ from .parser import (
     image_size,
     out_folder,
     quick_test,
+    runs_folder,
     whole_number,
 )
 
@@ -175,7 +176,7 @@ def _parser(question: str, defaults: dict[str, int]) -> argparse.ArgumentParser:
     add_shared(parser, "--device")
     parser.add_argument(
         "--out",
-        default="runs/exercises",
+        default=str(runs_folder() / "exercises"),
         metavar="DIR",
         help="folder that the table and the picture are written into",
     )

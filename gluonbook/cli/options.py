@@ -14,7 +14,7 @@ from ..nets.edition import EDITIONS
 from ..recipes import Recipe, Tuning, recipes_of
 from ..runs.config import Config, read_config
 from ..system.errors import Failure
-from .parser import TEST_IMAGES, quick_test
+from .parser import TEST_IMAGES, quick_test, runs_folder
 from .training_parser import (
     HYPERPARAMETERS,
     TRAINER,
@@ -34,7 +34,7 @@ _DEFAULTS: dict[str, Any] = {
     **dict.fromkeys((*_CHANGEABLE, *_FIXED, "resume")),
     **{"recipe": "book", "edition": EDITIONS[0], "amp": False},
     **{"device": "auto", "deterministic": False, "hybridize": True, "tensorboard": False},
-    **{"out": "runs", "debug": False},
+    **{"out": None, "debug": False},
 }
 
 
@@ -107,6 +107,8 @@ def _resolved(values: dict[str, Any], hyperparameters: Mapping[str, Any]) -> Opt
             setattr(options, name, hyperparameters[name])
     if options.seed is None:
         options.seed = int.from_bytes(os.urandom(4), "little") // 2
+    if options.out is None:
+        options.out = str(runs_folder())
     if options.limit is not None and options.limit_test is None:
         options.limit_test = quick_test(options.limit)
     return options

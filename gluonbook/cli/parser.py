@@ -16,6 +16,7 @@ import numpy as np
 from ..data import folders, published_files
 from ..runs.trained import LARGEST_SIZE
 from ..system.errors import Failure, limit_text, printable
+from ..system.output import in_notebook
 
 #: Images of the data set.
 TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
@@ -154,6 +155,18 @@ def add_shared(options: argparse._ActionsContainer, *names: str) -> None:
     """Add some of ``--data``, ``--device`` and ``--debug`` to a parser or a group of options."""
     for name in names:
         options.add_argument(name, **_SHARED[name])
+
+
+def runs_folder() -> Path:
+    """Where runs land unless ``--out`` says otherwise: in ``runs`` of the working folder.
+
+    A chapter's notebook works in the folder of the chapter. Its runs land where those of the script
+    do, which is started in the folder above.
+    """
+    clone, here = Path(__file__).resolve().parents[2], Path.cwd()
+    if in_notebook() and clone / "chapters" in (here, *here.parents):
+        return Path(os.path.relpath(clone / "runs"))
+    return Path("runs")
 
 
 def out_folder(path: str | os.PathLike[str]) -> Path:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 import re
 import sys
 
 from gluonbook.cli import arguments, options
+from gluonbook.cli import parser as cli_parser
+from gluonbook.cli.exercise import Exercise
 from gluonbook.gpu import device
 from gluonbook.recipes import RECIPES
 from gluonbook.system import files
@@ -18,7 +21,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from ..conftest import run_chapter
+from ..conftest import CHAPTERS, run_chapter
 
 STATED = {
     section: {name: getattr(recipe, name) for name in ("lr", "num_epochs", "batch_size", "size")}
@@ -206,6 +209,23 @@ def test_in_a_notebook_the_kernels_arguments_are_not_options_and_the_hook_stays(
     hook = sys.excepthook
     assert arguments("lenet", **STATED["lenet"]).num_epochs == 5
     assert sys.excepthook is hook
+
+
+@pytest.mark.parametrize("place", ["chapters", "chapters/zh", "chapters/exercises"])
+def test_a_chapters_notebook_keeps_its_runs_where_the_script_does(place, monkeypatch):
+    """The script is started in the folder above the chapters, a notebook in its own folder."""
+    clone = CHAPTERS.parent
+    monkeypatch.chdir(clone / place)
+    assert Path(options_of("lenet", []).out) == Path("runs")
+    for module in (sys.modules["gluonbook.cli.arguments"], cli_parser):
+        monkeypatch.setattr(module, "in_notebook", lambda: True)
+    out = Path(options_of("lenet", []).out)
+    assert (Path.cwd() / out).resolve() == clone / "runs" and not out.is_absolute()
+    exercise = Exercise("name", "A question?", [], limit=3)
+    assert Path(exercise.options.out).resolve() == clone / "runs" / "exercises"
+    assert options_of("lenet", ["--out", "runs"]).out == "runs"
+    monkeypatch.chdir(clone)
+    assert Path(options_of("lenet", []).out) == Path("runs")
 
 
 @pytest.mark.parametrize(
