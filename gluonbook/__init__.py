@@ -26,6 +26,8 @@ MXNet 1.9.1 needs help on today's machines, so the import also
 `gluonbook.system.runtime` does most of it.
 """
 
+from __future__ import annotations
+
 import importlib
 
 from ._version import __version__
@@ -85,6 +87,10 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 __all__ = [
     "AuxiliaryLoss",
     "Benchmark",
@@ -124,6 +130,7 @@ __all__ = [
     "try_all_gpus",
     "try_gpu",
     "use_svg_display",
+    "utils",
     "vgg",
     "vgg_block",
 ]

@@ -5,9 +5,11 @@ Importing this module imports matplotlib's pyplot; nothing else in this package 
 
 from __future__ import annotations
 
+import math
 from typing import Any, Iterable, Sequence
 
 from matplotlib import pyplot as plt
+import numpy as np
 
 from ..data.fashion_mnist import CLASSES
 from ..system.output import in_notebook
@@ -33,13 +35,29 @@ def get_fashion_mnist_labels(labels: Iterable[Any]) -> list[str]:
 
 
 def show_fashion_mnist(images: Sequence[Any], labels: Sequence[str]) -> None:
-    """Draw the images, each of 28 × 28 pixels, in a row, each with its label above it."""
+    """Draw the images in a row, each with its label above it.
+
+    Parameters
+    ----------
+    images
+        Each of any size, gray, (H, W), (1, H, W) or (H, W, 1), or in colors, (H, W, 3); or the
+        H × H values of a square one.
+    """
     use_svg_display()
     _, panels = plt.subplots(1, len(images), figsize=(12, 12), squeeze=False)
     for panel, image, label in zip(panels.flat, images, labels):
-        panel.imshow(image.reshape((28, 28)).asnumpy())
+        panel.imshow(_picture(image))
         panel.set_title(label)
         panel.axis("off")
+
+
+def _picture(image: Any) -> np.ndarray:
+    """An image as matplotlib takes it, (H, W) or (H, W, 3)."""
+    values = image.asnumpy() if hasattr(image, "asnumpy") else np.asarray(image)
+    if values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
+        return values[0] if values.shape[0] == 1 else values[:, :, 0]
+    side = math.isqrt(values.size)
+    return values.reshape(side, side) if values.ndim == 1 and side**2 == values.size else values
 
 
 def semilogy(

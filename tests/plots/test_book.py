@@ -32,6 +32,13 @@ def test_every_promised_name_is_there():
         gb.train_ch99  # noqa: B018
 
 
+def test_dir_has_all_of_its_names_and_no_others():
+    """In a new process: a module that something has imported, or a plot, is none of them."""
+    result = python("import gluonbook as gb; print(*dir(gb)); print(*sorted(gb.__all__))")
+    listed, promised = map(str.split, result.stdout.splitlines())
+    assert listed == promised and {"show_fashion_mnist", "plt", "utils", "lenet"} <= set(listed)
+
+
 def test_utils_is_another_name():
     from gluonbook.utils import show_fashion_mnist, train_ch5
 
@@ -59,6 +66,25 @@ def test_images_in_a_row(dataset):
         np.testing.assert_array_equal(panel.images[0].get_array(), image.reshape(28, 28))
     gb.show_fashion_mnist(images[:1], labels[:1])
     assert len(pyplot.gcf().axes) == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "drawn"),
+    [
+        ((96, 96), (96, 96)),
+        ((1, 96, 96), (96, 96)),
+        ((32, 40, 1), (32, 40)),
+        ((32, 40, 3), (32, 40, 3)),
+        ((784,), (28, 28)),
+        ((1, 28, 28), (28, 28)),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.asarray, nd.array])
+def test_images_of_any_size(kind, shape, drawn):
+    images = np.random.RandomState(0).rand(2, *shape).astype(np.float32)
+    gb.show_fashion_mnist(kind(images), ["one", "two"])
+    for panel, image in zip(pyplot.gcf().axes, images):
+        np.testing.assert_array_equal(panel.images[0].get_array(), image.reshape(drawn))
 
 
 def test_curves_over_a_logarithmic_axis():
