@@ -209,7 +209,8 @@ for path in options.images:
 # ## The test images
 #
 # Without image files, the test set is classified, a batch at a time. Its files are arrays of bytes
-# after a header of 16 bytes, or of 8 for the labels.
+# after a header of 16 bytes, or of 8 for the labels. Precision is the share of the images called by
+# a class's name that are of it, and recall the share of its images that are called so.
 
 # %%
 if not options.images:
@@ -224,6 +225,10 @@ if not options.images:
         parser.error(f"{folder} does not hold the test images of Fashion-MNIST ({error})")
     batches = np.array_split(images, 100)
     predicted = np.concatenate([probabilities(batch).argmax(axis=1) for batch in batches])
-    print(f"{len(labels):,} test images, accuracy {(predicted == labels).mean():.4f}")
+    print(f"{len(labels):,} test images, accuracy {(predicted == labels).mean():.4f}\n")
+    print(f"{'class':<12}{'precision':>10}{'recall':>10}")
     for i, name in enumerate(names):
-        print(shown(f"{name:<12}{(predicted[labels == i] == i).mean():.3f}"))
+        right = ((predicted == i) & (labels == i)).sum()
+        counts = ((predicted == i).sum(), (labels == i).sum())
+        shares = (f"{right / count:.3f}" if count else "-" for count in counts)
+        print(shown(f"{name:<12}" + "".join(f"{share:>10}" for share in shares)))

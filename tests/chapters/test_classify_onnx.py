@@ -16,6 +16,8 @@ import zlib
 import gluonbook as gb
 from gluonbook.data.fashion_mnist import CLASSES
 from gluonbook.export import fashion_mnist_to_onnx, to_onnx
+from gluonbook.export.__main__ import main as export
+from gluonbook.predict import main as predict
 from gluonbook.predictions.classifier import Classifier
 from gluonbook.predictions.images import read_image
 import mxnet as mx
@@ -88,13 +90,39 @@ def net(tmp_path):
 def test_the_test_images(net, classify, dataset):
     result = classify("lenet.onnx", "--data", dataset.folder)
     assert result.returncode == 0 and result.stderr == "", result
-    name, _, accuracy, *classes = result.stdout.splitlines()
+    name, _, accuracy, _, _, *classes = result.stdout.splitlines()
     assert name == "lenet: images ['N', 1, 40, 40], 10 classes"
     predicted = net.probabilities(dataset.test.images).argmax(axis=1)
     expected = (predicted == dataset.test.labels).mean()
     assert accuracy.startswith("10,000 test images, accuracy 0.")
     assert float(accuracy.split()[-1]) == pytest.approx(expected, abs=5e-4)
     assert [line[:12].strip() for line in classes] == list(CLASSES)
+
+
+def test_the_answer_is_printed_as_predict_prints_it(lenet_run, tiny, capsys, monkeypatch):
+    """Of a net that has hardly been trained: some of the classes are never answered."""
+    kinds = (("images-idx3", 16, tiny.test.images), ("labels-idx1", 8, tiny.test.labels))
+    for kind, header, array in kinds:
+        content = bytes(header) + array.astype(np.uint8).tobytes()
+        (lenet_run / f"t10k-{kind}-ubyte.gz").write_bytes(gzip.compress(content))
+    net, photo = lenet_run / "lenet.onnx", lenet_run / "photo.png"
+    Image.fromarray(tiny.test.images[1, 0]).save(photo)
+    printed = []
+    monkeypatch.setattr(sys, "excepthook", None)
+    export([str(lenet_run)])
+    for images in ([], [str(photo)]):
+        capsys.readouterr()
+        predict([str(lenet_run), *images])
+        printed.append(capsys.readouterr().out)
+    assert printed[0].startswith("32 test images, accuracy 0.") and "-" in printed[0]
+    for argv, answer in (
+        ([net, "--data", lenet_run], printed[0]),
+        ([net, photo, "--data", lenet_run], printed[1]),
+        ([net, photo, "--data", lenet_run, photo], printed[1] * 2),
+    ):
+        result = run_in_process(monkeypatch, capsys, *argv)
+        *described, answered = result.stdout.split("\n", 2)
+        assert answered == answer and len(described) == 2, result
 
 
 def test_image_files(net, classify, dataset, tmp_path):
