@@ -249,7 +249,7 @@ def main() -> None:
     options.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N")
     options.add_argument("--minutes", type=float, help="for each training, then save and stop")
     options.add_argument("--runs", type=Path, default=Path("runs/reproduce"))
-    options = options.parse_args()
+    options = options.parse_intermixed_args()
     kept = options.out / "reproduce"
     trainings = []
     for section in options.sections:
