@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 import configparser
 import importlib
 import json
@@ -281,3 +282,41 @@ def test_the_page_on_notebooks_names_the_extra_that_has_what_they_need(name):
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     extra = setup["options.extras_require"]["notebook"].split()
     assert extra == ["ipykernel", "jupytext"]
+
+
+def rows_on_the_books_exercises(name):
+    """Section, exercise and answer of each."""
+    page = (ROOT / "chapters" / name).read_text(encoding="utf-8")
+    part = page.partition(("### The book's own list", "### 书中的练习")[READMES.index(name)])[2]
+    lines = [line for line in part.partition("\n## ")[0].splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_each_exercise_of_the_book_is_on_the_list(name):
+    """As many as the printed book has in each of these sections."""
+    counts = Counter(section for section, _, _ in rows_on_the_books_exercises(name))
+    assert counts == {
+        **{"LeNet": 1, "AlexNet": 3, "VGG": 3, "NiN": 2, "GoogLeNet": 2},
+        **{"ResNet": 3, "DenseNet": 3},
+    }
+
+
+def test_both_lists_of_exercises_have_the_same_answers():
+    ours, theirs = map(rows_on_the_books_exercises, READMES)
+    for one, other in zip(ours, theirs):
+        assert one[0] == other[0]
+        assert re.findall(r"\(.*?\)|`.*?`", one[2]) == re.findall(
+            r"\(.*?\)|`.*?`", other[2].replace("(zh/", "(")
+        )
+        assert one[2].startswith("try") == other[2].startswith("试试")
+
+
+def test_the_front_page_names_the_editions_whose_code_runs(text):
+    for told in ("`import gluonbook as d2l`", "`import d2lzh as d2l`", "`npx.set_np()`"):
+        assert told in " ".join(text.split())
+
+
+def test_the_front_page_says_how_to_watch_and_draw_a_training(text):
+    assert "gb.train_ch5(..., progress=True)" in text and 'history.draw("curve.png")' in text
+    assert "`python -m gluonbook`" in text
