@@ -111,15 +111,15 @@ def print_sentences(describe: Callable[[BaseException], str | None] = sentence) 
 
 @contextmanager
 def one_line_if_stopped() -> Iterator[None]:
-    """Within the block, which trains, `Interrupted` ends a script with its sentence alone.
+    """Within the block, which trains, Ctrl-C or a signal to end ends a script with one sentence.
 
     All other errors stay as they are, and so does a notebook. Unless it comes, nothing is changed.
     """
     try:
         yield
-    except Interrupted:
+    except KeyboardInterrupt:
         if not in_notebook():
-            print_sentences(lambda error: None)
+            print_sentences(lambda e: sentence(e) if isinstance(e, KeyboardInterrupt) else None)
         raise
 
 

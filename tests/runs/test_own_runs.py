@@ -133,6 +133,13 @@ def test_without_a_terminal_a_long_epoch_tells_where_it_is(asked, tiny, capsys, 
     ]
 
 
+def fit_run(folder, train_iter=None):
+    net = small_net()
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1})
+    train_iter = images() if train_iter is None else train_iter
+    gb.train_ch5(net, train_iter, images(), 4, trainer, mx.cpu(), 3, run=folder)
+
+
 # --- Ctrl-C -----------------------------------------------------------------------------------
 
 PROGRAM = """
@@ -202,13 +209,23 @@ def test_a_second_ctrl_c_while_the_curve_is_drawn_is_one_sentence_too(tmp_path, 
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(History, "draw", interrupted)
-    net = small_net()
-    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1})
     with pytest.raises(Interrupted) as stop:
-        gb.train_ch5(*(net, stopping(images(), 7), images(), 4, trainer, mx.cpu(), 3), run=tmp_path)
+        fit_run(tmp_path, stopping(images(), 7))
     assert drawing == [True] and stop.value.signum == signal.SIGTERM
     assert str(stop.value).endswith("; run the same program again to go on")
     assert stop.value.__suppress_context__
+
+
+def test_ctrl_c_before_the_folder_is_made_shows_no_traceback(tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.excepthook", lambda *_: pytest.fail("as the script's own errors"))
+    monkeypatch.setattr("gluonbook.runs.folder.layer_table", interrupted)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        fit_run(tmp_path / "mine")
+    sys.excepthook(stop.type, stop.value, None)
+    assert capsys.readouterr().err == "error: interrupted\n"
 
 
 def test_ctrl_c_before_anything_is_kept_is_one_word(tmp_path, monkeypatch):
