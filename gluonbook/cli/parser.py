@@ -58,12 +58,12 @@ class Parser(argparse.ArgumentParser):
 
     def _unknown(self, texts: Sequence[str]) -> str:
         """What to say of arguments that are none; names the option that was probably meant."""
-        known = [name for action in self._actions for name in action.option_strings]
+        options = [name for action in self._actions for name in action.option_strings]
+        known = [name[2:] for name in options if name.startswith("--")]
         for text in texts:
             name = text.partition("=")[0]
-            meant = get_close_matches(name, known, n=1) if name.startswith("--") else []
-            if meant:
-                return f"there is no option {name}: did you mean {meant[0]}?"
+            if text.startswith("--") and (meant := get_close_matches(name[2:], known, 1, 0.7)):
+                return f"there is no option {name}: did you mean --{meant[0]}?"
         return f"unrecognized arguments: {' '.join(texts)}"
 
     def error(self, message: str) -> NoReturn:

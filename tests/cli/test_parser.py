@@ -183,7 +183,8 @@ def test_every_command_takes_its_options_before_and_behind_its_names(parser):
         ("--limt", "there is no option --limt: did you mean --limit?"),
         ("--limt=6000", "there is no option --limt: did you mean --limit?"),
         ("--epoch-s", "there is no option --epoch-s: did you mean --epochs?"),
-        ("--xyz", "unrecognized arguments: --xyz"),
+        ("--save_every", "there is no option --save_every: did you mean --save-every?"),
+        ("--depth", "unrecognized arguments: --depth"),
         ("resnet", "unrecognized arguments: resnet"),
     ],
 )
