@@ -27,6 +27,11 @@ def describe(
             "the images are too small for this net: a pooling or convolution is wider than what "
             f"reaches it{'; choose a greater --size' if '--size' in options else ''}"
         )
+    if mxnets and re.search(r"(?s)concat\.cc.*Incompatible input shape", str(error)):
+        return (
+            "this net cannot take images of this size: paths that it joins end in different sizes"
+            f"{'; choose another --size' if '--size' in options else ''}"
+        )
     if mxnets:
         return f"MXNet stopped: {last_line(error)}"
     if isinstance(error, OSError) and not isinstance(error, Failure):

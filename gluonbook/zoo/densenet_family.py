@@ -56,7 +56,9 @@ def densenet_bc(
 
     The first convolution has 2k channels, and each transition halves the channels (θ = 0.5,
     "compression"). No convolution has a bias. Batch normalisation has ε = 10⁻⁵ and keeps 0.9 of its
-    running statistics. The layers are those of GluonCV's and torchvision's ``densenet121``.
+    running statistics. The layers are those of GluonCV's and torchvision's ``densenet121`` and so
+    on. Neither library has DenseNet-264: its outputs are compared with no other net's, its
+    parameters with table 1 by arithmetic.
 
     Raises
     ------

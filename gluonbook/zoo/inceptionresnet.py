@@ -112,7 +112,8 @@ def inceptionresnetv1(
     """Inception-ResNet v1, for input (N, C, 299, 299); output (N, num_classes).
 
     With 3 channels and 1,000 classes it has 23,995,624 parameters, like the net that is used under
-    this name to compare faces.
+    this name to compare faces. The tests compare its outputs with a PyTorch definition of their
+    own, written after that net's structure; its code and weights were not run.
 
     Deviations from the paper are that net's: a sixth block C, which adds its result unscaled and
     has no ReLU after it; and before the last layer a dense layer of 512 outputs, without bias and
@@ -142,7 +143,9 @@ def inceptionresnetv2(
     """Inception-ResNet v2, for input (N, C, 299, 299); output (N, num_classes).
 
     With 3 channels and 1,000 classes it has 55,843,464 parameters, as the authors' published net
-    has.
+    has. The tests compare its outputs with a PyTorch definition of their own, written after the
+    structure of that net's code (TF-slim), whose average excludes the padding; the code itself and
+    its weights were not run.
 
     Deviations from the paper are that net's. It has Inception v3's stem and a block of four paths,
     which give 320 channels, instead of Inception v4's stem, which gives 384. So the blocks add to

@@ -76,7 +76,9 @@ def inceptionv4(num_classes: int = 1000, *, small_images: bool = False) -> nn.Hy
     """Inception v4, for input (N, C, 299, 299); output (N, num_classes).
 
     With 3 channels and 1,000 classes it has 42,679,816 parameters. All convolutions have batch
-    normalisation and none has a bias.
+    normalisation and none has a bias. The tests compare its outputs with a PyTorch definition of
+    their own, written after the structure of the authors' code (TF-slim); the authors' code itself
+    and its weights were not run.
 
     Deviations from the paper: where one-sided convolutions follow each other, their order is that
     of the authors' code, which differs from the figures' in places.

@@ -30,6 +30,9 @@ def nin_cifar10(num_classes: int = 10) -> nn.HybridSequential:
     that 32×32 pixels become 16×16 and 8×8. The authors' later net for Caffe averages in the second
     pooling; here both take the maximum, as the paper says.
 
+    That definition cannot be run here, so the outputs are compared with no other net's; the sizes
+    of the layers and the parameters are, by arithmetic.
+
     An image larger than 32×32 gives an answer too, since the last pooling averages over all pixels.
     As in the paper, a ReLU precedes it, so a class score is never negative.
     """

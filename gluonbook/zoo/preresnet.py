@@ -65,7 +65,8 @@ def preresnet(
     The layers are those of GluonCV's ``resnet50_v2`` after its first, which normalises the images:
     no convolution has a bias, and batch normalisation has ε = 10⁻⁵ and keeps 0.9 of its running
     statistics. A bottleneck's stride is in its 3×3 convolution; the paper does not say where, and
-    the authors' code has it in the first 1×1.
+    the authors' code has it in the first 1×1. The outputs up to 152 layers are compared with those
+    of GluonCV's nets; it has no ResNet-200, so that one is compared by its number of parameters.
 
     Deviations from the paper: the first block normalises and activates again what conv1 has
     normalised and activated already (the appendix has that once).

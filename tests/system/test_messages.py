@@ -25,6 +25,13 @@ import pytest
             r"not enough memory \(MXNetError: Failed to.*smaller --batch-size",
         ),
         (mx.base.MXNetError("Traceback\n  File\nMXNetError: a fault"), "MXNet stopped: .*a fault"),
+        (
+            mx.base.MXNetError(
+                'Traceback\n  File "../src/operator/nn/concat.cc", line 66\nMXNetError: '
+                "Check failed: Incompatible input shape: expected [1,-1,5,5], got [1,320,4,4]"
+            ),
+            "this net cannot take images of this size: .*; choose another --size",
+        ),
         (Failure("a sentence"), "a sentence"),
     ],
 )

@@ -72,9 +72,9 @@ def test_outputs_are_gluoncvs(name):
     assert_equal_outputs(theirs, ours, size)
 
 
-@pytest.mark.parametrize(("name", "their_name"), [("preresnet18", "resnet18_v2")])
-def test_preactivation_is_gluoncvs_after_it_has_normalized_the_images(name, their_name):
-    whole = model_zoo().get_model(their_name, classes=10)
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+def test_preactivation_is_gluoncvs_after_it_has_normalized_the_images(depth):
+    name, whole = f"preresnet{depth}", model_zoo().get_model(f"resnet{depth}_v2", classes=10)
     theirs = nn.HybridSequential()
     theirs.add(*whole.features[1:], whole.output)
     ours = gb.get_model(name, 10)

@@ -7,6 +7,7 @@ import math
 import gluonbook as gb
 from gluonbook.export import export_symbol, import_symbol
 from gluonbook.operations import gluon_ops
+from gluonbook.system.messages import describe
 from gluonbook.training.graphs import _OneGraph, inference_of, step_of
 from gluonbook.zoo.gluoncv import model_zoo
 from gluonbook.zoo.inception_tables import avg_pool, block_of, max_pool
@@ -45,6 +46,18 @@ def test_a_stem_for_small_images_changes_no_size_but_bninceptions_first(name):
     for size in (28, 33, 64, 96):
         assert num_inferred(net, size) == parameters
         assert inferred_shapes(net, size)[1] == [(1, 1000)]
+
+
+def test_bninception_takes_the_sizes_that_its_docstring_names():
+    """Its poolings and convolutions halve odd sizes differently, and that is told in a sentence."""
+    net = initialized(gb.get_model("bninception", 10), 64, 3)
+    for multiple in (64, 224):
+        for size in (multiple - 1, multiple + 6):
+            assert inferred_shapes(net, size)[1] == [(1, 10)]
+    for size in (62, 71):
+        with pytest.raises(mx.base.MXNetError) as failure:
+            net(nd.zeros((1, 3, size, size)))
+        assert "images" in describe(failure.value) and "size" in describe(failure.value)
 
 
 #: What the papers print after each row: channels, and height and width. BN-Inception's rows 3c and
