@@ -27,6 +27,7 @@ size = exercise.options.size
 #
 # All take the section's images of 96 pixels, although Inception v3 and Inception-ResNet v1 are made
 # for 299. These two leave out the padding in their first layers, and take no image below 75 pixels.
+# BN-Inception takes multiples of 32 pixels, and up to 6 more.
 
 # %%
 nets = {
@@ -79,7 +80,8 @@ exercise.answer(
 # steps to begin.
 #
 # BN-Inception has 1.7 times the parameters and 1.3 times the work, and ends at 0.742. That is no
-# sure gain: its own curve moves by as much from one epoch to the next, and this is one seed.
+# sure gain: its own curve moves by as much from one epoch to the next, and this is one seed. It was
+# trained when its poolings were still padded by 1; they now round up, as the published net's do.
 #
 # Inception v3 has 3.6 times the parameters of the section's net, but only 1.2 times its work, since
 # 96 pixels leave little for its wide last blocks to compute. At this learning rate it does not

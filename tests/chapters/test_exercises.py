@@ -17,7 +17,7 @@ TRAINING, HELD_OUT = [*SHORT, "--limit-test", "8"], [*SHORT, "--hold-out", "8"]
 SCRIPTS = {
     "densenet_against_resnet": ([*TRAINING, "--size", "32"], 4),
     "densenet_table1": ([*TRAINING, "--size", "32"], 1),
-    "inception_successors": ([*TRAINING, "--size", "75"], 5),
+    "inception_successors": ([*TRAINING, "--size", "96"], 5),
     "moved_images": ([*HELD_OUT, "--size", "32"], 2),
     "net_sizes": (["--batch-size", "4"], 7),
     "nin_one_conv": ([*TRAINING, "--size", "96", "--seeds", "2"], 3),
