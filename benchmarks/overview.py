@@ -260,7 +260,7 @@ follows.""",
         """\
 GoogLeNet, the nets that came after it, and their work, on 2,000 training images in the same order.
 [`chapters/exercises/inception_successors.py`](../chapters/exercises/inception_successors.py) tells
-what follows.""",
+what follows. BN-Inception's poolings were padded by 1 then; they now round up instead.""",
         "exercises/inception_successors",
         "Loss and accuracy of each net",
     ),
@@ -345,8 +345,8 @@ follows.""",
         "Beside the PyTorch edition",
         """\
 Both editions' nets with the same weights and the same batches. Differences are relative and in
-float64: of the outputs and gradients in one step, where 1e-8 is allowed, and of the loss over ten
-steps. In float32 rounding flips a ReLU here and there, in PyTorch as in MXNet, and there the
+float64: of the outputs and gradients in one step, where 1e-8 is allowed, and of the losses of a
+training. In float32 rounding flips a ReLU here and there, in PyTorch as in MXNet, and there the
 gradient jumps. So gradients in float32 are reported but not judged, and a training with batch
 normalisation in float32 parts from *itself* in float64 within a few steps. Speed and memory are
 those of batches of 32, where the tables above have the recipes' batches.

@@ -31,8 +31,11 @@ class Comparison:
     numbers: list[Difference] | None = None
     curves: Curves | None = None
     exact: Curves | None = None
-    """The first steps once more in float64."""
+    """The same steps in float64, which are judged."""
     test_accuracies: tuple[float, float] | None = None
+    """Of the Gluon and the PyTorch net after the training in float64."""
+    alike: tuple[int, int] | None = None
+    """Test images to which both then give the same class, and how many there were."""
     speeds: list[Speed] | None = None
     disturbance: str | None = None
     """A remark if other processes held the cores while speed was measured."""
@@ -91,6 +94,7 @@ class Comparison:
             "training": self.curves and self.curves._asdict(),
             "training_float64": self.exact and self.exact._asdict(),
             "test_accuracies": self.test_accuracies,
+            "classified_alike": self.alike,
             "speed": self.speeds and [speed._asdict() for speed in self.speeds],
             "disturbance": self.disturbance,
             "faults": self.faults(),

@@ -6,16 +6,16 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 import os
 from statistics import median
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence, cast
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Protocol, Sequence, cast
 
 import numpy as np
 import torch
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from ..measure import contenders
 from ..measure.contenders import HYBRIDIZED, Worker, serve
 from ..measure.interleaving import interleaved
-from ..measure.subprocess_worker import SubprocessWorker
 from .numbers import torch_net
 
 AS_WRITTEN = "PyTorch, as written"
@@ -81,6 +81,28 @@ def main() -> None:
     serve(lambda form, section, edition, lr: TorchForm(form, section, lr))
 
 
+class Answering(Protocol):
+    """A process that answers questions, as a `SubprocessWorker` does."""
+
+    def ask(self, question: str) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+class _Shown:
+    """A form's process that says on a progress bar what it is asked, and when it has answered."""
+
+    def __init__(self, form: str, worker: Answering, bar: tqdm[Any]) -> None:
+        self._form, self._worker, self._bar = form, worker, bar
+        self.close = worker.close
+
+    def ask(self, question: str) -> Any:
+        self._bar.set_description(f"{self._form}: {question}")
+        answer = self._worker.ask(question)
+        self._bar.update()
+        return answer
+
+
 def worker_of(
     form: str, section: str, edition: str, batch_size: int, size: int | None = None
 ) -> Worker:
@@ -96,10 +118,10 @@ def workers_of(
     edition: str,
     batch_size: int,
     questions: Sequence[str],
-    worker_of: Callable[[str, str, str, int], SubprocessWorker] = worker_of,
-) -> Iterator[tuple[dict[str, SubprocessWorker], dict[str, str]]]:
+    worker_of: Callable[[str, str, str, int], Answering] = worker_of,
+) -> Iterator[tuple[dict[str, Answering], dict[str, str]]]:
     """A process for each form that has answered the questions once, and why others could not."""
-    workers: dict[str, SubprocessWorker] = {}
+    workers: dict[str, Answering] = {}
     faults: dict[str, str] = {}
     with ExitStack() as stack:
         for form in forms:
@@ -113,9 +135,7 @@ def workers_of(
         yield workers, faults
 
 
-def seconds_of(
-    workers: Mapping[str, SubprocessWorker], work: str, rounds: int
-) -> dict[str, list[float]]:
+def seconds_of(workers: Mapping[str, Answering], work: str, rounds: int) -> dict[str, list[float]]:
     """Seconds that each form takes for a batch, one figure per round, the forms interleaved.
 
     ``LOADING`` is beside them where they train: the loader is the same for all forms, so one of
@@ -130,11 +150,21 @@ def seconds_of(
 def measure(
     section: str, edition: str, batch_size: int, rounds: int, *, compiled: bool = True
 ) -> list[Speed]:
-    """Images a second and peak memory of each form, medians of `rounds` interleaved rounds."""
+    """Images a second and peak memory of each form, medians of `rounds` interleaved rounds.
+
+    On a terminal a progress bar says what is being measured.
+    """
     forms = FORMS if compiled else FORMS[:-1]
     works = ("train", "infer")
-    with workers_of(forms, section, edition, batch_size, works) as (workers, faults):
-        seconds = {work: seconds_of(workers, work, rounds) for work in works}
+    # Each form answers once to begin with and once a round, of which one more warms up.
+    answers = len(works) * len(forms) * (rounds + 2) + (rounds + 1)  # the last of loading
+    with tqdm(total=answers, unit="answer", leave=False, disable=None) as bar:
+
+        def shown(form: str, *given: Any) -> Answering:
+            return _Shown(form, worker_of(form, *given), bar)
+
+        with workers_of(forms, section, edition, batch_size, works, shown) as (workers, faults):
+            seconds = {work: seconds_of(workers, work, rounds) for work in works}
     loading = median(seconds["train"].get(LOADING, [0.0]))
 
     def speed(form: str) -> Speed:

@@ -19,6 +19,11 @@ from .comparison import Comparison, num_parameters
 from .curves import CONVENTIONS, parted_at
 from .numbers import FLOAT32_TOLERANCE, FLOAT64_TOLERANCE, START_FROM
 
+#: What a net that has learnt nothing gets right of Fashion-MNIST's ten classes.
+GUESSING = 0.1
+_NOTHING_LEARNT = (
+    f". Guessing reaches {GUESSING:g}: so few steps say little of accuracy, --steps asks for more"
+)
 _ACTIVATIONS = {"relu": "ReLU", "sigmoid": "sigmoid", "tanh": "tanh"}
 
 
@@ -92,45 +97,59 @@ def numbers_text(one: Comparison) -> str:
 def _training(one: Comparison) -> str:
     if one.curves is None or one.exact is None:
         return ""
-    rows = [("step", "Gluon loss", "PyTorch loss", "relative", "in float64")]
+    rows: list[tuple[str, ...]] = [
+        ("step", "float64: Gluon loss", "PyTorch loss", "relative")
+        + ("float32: Gluon loss", "PyTorch loss", "relative", "PyTorch's own rounding")
+    ]
     differences, exact = one.curves.differences(), one.exact.differences()
-    for i, difference in enumerate(differences):
-        if i in _shown(len(differences)):
-            rows.append(
-                (
-                    str(i + 1),
-                    f"{one.curves.gluon_loss[i]:.5f}",
-                    f"{one.curves.torch_loss[i]:.5f}",
-                    f"{difference:.1e}",
-                    f"{exact[i]:.1e}" if i < len(exact) else "",
+    own = one.own_rounding()
+    steps = max(len(differences), len(exact))
+    for i in range(steps):
+        if i in _shown(steps):
+            cells = [str(i + 1)]
+            for run, apart in ((one.exact, exact), (one.curves, differences)):
+                cells += (
+                    [f"{run.gluon_loss[i]:.5f}", f"{run.torch_loss[i]:.5f}", f"{apart[i]:.1e}"]
+                    if i < len(apart)
+                    else [""] * 3
                 )
-            )
+            rows.append((*cells, f"{own[i]:.1e}" if i < len(own) else ""))
     lines = [
         f"## Training: the same batches of {one.options['batch_size']}, "
         f"learning rate {one.options['lr']:g}\n",
         columns(rows),
         f"Start: {START_FROM[one.options['start_from']]}. "
         f"Conventions: {CONVENTIONS[one.options['conventions']]}. Dropout is off in both.",
-        f"In float64 the losses of the first {len(exact)} steps differ by at most "
+        f"In float64, which is judged, the losses of {_steps(len(exact))} differ by at most "
         f"{max(exact):.0e} (allowed {curves.TOLERANCE:.0e}).",
         _float32_sentence(one, differences),
     ]
-    if one.test_accuracies:
+    if one.test_accuracies and one.alike:
         ours, theirs = one.test_accuracies
-        lines.append(f"Test accuracy after the last step: Gluon {ours:.3f}, PyTorch {theirs:.3f}.")
+        lines.append(
+            f"After those of float64 the nets put {one.alike[0]} of {one.alike[1]} test images "
+            f"into the same class. Test accuracy: Gluon {ours:.3f}, PyTorch {theirs:.3f}"
+            + (_NOTHING_LEARNT if max(ours, theirs) < 2 * GUESSING else "")
+            + "."
+        )
     return "\n".join(lines) + "\n"
+
+
+def _steps(number: int) -> str:
+    return "the first step" if number == 1 else f"the first {number} steps"
 
 
 def _float32_sentence(one: Comparison, differences: list[float]) -> str:
     limit, step = curves.TOLERANCE, parted_at(differences)
     if step is None:
         return f"In float32 they stay within {limit:.0e} over all {len(differences)} steps."
+    told = f"In float32, which is not judged, they part by more than {limit:.0e} at step {step}"
     own = parted_at(one.own_rounding())
     if own is None:
-        return f"In float32 they part by more than {limit:.0e} at step {step}."
+        return told + "."
     return (
-        f"In float32 they part by more than {limit:.0e} at step {step}, as PyTorch's float32 "
-        f"parts from its own float64 at step {own}: rounding grows from step to step."
+        f"{told}, as PyTorch's float32 parts from its own float64 at step {own}: rounding grows "
+        "from step to step."
     )
 
 
@@ -162,7 +181,7 @@ def _speed(one: Comparison) -> str:
     return (
         f"## Speed: batches of {one.options['speed_batch_size']}, float32, medians of "
         f"{one.options['rounds']} interleaved rounds\n\n{columns(rows)}\n{_where()}"
-        + (f"{one.disturbance}\n" if one.disturbance else "")
+        + (f"{one.disturbance[0].upper()}{one.disturbance[1:]}.\n" if one.disturbance else "")
     )
 
 
@@ -186,7 +205,7 @@ def overview(comparisons: list[Comparison], command: str) -> str:
     """One Markdown table over all sections, and the command that made it."""
     header = [
         "section", "operations", "parameters",
-        "outputs, float64", "gradients, float64", "ten steps, float64",
+        "outputs, float64", "gradients, float64", f"{_num_steps(comparisons)}, float64",
         "training, images/s: Gluon", "PyTorch as written", "fastest PyTorch",
         "inference: Gluon", "fastest PyTorch", "memory: Gluon", "PyTorch as written",
     ]  # fmt: skip
@@ -224,6 +243,12 @@ def overview(comparisons: list[Comparison], command: str) -> str:
         f"{options['speed_batch_size']}, medians of {options['rounds']} interleaved rounds, "
         f"{SOFTWARE}, {_where()}"
     )
+
+
+def _num_steps(comparisons: list[Comparison]) -> str:
+    """How many steps of training were compared in float64."""
+    numbers = [len(one.exact.gluon_loss) for one in comparisons if one.exact]
+    return f"{numbers[0]} steps" if numbers else "training"
 
 
 def _where() -> str:

@@ -70,13 +70,20 @@ def _used_by_children() -> float:
     return seconds
 
 
-def remark(others: float, when: str) -> str | None:
-    """A sentence, if other processes used so many cores that a time taken then says little."""
+def remark(
+    others: float,
+    when: str,
+    outcome: str = "it took longer than it would on a free machine",
+) -> str | None:
+    """A sentence, if other processes used so many cores that a time taken then says little.
+
+    `outcome` is what follows from that.
+    """
     if others - cores_to_spare() <= _SLEEP_ABOVE:
         return None
     return (
-        f"other processes used {others:.1f} of the {_num_processors()} cores during {when}: it "
-        "took longer than it would on a free machine"
+        f"other processes used {others:.1f} of the {_num_processors()} cores during {when}: "
+        f"{outcome}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import runpy
@@ -10,13 +11,14 @@ import sys
 import gluonbook as gb
 from gluonbook.compare import __main__ as command
 from gluonbook.compare import numbers as compare
-from gluonbook.compare import text
+from gluonbook.compare import report, speed, text
 from gluonbook.compare.comparison import Comparison
-from gluonbook.compare.curves import training
+from gluonbook.compare.curves import Curves, training
 from gluonbook.compare.speed import Speed
 from gluonbook.pytorch.architecture import architecture
 from gluonbook.pytorch.transfer import TransferError, to_gluon, to_torch
 from gluonbook.recipes import RECIPES
+from gluonbook.system import contention
 from gluonbook.system.ownership import NotOurs, refuse_foreign
 import mxnet as mx
 import numpy as np
@@ -307,6 +309,110 @@ def test_the_script_prints_writes_and_exits(tmp_path, monkeypatch, capsys):
     assert code == 2 and printed.err.count("\n") == 1
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def options_of(tmp_path, *argv):
+    return command._parser().parse_args([*argv, "--out", str(tmp_path)])
+
+
+def test_by_default_all_steps_are_judged_and_drawn_in_float64(tmp_path, monkeypatch, capsys):
+    """At LeNet's rate of 0.9 for batches of 256, divided by 32 for batches of 8."""
+    drawn = {}
+    draw = report.draw_comparison
+    monkeypatch.setattr(
+        report,
+        "draw_comparison",
+        lambda title, **given: drawn.update(given) or draw(title, **given),
+    )
+    one = command.compare_section(
+        "lenet", options_of(tmp_path, "lenet", "--steps", "3", "--no-speed")
+    )
+    assert one.options["lr"] == 0.9 / 32
+    assert len(one.curves.gluon_loss) == len(one.exact.gluon_loss) == 3
+    assert one.alike == (400, 400) and one.test_accuracies[0] == one.test_accuracies[1]
+    assert one.faults() == []
+    assert drawn["training"]["Gluon"] == (one.exact.gluon_loss, one.exact.gluon_acc)
+    first = next(iter(drawn["differences"].items()))
+    assert first == ("Gluon and PyTorch, float64", one.exact.differences())
+    printed = capsys.readouterr()
+    assert "learning rate 0.028125" in printed.out
+    assert "the nets put 400 of 400 test images into the same class" in printed.out
+    assert "In float64, which is judged, the losses of the first 3 steps" in printed.out
+    assert "step/s" not in printed.err  # no progress where nobody sees it
+
+
+def test_a_rate_that_is_given_is_taken(tmp_path):
+    argv = ["lenet", "--steps", "1", "--lr", "0.5", "--no-speed"]
+    assert command.compare_section("lenet", options_of(tmp_path, *argv)).options["lr"] == 0.5
+
+
+def test_a_net_that_only_guesses_is_not_praised_for_its_accuracy():
+    both = compare.build("lenet", "pytorch", seed=1)
+    layers = architecture(both.gluon, both.torch, (1, 1, 28, 28))
+    options = {"batch_size": 8, "lr": 0.1, "start_from": "gluon", "conventions": "shared"}
+    curves = Curves([2.0], [2.0], [0.1], [0.1])
+    one = Comparison("lenet", "LeNet", "pytorch", options, layers, curves=curves, exact=curves)
+    one.alike = (400, 400)
+    for accuracy, guessed in ((0.08, True), (0.5, False)):
+        one.test_accuracies = (accuracy, accuracy)
+        assert ("Guessing reaches 0.1" in text.text(one)) == guessed
+
+
+def test_under_load_the_ratios_are_not_trusted(tmp_path, monkeypatch, capsys):
+    """Other processes took two cores for ten seconds more than there are to spare."""
+    cores = contention.cores_to_spare() + 2
+    usages = iter([contention.Usage(0.0, 0.0, 0.0), contention.Usage(10.0, 10.0 * cores, 0.0)])
+    monkeypatch.setattr(command.contention, "usage", lambda **_: next(usages))
+    measured = [Speed("Gluon", 2.0, 2.0, 2.0, None), Speed("PyTorch", 1.0, 1.0, 1.0, None)]
+    monkeypatch.setattr(command.speed, "measure", lambda *_, **__: measured)
+    drawn = []
+    draw = report.draw_comparison
+    monkeypatch.setattr(
+        report,
+        "draw_comparison",
+        lambda *title, **given: drawn.append(given) or draw(*title, **given),
+    )
+    command.compare_section("lenet", options_of(tmp_path, "lenet", "--steps", "1"))
+    told = next(line for line in capsys.readouterr().out.splitlines() if "cores during" in line)
+    assert told.startswith("Other processes used ")
+    assert told.endswith("and their ratios cannot be trusted.")
+    assert "do not trust the ratios" in drawn[0]["speed_title"]
+
+
+def test_progress_is_shown_on_a_terminal(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    command.compare_section("lenet", options_of(tmp_path, "lenet", "--steps", "2", "--no-speed"))
+    shown = sys.stderr.getvalue()
+    assert "training, float32:" in shown and "training, float64:" in shown
+    assert "/2 [" in shown  # of two steps
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_measurement_of_speed_says_what_it_is_at(terminal, monkeypatch):
+    class Worker:
+        def __init__(self, form, *_):
+            self.form = form
+
+        def ask(self, question):
+            if self.form.endswith("compiled"):
+                raise RuntimeError("no compiler")
+            return 1.0
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(speed, "worker_of", Worker)
+    monkeypatch.setattr(sys, "stderr", Terminal() if terminal else io.StringIO())
+    rows = speed.measure("lenet", "pytorch", 4, rounds=2)
+    assert [row.training for row in rows] == [4.0, 4.0, 4.0, 0.0]
+    assert rows[-1].fault == "no compiler"
+    shown = sys.stderr.getvalue()
+    assert ("PyTorch, as written: infer" in shown) == terminal and bool(shown) == terminal
+
+
 def test_no_file_of_a_users_is_written_over_by_the_table_of_all(tmp_path, monkeypatch):
     options = {"speed_batch_size": 1, "rounds": 1}
     nothing = Comparison("lenet", "LeNet", "pytorch", options, [])
@@ -366,7 +472,7 @@ def test_a_speed_measured_beside_other_processes_says_so():
     one = Comparison(
         "lenet", "LeNet", "pytorch", options, layers, speeds=speeds, disturbance="others were here"
     )
-    assert "\nothers were here\n" in text.text(one)
+    assert "\nOthers were here.\n" in text.text(one)
     assert "\nLeNet: others were here.\n" in text.overview([one], "python compare.py")
     one.disturbance = None
     assert "others" not in text.text(one) and "None" not in text.text(one)
