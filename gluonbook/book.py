@@ -107,7 +107,7 @@ def train_ch5(
 
     The summed gradients of a batch are divided by `batch_size`, so a smaller last batch weighs
     less. If after 90 batches, or at the end, the loss is still that of guessing (ln 10 for ten
-    classes), or has risen above it, one warning is logged that says what to do.
+    classes), or has risen above it, a warning is logged that says what to do.
 
     Parameters
     ----------

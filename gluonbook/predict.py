@@ -7,6 +7,7 @@ right and wrong.
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from functools import partial
 import json
 import os
@@ -25,7 +26,7 @@ from .plots.predictions import draw_confusion, draw_filters, draw_images
 from .predictions import measures
 from .predictions.classifier import Classifier
 from .predictions.images import GROUNDS, read_image
-from .runs.trained import load_run, load_run_in_int8
+from .runs.trained import check_classes, load_run, load_run_in_int8
 from .system.errors import Failure, print_sentences, printable
 from .system.messages import describe
 from .system.ownership import refuse_foreign
@@ -76,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = _of_files(classifier, options.images, options.ground, folder)
     else:
         result = _of_test_images(classifier, options.data, options.limit_test, folder)
-    save_picture(draw_filters(classifier.net), folder / "filters.png")
+    with suppress(ValueError):  # a net may have no convolution to draw
+        save_picture(draw_filters(classifier.net), folder / "filters.png")
     print(json.dumps(result, indent=2) if options.json else _text(result))
     print(printable(f"pictures are in {folder}"), file=sys.stderr)
     return 0
@@ -92,7 +94,9 @@ def _refuse_outputs(options: argparse.Namespace, folder: Path) -> None:
 
 def _classifier_of(options: argparse.Namespace) -> Classifier:
     if not options.int8:
-        return load_run(options.run, devices(options.device)[0])
+        classifier = load_run(options.run, devices(options.device)[0])
+        check_classes(classifier, options.run)
+        return classifier
     if not options.device.startswith(("auto", "cpu")):
         raise Failure(f"--int8 computes on the CPU: leave --device {options.device} out")
     return load_run_in_int8(options.run, options.data)

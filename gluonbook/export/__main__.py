@@ -8,7 +8,7 @@ import sys
 from typing import Sequence
 
 from ..cli.parser import Parser, add_shared
-from ..runs.trained import load_run, name_of
+from ..runs.trained import check_classes, load_run, name_of
 from ..system.errors import print_sentences, printable
 from ..system.messages import describe
 from ..system.ownership import refuse_foreign
@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.out:
         refuse_foreign([options.out])
     run, name = load_run(options.run), name_of(Path(options.run))
+    check_classes(run, options.run)
     path = Path(options.out or Path(options.run) / f"{name}.onnx")
     fashion_mnist_to_onnx(run.net, path, run.size, name)
     print(printable(f"the net is in {path}"), file=sys.stderr)

@@ -37,6 +37,8 @@ class Config(NamedTuple):
     trained: int | None
     """After how many epochs the net's files were written: None if they have not been, 0 if the run
     is of a version that did not note it."""
+    dataset: Any
+    """Which Fashion-MNIST the net was trained on; None if the run does not know its data."""
     command: str | None
     """What Python is given to resume the run, but for the folder; None if code of a user's keeps
     it."""
@@ -85,6 +87,7 @@ def read_config(folder: Path) -> Config:
             content.get("net"),
             content.get("input"),
             trained,
+            content["dataset"],
             content.get("command", f"chapters/{name}.py --resume"),
         )
         for text in (config.net, config.command):

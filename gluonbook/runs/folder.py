@@ -206,7 +206,8 @@ class RunFolder:
         """What a user will want to do with the run."""
         look = "look at curve.png there"
         channels, height, width = (*kept.input_shape[1:], 0, 0)[:3]
-        if channels != 1 or height != width:
+        outputs = math.prod(kept.layers[-1].output_shape)
+        if channels != 1 or height != width or outputs != len(CLASSES):
             return look
         python, folder = shlex.quote(shorter(sys.executable)), shlex.quote(str(self.folder))
         return f"{look}, then try the net: `{python} -m gluonbook.predict {folder}`"
@@ -298,7 +299,8 @@ class RunFolder:
                 try:
                     yield
                 except Interrupted:
-                    with suppress(KeyboardInterrupt):  # who asks twice goes without the picture
+                    # Who asks twice goes without the picture. An import that is cut short fails.
+                    with suppress(KeyboardInterrupt, ImportError):
                         if len(history):
                             self._draw(history)
                     raise

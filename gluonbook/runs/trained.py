@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from contextlib import suppress
 import logging
+import math
 import os
 from pathlib import Path
 
 import mxnet as mx
 from mxnet import gluon
 
+from ..data.fashion_mnist import CLASSES
 from ..export.symbol import import_symbol, load_parameters
 from ..nets.edition import EDITIONS
-from ..operations import fingerprint
+from ..operations import fingerprint, trace
 from ..predictions.classifier import Classifier
 from ..recipes import recipe_of
 from ..system import files
@@ -111,6 +113,27 @@ def _warn_of_later_epochs(config: Config) -> None:
         )
 
 
+def check_classes(run: Classifier, folder: str | os.PathLike[str]) -> None:
+    """Raise a `Failure` if the net of a run does not tell the classes of Fashion-MNIST apart.
+
+    If the run does not know what it was trained on, one warning is logged.
+    """
+    _, [shape], _ = trace(run.net).infer_shape(data=(1, 1, run.size, run.size))
+    outputs = math.prod(shape[1:])
+    if outputs != len(CLASSES):
+        raise Failure(
+            f"{folder} holds a net of {outputs:,} outputs, which are not the {len(CLASSES)} "
+            "classes of Fashion-MNIST: load it in code of your own, by gluonbook.runs.trained."
+            "load_run or gluonbook.export.import_symbol"
+        )
+    if _config_of(Path(folder)).dataset is None:
+        log.warning(
+            "the run in %s does not say which data it was trained on: classes, and accuracies, are "
+            "those of Fashion-MNIST",
+            printable(str(folder)),
+        )
+
+
 def load_run_in_int8(
     folder: str | os.PathLike[str], data: str | os.PathLike[str] | None = None
 ) -> Classifier:
@@ -122,10 +145,11 @@ def load_run_in_int8(
     Raises
     ------
     Failure
-        As `load_run` and `int8_of_run` do.
+        As `load_run`, `check_classes` and `int8_of_run` do.
     """
-    folder = Path(folder)
-    return int8_of_run(load_run(folder), folder, name_of(folder), data)
+    folder, run = Path(folder), load_run(folder)
+    check_classes(run, folder)
+    return int8_of_run(run, folder, name_of(folder), data)
 
 
 def name_of(folder: Path) -> str:

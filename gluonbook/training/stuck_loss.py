@@ -20,6 +20,8 @@ _RISEN = 3.0
 #: The accuracy of guessing is the most frequent class's share. It counts as exceeded by more than
 #: this share of what lies above it.
 _ACCURACY = 0.05
+#: A net of sigmoids that has learned nothing in so many times `JUDGED_AFTER` batches will not.
+_MANY = 5
 #: Classes are told as of one size if the entropy of the labels is at least this multiple of ln K.
 _OF_ONE_SIZE = 0.95
 
@@ -82,18 +84,21 @@ class StuckLoss:
         )
 
     def end(self, accuracy: float, lr: float | None) -> str | None:
-        """A sentence if the training ends with nothing learned and `add` gave none.
+        """A sentence if nothing was learned; after one of `add`, only if many batches followed it.
 
         `accuracy` is the last epoch's on the training images, `lr` the learning rate that the user
         has given, or None if that is not known.
         """
         if self._has_learned(accuracy):
             return None
-        if self._is_guessing() and not self._told:
+        if self._is_guessing() and (not self._told or self._count >= _MANY * JUDGED_AFTER):
+            few = (
+                f"{self._count} batches were too few for this net to learn; take more images, more "
+                "epochs or smaller batches, or, if that does not help, "
+            )
             return (
                 f"the loss at the end is {self._loss:.3f}, that of guessing among {self._classes}: "
-                f"{self._count} batches were too few for this net to learn; take more images, more "
-                f"epochs or smaller batches, or, if that does not help, begin again {OTHER_WEIGHTS}"
+                f"{'' if self._told else few}begin again {OTHER_WEIGHTS}"
             )
         if self._is_worse_than_guessing():
             given, lower = ("", "a tenth of it") if lr is None else (f" of {lr:g}", f"{lr / 10:g}")

@@ -9,6 +9,7 @@ import sys
 import textwrap
 
 import gluonbook as gb
+from gluonbook.export.__main__ import main as export
 from gluonbook.history import main as history
 from gluonbook.predict import load_run
 from gluonbook.predict import main as predict
@@ -200,13 +201,24 @@ def test_after_an_interruption_other_errors_still_go_to_the_hook_of_before(tmp_p
     assert seen == [(ValueError, error, None)]
 
 
-def test_a_second_ctrl_c_while_the_curve_is_drawn_is_one_sentence_too(tmp_path, monkeypatch):
-    """It leaves the picture out. The signal falls into the drawing whatever the machine does."""
+@pytest.mark.parametrize("in_an_import", [False, True])
+def test_a_second_ctrl_c_while_the_curve_is_drawn_is_one_sentence_too(
+    in_an_import, tmp_path, monkeypatch
+):
+    """It leaves the picture out. The signal falls into the drawing whatever the machine does.
+
+    The first import of matplotlib makes an ImportError of it.
+    """
     drawing = []
 
     def interrupted(*_):
         drawing.append(True)
-        signal.raise_signal(signal.SIGINT)
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            if in_an_import:
+                raise ImportError("initialization failed") from error
+            raise
 
     monkeypatch.setattr(History, "draw", interrupted)
     with pytest.raises(Interrupted) as stop:
@@ -235,3 +247,48 @@ def test_ctrl_c_before_anything_is_kept_is_one_word(tmp_path, monkeypatch):
     with pytest.raises(Interrupted) as stop:
         fit(tmp_path / "mine")
     assert str(stop.value) == "interrupted" and stop.value.signum == signal.SIGINT
+
+
+# --- nets and data of one's own -----------------------------------------------------------------
+
+
+def of_own_data(folder, num_classes, size=12, net=None):
+    """A net trained on images that are not Fashion-MNIST's."""
+    random = np.random.RandomState(3)
+    X = random.uniform(size=(24, 1, size, size)).astype(np.float32)
+    y = (np.arange(24) % num_classes).astype(np.int32)
+    data = gluon.data.DataLoader(gluon.data.ArrayDataset(X, y), 8)
+    if net is None:
+        net = nn.HybridSequential()
+        net.add(nn.Conv2D(2, 3, activation="relu"), nn.Dense(num_classes))
+    net.initialize(mx.init.Xavier())
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1})
+    gb.train_ch5(net, data, data, 8, trainer, mx.cpu(), 1, run=folder)
+
+
+@pytest.mark.parametrize("more", [(), ("--int8",), ("--json",)])
+def test_a_net_of_other_classes_is_not_measured_on_fashion_mnist(more, tiny, tmp_path, capsys):
+    of_own_data(tmp_path / "mine", 3)
+    assert "gluonbook.predict" not in capsys.readouterr().err
+    for command in (predict, export):
+        with pytest.raises(Failure, match="a net of 3 outputs, which are not the 10 classes of"):
+            command([str(tmp_path / "mine"), *(more if command is predict else ())])
+    assert capsys.readouterr().out == ""
+    assert not list((tmp_path / "mine").glob("*.onnx"))
+
+
+def test_ten_classes_of_data_that_the_run_does_not_know(tiny, tmp_path, caplog, capsys):
+    of_own_data(tmp_path / "mine", 10)
+    assert predict([str(tmp_path / "mine")]) == 0
+    assert "does not say which data it was trained on: classes, and accuracies, are" in caplog.text
+
+
+def test_a_net_without_a_convolution_is_classified_with(tiny, tmp_path, capsys):
+    net = nn.HybridSequential()
+    net.add(nn.Dense(8, activation="relu"), nn.Dense(10))
+    of_own_data(tmp_path / "mine", 10, size=28, net=net)
+    assert predict([str(tmp_path / "mine")]) == 0
+    assert "32 test images, accuracy 0." in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "mine/predictions").iterdir()} == {
+        *("predictions.png", "mistakes.png", "confusion.png")
+    }

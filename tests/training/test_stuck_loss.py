@@ -218,3 +218,17 @@ def test_dead_relus_are_told_and_live_ones_not(caplog):
     caplog.clear()
     history, told = train(mx.init.Constant(0.1), caplog)
     assert history[-1].loss < 1 and told == []
+
+
+@pytest.mark.parametrize(("num_batches", "again"), [(120, False), (2000, True)])
+def test_what_has_been_told_early_is_said_again_after_a_long_training(num_batches, again):
+    """The first sentence tells a reader of a net of sigmoids to wait."""
+    stuck_loss = StuckLoss()
+    early = [stuck_loss.add(math.log(10), BATCH) for _ in range(num_batches)]
+    assert sum(map(bool, early)) == 1
+    told = stuck_loss.end(0.1, 0.9)
+    assert bool(told) == again
+    if again:
+        assert told.startswith("the loss at the end is 2.303, that of guessing among 10 classes")
+        assert told.partition("one size): ")[2].startswith("begin again with another seed")
+    assert stuck_loss.end(0.9, 0.9) is None
