@@ -81,13 +81,13 @@ class TrainingParser(Parser):
             "--deterministic",
             action="store_true",
             help="the same numbers in every run on a GPU too, which is slower: no cuDNN "
-            "autotuning, no TensorFloat-32 (untried: no GPU was at hand)",
+            "autotuning, no TensorFloat-32 (untried on a GPU)",
         )
         self.training(
             "--amp",
             action="store_true",
             help="compute in 16 bits: on the CPU in bfloat16, refused where it is not known to be "
-            "safe and faster; on a GPU in float16 (untried: no GPU was at hand)",
+            "safe and faster; on a GPU in float16 (untried on a GPU)",
         )
 
     def _add_data(self) -> None:
