@@ -74,6 +74,8 @@ def read_config(folder: Path) -> Config:
     if not folder.is_dir():
         raise Failure(f"there is no folder {folder}: name that of a run, such as one under runs")
     path = folder / CONFIG
+    if not path.exists() and (inside := sorted(folder.glob(f"*/{CONFIG}"))):
+        raise Failure(f"{folder} holds runs: name one of them, such as {inside[-1].parent}")
     try:
         content = json.loads(files.read(path, 2**20))
         name, trained = content["section"], content.get(TRAINED, 0)

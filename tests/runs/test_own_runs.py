@@ -292,3 +292,9 @@ def test_a_net_without_a_convolution_is_classified_with(tiny, tmp_path, capsys):
     assert {path.name for path in (tmp_path / "mine/predictions").iterdir()} == {
         *("predictions.png", "mistakes.png", "confusion.png")
     }
+
+
+def test_a_folder_of_runs_is_told_from_a_run(tiny, tmp_path):
+    of_own_data(tmp_path / "one", 10)
+    with pytest.raises(Failure, match=f"holds runs: name one of them, such as {tmp_path / 'one'}"):
+        predict([str(tmp_path)])
