@@ -47,6 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Start the run that `argv` describes, by default the command line; the exit code."""
     print_sentences()
     argv = list(sys.argv[1:] if argv is None else argv)
+    if "--" not in argv and any(text == "-m" or text.endswith(".py") for text in argv):
+        raise Failure(
+            "write -- between the options of the launch and the script, as in `python -m "
+            "gluonbook.launch --workers 2 -- chapters/resnet.py`"
+        )
     place = argv.index("--") if "--" in argv else len(argv)
     options, script = _parser().parse_args(argv[:place]), argv[place + 1 :]
     if not script:

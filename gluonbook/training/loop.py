@@ -63,7 +63,8 @@ def fit(
 
     with run:
         if run.progress.epoch > num_epochs:
-            run.say(f"all {num_epochs} epochs of this run are done: ask for more to go on")
+            done = run.progress.epoch - 1
+            run.say(f"{done} epochs of this run are done: ask for more by --epochs, or num_epochs")
         while run.progress.epoch <= num_epochs:
             for parts in bar(run.batches(), run.train_iter, "training", run.progress.batch):
                 outcomes = computation.train(parts, trainer)

@@ -93,6 +93,12 @@ def test_two_workers_of_half_the_batch_are_one_of_the_whole(tmp_path):
     [
         ([], {}, "no script is named"),
         (["--workers", "2", "--", "no.py"], {}, "there is no script no.py"),
+        (
+            ["--workers", "2", "chapters/lenet.py", "--limit", "9"],
+            {},
+            "write -- between the options",
+        ),
+        (["--workers", "2", "-m", "gluonbook.train", "lenet"], {}, "write -- between the options"),
         (["--root", "here", "--", __file__], {}, "the root must be HOST:PORT"),
         (
             ["--workers", "3", "--", __file__],

@@ -186,7 +186,7 @@ def test_a_run_that_has_its_epochs_says_so(tiny, tmp_path, capsys):
     capsys.readouterr()
     run(tmp_path, "--resume", str(folder))
     out = capsys.readouterr().out
-    assert "all 2 epochs of this run are done: ask for more to go on" in out
+    assert "2 epochs of this run are done: ask for more by --epochs, or num_epochs" in out
     assert "loss" not in out
     run(tmp_path, "--resume", str(folder), "--epochs", "3")
     out = capsys.readouterr().out
