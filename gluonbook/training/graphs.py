@@ -243,7 +243,7 @@ def check_labels(outputs: tuple[int, ...], labels: tuple[int, ...]) -> None:
     if len(outputs) < 2 or outputs[1] < 2 or not fits:
         raise BatchError(
             f"labels of shape {labels} cannot be compared with outputs of shape {outputs}: outputs "
-            "are (N, classes, ...) with two classes or more, and labels (N, ...)"
+            "are (N, classes, ...), two classes or more; labels are their numbers, not one-hot rows"
         )
 
 
