@@ -63,7 +63,7 @@ def type_taken_by(net: object) -> str | None:
 
 def converted(X: nd.NDArray, taken: str | None) -> nd.NDArray:
     """The images as numbers of the type `taken`; as they are if that is None."""
-    if taken is None or X.dtype == taken:
+    if taken is None or np.dtype(X.dtype) == taken:
         return X
     if X.dtype == np.bool_ or lacks_code(X.context):  # where MXNet cannot
         here = nd.array(X.asnumpy().astype(taken), dtype=taken)

@@ -173,3 +173,9 @@ def test_the_type_is_that_of_the_weights():
         assert typed(gb.resnet(), dtype) == dtype  # batch norm keeps float32 beside float16
     assert type_taken_by(nn.Activation("relu")) is None
     assert type_taken_by(lambda X: X) is None
+
+
+def test_images_of_the_right_type_are_not_copied():
+    X = nd.ones((2, 1, 3, 3))
+    assert images.converted(X, "float32") is X and images.converted(X, None) is X
+    assert images.converted(X, "float64").dtype == np.float64
