@@ -7,14 +7,15 @@ updates them by its own schedule, counts and states.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+import functools
+from typing import Any, Callable, Mapping, Sequence
 
 import mxnet as mx
 from mxnet import nd
 
 from ..system import mxnet_private
 from ..system.nvidia_driver import lacks_code
-from .kernels import kernels_on
+from .kernels import Kernels, kernels_on
 
 #: The optimizers whose updates are computed there.
 OPTIMIZERS = (mx.optimizer.SGD, mx.optimizer.Adam)
@@ -41,51 +42,59 @@ def zeros(original: Callable[..., nd.NDArray]) -> Callable[..., nd.NDArray]:
     return stand_in
 
 
-def multi_sgd_update(original: Callable[..., Any]) -> Callable[..., Any]:
+#: What computes an update: by the kernels, of these arrays, with the settings MXNet's is given.
+_Update = Callable[[Kernels, Sequence[nd.NDArray], Mapping[str, Any]], None]
+
+
+def _stands_before(update: _Update) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Of an update by our kernels, what makes of MXNet's function one that calls either."""
+
+    @functools.wraps(update)
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def stand_in(*arrays: nd.NDArray, **settings: Any) -> Any:
+            ctx = arrays[0].context
+            if not lacks_code(ctx):
+                return original(*arrays, **settings)
+            return update(kernels_on(ctx), arrays, settings)
+
+        return stand_in
+
+    return make
+
+
+@_stands_before
+def multi_sgd_update(
+    kernels: Kernels, arrays: Sequence[nd.NDArray], settings: Mapping[str, Any]
+) -> None:
     """One step of SGD for several weights: arrays are each weight and its gradient."""
-
-    def stand_in(*arrays: nd.NDArray, **settings: Any) -> Any:
-        if not lacks_code(arrays[0].context):
-            return original(*arrays, **settings)
-        kernels, shared = kernels_on(arrays[0].context), _shared(settings)
-        rates = zip(settings["lrs"], settings["wds"])
-        for (weight, gradient), (rate, decay) in zip(_groups(arrays, 2), rates):
-            kernels.launch("sgd", weight.size, weight, gradient, rate, decay, *shared)
-
-    return stand_in
+    rates = zip(settings["lrs"], settings["wds"])
+    for (weight, gradient), (rate, decay) in zip(_groups(arrays, 2), rates):
+        kernels.launch("sgd", weight.size, weight, gradient, rate, decay, *_shared(settings))
 
 
-def multi_sgd_mom_update(original: Callable[..., Any]) -> Callable[..., Any]:
+@_stands_before
+def multi_sgd_mom_update(
+    kernels: Kernels, arrays: Sequence[nd.NDArray], settings: Mapping[str, Any]
+) -> None:
     """The same with momentum: arrays are each weight, its gradient and its velocity."""
-
-    def stand_in(*arrays: nd.NDArray, **settings: Any) -> Any:
-        if not lacks_code(arrays[0].context):
-            return original(*arrays, **settings)
-        kernels, shared = kernels_on(arrays[0].context), _shared(settings)
-        momentum, rates = settings["momentum"], zip(settings["lrs"], settings["wds"])
-        for (weight, gradient, velocity), (rate, decay) in zip(_groups(arrays, 3), rates):
-            given = (weight, velocity, gradient, momentum, rate, decay, *shared)
-            kernels.launch("sgd_momentum", weight.size, *given)
-
-    return stand_in
+    momentum, rates = settings["momentum"], zip(settings["lrs"], settings["wds"])
+    for (weight, gradient, velocity), (rate, decay) in zip(_groups(arrays, 3), rates):
+        given = (weight, velocity, gradient, momentum, rate, decay, *_shared(settings))
+        kernels.launch("sgd_momentum", weight.size, *given)
 
 
-def adam_update(original: Callable[..., Any]) -> Callable[..., Any]:
-    """One step of Adam."""
-
-    def stand_in(
-        weight: nd.NDArray, gradient: nd.NDArray, mean: nd.NDArray, variance: nd.NDArray, **s: Any
-    ) -> Any:
-        if not lacks_code(weight.context):
-            return original(weight, gradient, mean, variance, **s)
-        numbers = (s["beta1"], s["beta2"], s["epsilon"], s["lr"], s["wd"], *_shared(s))
-        arrays = (weight, mean, variance, gradient)
-        kernels_on(weight.context).launch("adam", weight.size, *arrays, *numbers)
-
-    return stand_in
+@_stands_before
+def adam_update(
+    kernels: Kernels, arrays: Sequence[nd.NDArray], settings: Mapping[str, Any]
+) -> None:
+    """One step of Adam: arrays are a weight, its gradient, mean and variance."""
+    weight, gradient, mean, variance = arrays
+    numbers = [settings[name] for name in ("beta1", "beta2", "epsilon", "lr", "wd")]
+    given = (weight, mean, variance, gradient, *numbers, *_shared(settings))
+    kernels.launch("adam", weight.size, *given)
 
 
-def _shared(settings: dict[str, Any]) -> tuple[float, float]:
+def _shared(settings: Mapping[str, Any]) -> tuple[float, float]:
     """The scale of the gradients, and where they are clipped: below 0, nowhere."""
     return settings.get("rescale_grad", 1.0), settings.get("clip_gradient", -1.0)
 
