@@ -201,12 +201,12 @@ another process used the same GPU.
 
 Each operation of a batch of 16 images was held against the CPU's, on the same inputs. In most the
 greatest difference was 1e-6 of the greatest value. Some convolutions of 5×5 and more, in AlexNet,
-NiN and GoogLeNet, differed by 4e-4 to 1e-2, by the algorithms that cuDNN had chosen; so did the
-gradient of DenseNet's first weights, which is a sum of many terms of both signs. Since then a
-convolution that differs is tried with cuDNN's other algorithms, a sum is measured by its terms, and
-the whole first batch is checked. AlexNet, VGG and NiN stopped as they began: their images make an
-array of more than 2³¹ values, which MXNet refuses. That is mended too. Neither has run on a GPU
-since.""",
+NiN and GoogLeNet, differed by 4e-4 to 1e-2, probably by the algorithms that cuDNN had chosen: one
+differed in one run and not in another. So did the gradient of DenseNet's first weights, which is a
+sum of many terms of both signs. Since then a convolution that differs is tried in other ways that
+cuDNN has, a sum is measured by its terms, and the whole first batch is checked. AlexNet, VGG and
+NiN stopped as they began: their images make an array of more than 2³¹ values, which MXNet refuses.
+That is mended too. Neither has run on a GPU since.""",
         "hopper",
     ),
     Part(

@@ -84,8 +84,9 @@ _SHAPED = {"batch norm": _features, "concat": _joinable, "add": _alike}
 # --- MXNet's own operators ----------------------------------------------------------------------
 
 
-#: How cuDNN may choose the algorithm of a convolution: the usual way first. On an H200 some for
-#: kernels of 5×5 and more differed from the CPU by 1e-4 to 1e-2, and other algorithms did not.
+#: How cuDNN may choose the algorithm of a convolution: the usual way first. On an H200 that gave
+#: differences to the CPU of 1e-4 to 1e-2 for some kernels of 5×5 and more, in one run and not in
+#: another. The other ways have not been tried on a GPU.
 _CHOICES: tuple[dict[str, Any], ...] = (
     {},
     {"cudnn_tune": "off"},
@@ -380,10 +381,8 @@ class _Add:
         return [_in_shape(gradient, shape) for shape in self._shapes]
 
 
-def total(kernels: Launcher | None, arrays: Arrays) -> nd.NDArray:
-    """The sum of arrays, by MXNet's operator where there are no `kernels`."""
-    if kernels is None:
-        return nd.add_n(*arrays)
+def total(kernels: Launcher, arrays: Arrays) -> nd.NDArray:
+    """The sum of arrays."""
     result, *others = arrays
     for other in others:
         if other is result:  # a launch takes no array twice

@@ -48,7 +48,7 @@ class Network:
     values_of
         The arrays of an operation's weights, on the device, with their ``grad``.
     kernels
-        What adds arrays up; None on the CPU.
+        What adds arrays up.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Network:
         ops: Sequence[Operation],
         functions: Sequence[Function],
         values_of: Callable[[Operation], Arrays],
-        kernels: Launcher | None,
+        kernels: Launcher,
     ) -> None:
         self._steps = list(zip(ops, functions))
         self._values_of, self._kernels = values_of, kernels
