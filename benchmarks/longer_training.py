@@ -16,22 +16,15 @@ import operator
 from pathlib import Path
 from statistics import mean
 import sys
-import time
 from typing import Dict, Iterator, List, NamedTuple
 
-from gluonbook.data.augmentation import draw_moves
+from device_training import Images, Training
 from gluonbook.data.fashion_mnist import Split, fashion_mnist
-from gluonbook.data.image_batches import resize
 from gluonbook.pytorch import nets
-from gluonbook.pytorch.training import init_weights
-from gluonbook.recipes import TUNED
+from gluonbook.recipes import TUNED, Recipe
 from gluonbook.training.epochs import Epoch
-from gluonbook.training.tuned import schedule
 from matplotlib.figure import Figure
-import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 import results
 
@@ -43,10 +36,6 @@ CHANGES = {
     "moved images": RECIPE.tuning._replace(augment=True),
     "both": RECIPE.tuning._replace(weight_decay=5e-4, augment=True),
 }
-#: Steps of one training before the next has its turn; and steps before it becomes a graph, in
-#: which cuDNN chooses its algorithms.
-IN_A_ROW, WARM_UP = 8, 3
-TESTED_TOGETHER = 1000
 LEAST_DRAWN = 0.86
 
 
@@ -58,151 +47,9 @@ class Setting(NamedTuple):
     num_epochs: int
     seed: int
 
-
-class Images(NamedTuple):
-    """Images (N, 1, H, W) uint8 and labels (N,) int64, on the device."""
-
-    pixels: Tensor
-    labels: Tensor
-
-    @classmethod
-    def of(cls, split: Split, size: int, device: torch.device) -> Images:
-        pixels = torch.from_numpy(resize(split.images, size))
-        labels = torch.from_numpy(split.labels.astype(np.int64))
-        return cls(pixels.to(device), labels.to(device))
-
-
-def moved(images: Tensor, flips: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """What `flip_and_shift` does, by moves (N,) that are drawn already, on the device."""
-    n, _, height, width = images.shape
-    rows = torch.arange(height, device=images.device) - down[:, None]
-    columns = torch.arange(width, device=images.device) - right[:, None]
-    inside = ((rows >= 0) & (rows < height))[:, :, None]
-    inside = inside & ((columns >= 0) & (columns < width))[:, None, :]
-    columns = torch.where(flips[:, None] == 1, width - 1 - columns, columns)
-    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-    numbers = torch.arange(n, device=images.device)[:, None, None]
-    return (images[numbers, 0, rows[:, :, None], columns[:, None, :]] * inside)[:, None]
-
-
-class Training:
-    """One net and all that a step of its training needs, on the device.
-
-    A step reads the numbers of its images, their moves and its learning rate at counters that are
-    on the device too, and moves these on. So nothing in it comes from Python, and a GPU can take it
-    as a graph, faster than Python could launch one operator after the other.
-    """
-
-    def __init__(self, setting: Setting, train: Images, held_out: Images) -> None:
-        self.setting, self.train, self.held_out = setting, train, held_out
-        self.tuning = CHANGES[setting.change]
-        self.device = device = train.pixels.device
-        self.num_images = len(train.labels)
-        full, rest = divmod(self.num_images, RECIPE.batch_size)
-        self.batch_sizes = [RECIPE.batch_size] * full + [rest] * (rest > 0)
-        self.random = np.random.RandomState(setting.seed)
-        torch.manual_seed(setting.seed)
-        self.net = nets.resnet()
-        self.net.apply(init_weights)
-        self.net.to(device, memory_format=torch.channels_last)
-        self.params = list(self.net.parameters())
-        self.velocities = [torch.zeros_like(param) for param in self.params]
-
-        num_steps = setting.num_epochs * len(self.batch_sizes)
-        rate_of = schedule(RECIPE.lr, self.tuning.warm_up, num_steps)
-        rates = [rate_of(step) for step in range(1, num_steps + 1)]
-        self.rates = torch.tensor(rates, dtype=torch.float32, device=device)
-        self.step_number = torch.zeros(1, dtype=torch.int64, device=device)
-        self.place = torch.zeros(1, dtype=torch.int64, device=device)
-        #: The epoch's images in their order: number, flip, move down, move right.
-        self.order = torch.zeros(4, self.num_images, dtype=torch.int64, device=device)
-        self.loss_sum, self.correct = torch.zeros(2, device=device)
-        self.stream = torch.cuda.Stream() if device.type == "cuda" else None
-        self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        self.taken: dict[int, int] = dict.fromkeys(self.batch_sizes, 0)
-
-    def step(self, batch_size: int) -> None:
-        """A step of gradient descent with momentum, as MXNet's SGD takes it."""
-        places = self.place + torch.arange(batch_size, device=self.device)
-        numbers, *moves = self.order[:, places]
-        pixels, labels = self.train.pixels[numbers], self.train.labels[numbers]
-        if self.tuning.augment:
-            pixels = moved(pixels, *moves)
-        # A graph cannot use a cast weight that autocast kept from before.
-        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
-            logits = self.net(pixels / 255).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.tuning.smoothing)
-        gradients = torch.autograd.grad(loss, self.params)
-        with torch.no_grad():
-            # For all parameters together: each alone would be a kernel of a few microseconds.
-            torch._foreach_add_(
-                [gradient for gradient in gradients if gradient.dim() > 1],
-                [param for param in self.params if param.dim() > 1],
-                alpha=self.tuning.weight_decay,
-            )
-            torch._foreach_mul_(gradients, self.rates[self.step_number][0])
-            torch._foreach_mul_(self.velocities, self.tuning.momentum)
-            torch._foreach_sub_(self.velocities, gradients)
-            torch._foreach_add_(self.params, self.velocities)
-            self.loss_sum += loss * batch_size
-            self.correct += (logits.argmax(1) == labels).sum()
-            self.step_number += 1
-            self.place += batch_size
-
-    def take(self, batch_size: int) -> None:
-        """One step, on a GPU in the training's own stream and, after the first few, as a graph."""
-        self.taken[batch_size] += 1
-        if self.stream is None:
-            self.step(batch_size)
-            return
-        as_graph = self.taken[batch_size] > WARM_UP
-        if as_graph and batch_size not in self.graphs:
-            self.graphs[batch_size] = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graphs[batch_size], stream=self.stream):
-                self.step(batch_size)
-        with torch.cuda.stream(self.stream):
-            self.graphs[batch_size].replay() if as_graph else self.step(batch_size)
-
-    def begin_epoch(self) -> None:
-        moves = draw_moves(self.train.pixels.shape, self.random)
-        order = np.stack([self.random.permutation(self.num_images), *moves])
-        self.order.copy_(torch.from_numpy(order))
-        for tensor in (self.place, self.loss_sum, self.correct):
-            tensor.zero_()
-        self.net.train()
-
-    @torch.no_grad()
-    def accuracy(self) -> float:
-        """On the images that are held out."""
-        self.net.eval()
-        correct = 0
-        for pixels, labels in zip(*(part.split(TESTED_TOGETHER) for part in self.held_out)):
-            with torch.autocast(self.device.type, torch.bfloat16):
-                correct += int((self.net(pixels / 255).argmax(1) == labels).sum())
-        return correct / len(self.held_out.labels)
-
-    def run(self) -> Iterator[list[Epoch]]:
-        """Train, and give way after every few steps; the list grows by each epoch."""
-        epochs: list[Epoch] = []
-        for number in range(1, self.setting.num_epochs + 1):
-            start = time.time()
-            self.begin_epoch()
-            self._wait()
-            for i, batch_size in enumerate(self.batch_sizes, start=1):
-                self.take(batch_size)
-                if i % IN_A_ROW == 0:
-                    yield epochs
-            self._wait()
-            loss, train_acc = (float(x) / self.num_images for x in (self.loss_sum, self.correct))
-            test_acc = self.accuracy()
-            epochs.append(Epoch(number, loss, train_acc, test_acc, time.time() - start))
-        yield epochs
-
-    def _wait(self) -> None:
-        """For the training's stream and for PyTorch's own, which the other methods use."""
-        if self.stream is not None:
-            self.stream.synchronize()
-            torch.cuda.current_stream().synchronize()
+    @property
+    def recipe(self) -> Recipe:
+        return RECIPE._replace(num_epochs=self.num_epochs, tuning=CHANGES[self.change])
 
 
 def in_turns(
@@ -214,7 +61,7 @@ def in_turns(
     while waiting or running:
         while waiting and len(running) < at_once:
             setting = waiting.popleft()
-            training = Training(setting, *data)
+            training = Training(setting.recipe, nets.resnet(), *data, seed=setting.seed)
             running.append((setting, training.run(), []))
         setting, steps, epochs = running.popleft()
         try:

@@ -30,28 +30,30 @@ def longer(torch, monkeypatch):
     return importlib.import_module("longer_training")
 
 
-def test_images_are_moved_as_in_the_loader(torch, longer):
+@pytest.fixture
+def device_training(longer):
+    return importlib.import_module("device_training")
+
+
+def test_images_are_moved_as_in_the_loader(torch, device_training):
     images = np.random.RandomState(0).randint(256, size=(50, 1, 28, 28)).astype(np.uint8)
     expected = flip_and_shift(images, np.random.RandomState(1))
     random = np.random.RandomState(1)  # draws in the same order
     flips, down, right = random.randint(2, size=50), *random.randint(-2, 3, size=(2, 50))
-    found = longer.moved(*map(torch.from_numpy, (images, flips, down, right)))
+    found = device_training.moved(*map(torch.from_numpy, (images, flips, down, right)))
     np.testing.assert_array_equal(found.numpy(), expected)
 
 
-def test_the_steps_are_those_of_mxnets_trainer(torch, longer, monkeypatch):
+def test_the_steps_are_those_of_mxnets_trainer(torch, longer, device_training, monkeypatch):
     """One dense layer, over two epochs of two batches, the second of them smaller."""
-    monkeypatch.setattr(
-        longer.nets,
-        "resnet",
-        lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 10)),
-    )
     random = np.random.RandomState(0)
     pixels = torch.from_numpy(random.randint(256, size=(200, 1, 4, 4)).astype(np.uint8))
-    images = longer.Images(pixels, torch.from_numpy(random.randint(10, size=200)))
+    images = device_training.Images(pixels, torch.from_numpy(random.randint(10, size=200)))
     tuning = longer.RECIPE.tuning._replace(weight_decay=0.1)
     monkeypatch.setitem(longer.CHANGES, "weight decay", tuning)
-    training = longer.Training(longer.Setting("weight decay", 4, 2, seed=1), images, images)
+    recipe = longer.Setting("weight decay", 4, 2, seed=1).recipe
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 10))
+    training = device_training.Training(recipe, net, images, images, seed=1)
 
     dense = nn.Dense(10, in_units=16)
     dense.initialize()
@@ -62,8 +64,8 @@ def test_the_steps_are_those_of_mxnets_trainer(torch, longer, monkeypatch):
     orders = []
     begin_epoch = training.begin_epoch
 
-    def remember():
-        begin_epoch()
+    def remember(number):
+        begin_epoch(number)
         orders.append(training.order[0].numpy().copy())
 
     monkeypatch.setattr(training, "begin_epoch", remember)
