@@ -1,0 +1,148 @@
+"""Train a net that comes with the package, and keep its weights and its history.
+
+The PyTorch edition's net is trained in bfloat16, on a GPU of any kind or on a processor that has
+instructions for it. As in exercises/tuning.py, the last 5,000 training images are held out, and
+serve as the test. benchmarks/choose_pretrained.py then chooses between the seeds.
+
+Trainings that --runs has already are not done again, and one that was stopped goes on. On a
+processor, two calls at a time with OMP_NUM_THREADS=1 train faster than one after the other with
+two threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+import shlex
+import sys
+import time
+from typing import Callable, NamedTuple
+
+from device_training import Images, Training
+from gluonbook.data.fashion_mnist import FashionMNIST, Split, fashion_mnist
+from gluonbook.pytorch.weight_files import save_weights
+from gluonbook.recipes import SMALL, Recipe
+from gluonbook.runs.history import History
+from gluonbook.system import files, machine
+from gluonbook.system.ownership import versions
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import results
+
+HELD_OUT = 5000
+
+
+class BasicBlock(nn.Module):
+    """`gluonbook.zoo.resnet_family.ResidualBlock` of two 3×3 convolutions."""
+
+    def __init__(self, input_channels: int, num_channels: int, strides: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(input_channels, num_channels, 3, strides, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(num_channels)
+        self.conv2 = nn.Conv2d(num_channels, num_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(num_channels)
+        self.shortcut = nn.Sequential()
+        if input_channels != num_channels:
+            self.shortcut.append(nn.Conv2d(input_channels, num_channels, 1, strides, bias=False))
+            self.shortcut.append(nn.BatchNorm2d(num_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+def cifar_resnet20() -> nn.Sequential:
+    """As `gluonbook.zoo.cifar_resnet` has it."""
+    layers: list[nn.Module] = [nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)]
+    channels = 16
+    for width in (16, 32, 64):
+        for _ in range(3):
+            layers.append(BasicBlock(channels, width, 1 if width == channels else 2))
+            channels = width
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10)]
+    return nn.Sequential(*layers)
+
+
+class Pretraining(NamedTuple):
+    """A net of the package, how it is trained, and the same net in PyTorch."""
+
+    recipe: Recipe
+    build: Callable[[], nn.Module]
+
+
+PRETRAININGS = {
+    "resnet20": Pretraining(SMALL["resnet"], cifar_resnet20),
+}
+
+
+def train(name: str, seed: int, data: FashionMNIST, device: torch.device, folder: Path) -> None:
+    """Train `name` on the training images of `data`, testing on its test images; keep it."""
+    recipe, build = PRETRAININGS[name]
+    facts = {
+        "seed": seed,
+        "command": shlex.join(["python", "benchmarks/pretrain.py", name, "--seeds", str(seed)]),
+        "commit": results.commit(),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": machine.describe(),
+        "trained_on": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "versions": {**versions(), "torch": torch.__version__},
+        "dataset": data.release,
+        "training_images": len(data.train.labels),
+        "held_out_images": len(data.test.labels),
+    }
+    images = [Images.of(split, recipe.size, device) for split in (data.train, data.test)]
+    training = Training(recipe, build(), *images, seed=seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    state, history = folder / "state.pt", folder / "history.csv"
+    epochs = History()
+    if state.exists():
+        training.load_state(torch.load(state, map_location=device, weights_only=True))
+        epochs.extend(History.read(history))
+    for reached in training.run(epochs):
+        for epoch in reached[len(epochs) :]:
+            print(f"{name}, seed {seed}: {epoch}", flush=True)
+            epochs.append(epoch)
+            epochs.write_csv(history)
+            with files.replacing(state) as scratch:
+                torch.save(training.state(), scratch)
+    save_weights(training.net.cpu(), folder / "weights.safetensors")
+    state.unlink()
+    # Written last: by it the training is known as done.
+    (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def parse() -> argparse.Namespace:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=results.Help)
+    options.add_argument("name", choices=list(PRETRAININGS))
+    options.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], metavar="N")
+    options.add_argument("--device", default="cuda", help="PyTorch's name of it")
+    options.add_argument("--limit", type=int, help="training images; all by default")
+    options.add_argument(
+        "--runs", type=Path, default=Path("runs/pretrain"), help="folder for the trainings"
+    )
+    return options.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    device = torch.device(options.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        sys.exit("PyTorch finds no GPU here: --device cpu trains on the processor")
+    torch.backends.cudnn.benchmark = True
+    data = fashion_mnist().holding_out(HELD_OUT)
+    data = data._replace(train=Split(*(part[: options.limit] for part in data.train)))
+    for seed in options.seeds:
+        folder = options.runs / f"{options.name}-seed{seed}"
+        if (folder / "training.json").exists():
+            print(f"{folder} is there already")
+        else:
+            train(options.name, seed, data, device, folder)
+
+
+if __name__ == "__main__":
+    main()
