@@ -50,9 +50,12 @@ def replacing(path: str | os.PathLike[str], *, listed: bool = True) -> Iterator[
     Raises
     ------
     FileFailure
-        If the disk is full, or the folder is gone or cannot be written.
+        If the disk is full, or the folder is gone or cannot be written; if `path` is a device, such
+        as ``/dev/null``, or a pipe.
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise FileFailure(f"{path} is a device or a pipe, not a file: name another")
     scratch = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     with _writing(path):
         try:

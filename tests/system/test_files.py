@@ -131,6 +131,15 @@ def test_reading_a_pipe_does_not_hang(tmp_path):
         files.read(tmp_path / "pipe", 4)
 
 
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(os.devnull)
+    for name in ("pipe", "link"):
+        with pytest.raises(FileFailure, match=f"{name} is a device or a pipe, not a file: name"):
+            files.write(tmp_path / name, "text")
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "link"}
+
+
 def test_a_read_error_is_told(tmp_path, monkeypatch):
     (tmp_path / "f").write_bytes(b"12345")
 
