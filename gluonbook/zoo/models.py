@@ -10,7 +10,7 @@ from mxnet.gluon import nn
 from .. import nets
 from ..system.errors import Failure
 from ..system.numpy_mode import refuse_numpy_mode
-from . import cifar_resnet, densenet_family, preresnet, resnet_family, vgg_family
+from . import cifar_resnet, densenet_family, preresnet, resnet_family, vgg_family, wide_resnet
 from .bninception import bninception
 from .inceptionresnet import inceptionresnetv1, inceptionresnetv2
 from .inceptionv3 import inceptionv3
@@ -42,6 +42,7 @@ MODELS: dict[str, Callable[..., nn.HybridSequential]] = {
     **preresnet.MODELS,
     **resnet_family.MODELS,
     **vgg_family.MODELS,
+    **wide_resnet.MODELS,
 }
 
 

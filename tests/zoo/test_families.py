@@ -8,6 +8,7 @@ from gluonbook.operations import gluon_ops
 from gluonbook.summary import layer_table
 from gluonbook.training.graphs import step_of
 from gluonbook.zoo import cifar_resnet, densenet_family, preresnet, resnet_family, vgg_family
+from gluonbook.zoo.wide_resnet import wide_resnet
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 import numpy as np
@@ -94,6 +95,32 @@ def test_resnets_for_cifar10_by_arithmetic_and_table_6(depth, millions):
     assert round(total / 1e6, 1 if depth == 110 else 2) == millions
 
 
+#: Table 4, in millions; 16-2 and 28-2 are not in it.
+WIDE = {
+    **{(40, 1): 0.6, (40, 2): 2.2, (40, 4): 8.9, (40, 8): 35.7, (28, 10): 36.5, (28, 12): 52.5},
+    **{(22, 8): 17.2, (22, 10): 26.8, (16, 8): 11.0, (16, 10): 17.1, (16, 2): None, (28, 2): None},
+}
+
+
+@pytest.mark.parametrize(("depth", "factor"), WIDE)
+def test_wide_resnets_by_arithmetic_and_table_4(depth, factor):
+    total, channels = 3 * 16 * 9, 16
+    for width in (16 * factor, 32 * factor, 64 * factor):
+        for _ in range((depth - 4) // 6):
+            total += 2 * channels + channels * width * 9 + 2 * width + width * width * 9
+            total += channels * width if channels != width else 0
+            channels = width
+    total += 2 * channels + 10 * channels + 10
+    assert num_inferred(gb.get_model(f"cifar_wideresnet{depth}_{factor}", 10), 32) == total
+    assert WIDE[depth, factor] in (None, round(total / 1e6, 1))
+
+
+def test_the_depth_of_a_wide_resnet_is_6n_plus_4():
+    for depth in (4, 12, 18, 20, 30):
+        with pytest.raises(ValueError, match=f"10, 16, 22, 28 and so on, not {depth}"):
+            wide_resnet(depth, 2)
+
+
 @pytest.mark.parametrize("name", ["resnet18_v1b", "preresnet50", "densenet161"])
 def test_a_stem_for_small_images_is_3_by_3(name):
     channels = 96 if name == "densenet161" else 64
@@ -168,6 +195,7 @@ RUN = {
     "vgg13_bn": 32,
     "nin_cifar10": 32,
     "cifar_resnet20_v1": 32,
+    "cifar_wideresnet16_2": 32,
 }
 
 

@@ -82,6 +82,20 @@ def test_preactivation_is_gluoncvs_after_it_has_normalized_the_images(depth):
     assert_equal_outputs(theirs, ours, 32)
 
 
+@pytest.mark.parametrize("name", ["16_10", "28_10", "40_8"])
+def test_wide_resnets_are_gluoncvs_but_for_two_batch_norms_at_the_beginning(name):
+    whole = model_zoo().get_model(f"cifar_wideresnet{name}", classes=10)
+    theirs = nn.HybridSequential()
+    theirs.add(whole.features[1], *whole.features[3:], whole.output)
+    ours = gb.get_model(f"cifar_wideresnet{name}", 10)
+    if name == "16_10":  # the others only have more of the same blocks
+        copy_parameters(randomized(theirs, 32), ours)
+        assert_equal_outputs(theirs, ours, 32)
+    for net, parameters in zip((theirs, ours), zip(*pairs(theirs, ours))):
+        matched = [id(parameter) for parameter in parameters]
+        assert sorted(matched) == sorted(map(id, net.collect_params().values()))
+
+
 @pytest.mark.parametrize("name", [name for name, size in SHARED.items() if not size])
 def test_operations_are_gluoncvs_and_no_parameter_is_left_over(name):
     theirs, ours = model_zoo().get_model(name, classes=10), gb.get_model(name, 10)
@@ -93,9 +107,8 @@ def test_operations_are_gluoncvs_and_no_parameter_is_left_over(name):
 def test_every_model_of_ours_that_gluoncv_has_is_compared():
     """Its AlexNet and GoogLeNet are others than the book's."""
     both = set(gb.list_models()) & set(model_zoo().get_model_list())
-    assert {name for name in both if "inception" not in name} - {"alexnet", "googlenet"} == set(
-        SHARED
-    )
+    elsewhere = [name for name in both if "inception" in name or "wideresnet" in name]
+    assert both - {*elsewhere, "alexnet", "googlenet"} == set(SHARED)
 
 
 def test_a_net_is_built_with_the_parameters_of_gluoncvs():

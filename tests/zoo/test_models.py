@@ -21,6 +21,9 @@ def test_the_list_has_the_sections_and_all_families_in_order():
     families += [f"cifar_resnet{depth}_v1" for depth in (20, 32, 44, 56, 110)]
     families += [f"densenet{depth}" for depth in (121, 161, 169, 201, 264)]
     families += [f"vgg{depth}{bn}" for depth in (11, 13, 16, 19) for bn in ("", "_bn")]
+    families += [f"cifar_wideresnet40_{factor}" for factor in (1, 2, 4, 8)]
+    families += [f"cifar_wideresnet28_{factor}" for factor in (2, 10, 12)]
+    families += [f"cifar_wideresnet{name}" for name in ("22_8", "22_10", "16_2", "16_8", "16_10")]
     families += [f"inception{name}" for name in ("v3", "v4", "resnetv1", "resnetv2")]
     assert set(names) == {*SECTIONS, *families, "bninception", "nin_cifar10"}
 
