@@ -171,7 +171,7 @@ class Training:
         self.step_number.copy_(state["step_number"])
 
     def run(self, epochs: Sequence[Epoch] = ()) -> Iterator[list[Epoch]]:
-        """Train, and give way after every few steps; the list, of `epochs`, grows by each epoch."""
+        """Train, and give way after every few steps, and each epoch, by which the list grows."""
         epochs = list(epochs)
         for number in range(len(epochs) + 1, self.recipe.num_epochs + 1):
             start = time.time()
@@ -185,7 +185,7 @@ class Training:
             loss, train_acc = (float(x) / self.num_images for x in (self.loss_sum, self.correct))
             test_acc = self.accuracy()
             epochs.append(Epoch(number, loss, train_acc, test_acc, time.time() - start))
-        yield epochs
+            yield epochs
 
     def _wait(self) -> None:
         """For the training's stream and for PyTorch's own, which the other methods use."""

@@ -2,7 +2,7 @@
 
 The PyTorch edition's net is trained in bfloat16, on a GPU of any kind or on a processor that has
 instructions for it. As in exercises/tuning.py, the last 5,000 training images are held out, and
-serve as the test. benchmarks/choose_pretrained.py then chooses between the seeds.
+serve as the test. benchmarks/trained_nets.py then chooses between the seeds.
 
 Trainings that --runs has already are not done again, and one that was stopped goes on. On a
 processor, two calls at a time with OMP_NUM_THREADS=1 train faster than one after the other with
@@ -12,6 +12,7 @@ two threads.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 import json
 import os
 from pathlib import Path
@@ -22,69 +23,51 @@ from typing import Callable, NamedTuple
 
 from device_training import Images, Training
 from gluonbook.data.fashion_mnist import FashionMNIST, Split, fashion_mnist
+from gluonbook.pytorch import nets
 from gluonbook.pytorch.weight_files import save_weights
-from gluonbook.recipes import SMALL, Recipe
+from gluonbook.recipes import SMALL, TUNED, Recipe
 from gluonbook.runs.history import History
 from gluonbook.system import files, machine
 from gluonbook.system.ownership import versions
+from small_image_nets import cifar_resnet20, wide_resnet
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 import results
 
 HELD_OUT = 5000
 
 
-class BasicBlock(nn.Module):
-    """`gluonbook.zoo.resnet_family.ResidualBlock` of two 3×3 convolutions."""
-
-    def __init__(self, input_channels: int, num_channels: int, strides: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(input_channels, num_channels, 3, strides, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(num_channels)
-        self.conv2 = nn.Conv2d(num_channels, num_channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(num_channels)
-        self.shortcut = nn.Sequential()
-        if input_channels != num_channels:
-            self.shortcut.append(nn.Conv2d(input_channels, num_channels, 1, strides, bias=False))
-            self.shortcut.append(nn.BatchNorm2d(num_channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
-
-
-def cifar_resnet20() -> nn.Sequential:
-    """As `gluonbook.zoo.cifar_resnet` has it."""
-    layers: list[nn.Module] = [nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)]
-    channels = 16
-    for width in (16, 32, 64):
-        for _ in range(3):
-            layers.append(BasicBlock(channels, width, 1 if width == channels else 2))
-            channels = width
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10)]
-    return nn.Sequential(*layers)
-
-
 class Pretraining(NamedTuple):
     """A net of the package, how it is trained, and the same net in PyTorch."""
 
+    model: str
+    """Its name for `gluonbook.get_model`."""
     recipe: Recipe
     build: Callable[[], nn.Module]
 
 
 PRETRAININGS = {
-    "resnet20": Pretraining(SMALL["resnet"], cifar_resnet20),
+    "densenet": Pretraining("densenet", TUNED["densenet"], partial(nets.densenet, edition="gluon")),
+    "lenet": Pretraining("lenet", TUNED["lenet"], partial(nets.lenet, edition="gluon")),
+    "resnet20": Pretraining("cifar_resnet20_v1", SMALL["resnet"], cifar_resnet20),
+    "wideresnet": Pretraining(
+        "cifar_wideresnet28_2",
+        SMALL["resnet"]._replace(title="Wide ResNet-28-2", num_epochs=60),
+        partial(wide_resnet, 28, 2),
+    ),
 }
 
 
 def train(name: str, seed: int, data: FashionMNIST, device: torch.device, folder: Path) -> None:
     """Train `name` on the training images of `data`, testing on its test images; keep it."""
-    recipe, build = PRETRAININGS[name]
+    _, recipe, build = PRETRAININGS[name]
     facts = {
         "seed": seed,
-        "command": shlex.join(["python", "benchmarks/pretrain.py", name, "--seeds", str(seed)]),
+        "command": shlex.join(
+            ["python", "benchmarks/pretrain.py", name, "--seeds", str(seed)]
+            + ["--device", device.type]
+        ),
         "commit": results.commit(),
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine.describe(),
@@ -96,6 +79,7 @@ def train(name: str, seed: int, data: FashionMNIST, device: torch.device, folder
         "held_out_images": len(data.test.labels),
     }
     images = [Images.of(split, recipe.size, device) for split in (data.train, data.test)]
+    torch.manual_seed(seed)  # by which PyTorch draws biases
     training = Training(recipe, build(), *images, seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
     state, history = folder / "state.pt", folder / "history.csv"
