@@ -46,6 +46,12 @@ def densenet_bc(
 ) -> nn.HybridSequential:
     """DenseNet of table 1 for input (N, C, 224, 224); output (N, num_classes), logits.
 
+    The first convolution has 2k channels, and each transition halves the channels (θ = 0.5,
+    "compression"). No convolution has a bias. Batch normalisation has ε = 10⁻⁵ and keeps 0.9 of its
+    running statistics. The layers are those of GluonCV's and torchvision's ``densenet121`` and so
+    on. Neither library has DenseNet-264: its outputs are compared with no other net's, its
+    parameters with table 1 by arithmetic.
+
     Parameters
     ----------
     depth
@@ -53,12 +59,6 @@ def densenet_bc(
     small_images
         For images of 28 to 64 pixels: the first convolution is 3×3 with stride 1, and no pooling
         follows it, so that 32×32 pixels end as 4×4. All else is the same.
-
-    The first convolution has 2k channels, and each transition halves the channels (θ = 0.5,
-    "compression"). No convolution has a bias. Batch normalisation has ε = 10⁻⁵ and keeps 0.9 of its
-    running statistics. The layers are those of GluonCV's and torchvision's ``densenet121`` and so
-    on. Neither library has DenseNet-264: its outputs are compared with no other net's, its
-    parameters with table 1 by arithmetic.
 
     Raises
     ------

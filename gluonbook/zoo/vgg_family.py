@@ -20,6 +20,8 @@ def vgg_imagenet(
 ) -> nn.HybridSequential:
     """VGG of table 1 for input (N, C, 224, 224); output (N, num_classes), logits.
 
+    With the defaults, this is ``nets.vgg(num_classes, depth=depth, ratio=1)``.
+
     Parameters
     ----------
     depth
@@ -31,8 +33,6 @@ def vgg_imagenet(
     small_images
         For images of 28 to 64 pixels: the first block does not pool, so that 32×32 pixels end as
         2×2. All else is the same.
-
-    Without either, this is ``nets.vgg(num_classes, depth=depth, ratio=1)``.
 
     Raises
     ------
