@@ -50,7 +50,7 @@ class Search(SearchEnglish):
     #: `words`, for what a reader types.
     js_splitter_code = r"""
 function splitQuery(query) {
-  const runs = query.match(/[\u4e00-\u9fff]+|[^\s\p{P}\p{S}\u4e00-\u9fff]+|_+/gu) || [];
+  const runs = query.match(/[\u4e00-\u9fff]+|((?![\u4e00-\u9fff])[\p{L}\p{N}_])+/gu) || [];
   return runs.flatMap(function (run) {
     if (run.length === 1 || !/[\u4e00-\u9fff]/.test(run)) return [run];
     return Array.from(run.slice(1), function (next, i) { return run[i] + next; });

@@ -309,16 +309,16 @@ def is_full(options: str) -> bool:
 def of_recording(found: Recording | None, section: str, words: Words) -> str:
     """Where and how the printed lines came about."""
     if found is None:
-        return f":::{{note}}\n{words.not_recorded.format(section=section)}\n:::\n"
+        return f"```{{note}}\n{words.not_recorded.format(section=section)}\n```\n"
     facts, machine = found.facts, found.facts["machine"]
     if facts["device"].startswith("gpu"):
         where = "a GPU" if words is ENGLISH else "一块 GPU "
     elif words is ENGLISH:
-        where = f"{machine['cores']} cores of an {machine['processor']}"
+        where = f"{machine['cores']} cores ({machine['processor']})"
     else:
-        where = f" {machine['processor']} 的 {machine['cores']} 个核"
+        where = f" {machine['cores']} 个核（{machine['processor']}）"
     told = words.recorded_in_full if is_full(facts["options"]) else words.recorded
-    return f"*{told.format(**{**facts, 'machine': where})}*\n".replace(" an AMD", " an AMD")
+    return f"*{told.format(**{**facts, 'machine': where})}*\n"
 
 
 def full_run(section: str, words: Words, page: str) -> str:
@@ -331,14 +331,16 @@ def full_run(section: str, words: Words, page: str) -> str:
         stable = options.get("recipe", "book") in ("book", "stable")
         return not stable or options["num_epochs"] != RECIPES[section].num_epochs
 
-    chosen = [path for path in found if not differs(path)]
-    if not chosen:
+    chosen = min(
+        (path for path in found if not differs(path)), key=lambda path: len(path.name), default=None
+    )
+    if chosen is None:
         return ""
-    options = configs[chosen[0]]["options"]
+    options = configs[chosen]["options"]
     how = [f"--recipe {options['recipe']}"] if options.get("recipe", "book") != "book" else []
     how = " ".join([*how, *["--amp"] * options.get("amp", False)])
-    name = chosen[0].name[: -len("config.json")]
-    with open(chosen[0].with_name(f"{name}history.csv"), newline="") as file:
+    name = chosen.name[: -len("config.json")]
+    with open(chosen.with_name(f"{name}history.csv"), newline="") as file:
         last = list(csv.DictReader(file))[-1]
     title = f"{RECIPES[section].title}, `{how}`" if how else RECIPES[section].title
     [row] = [row for row in table_rows(read("results/reproduce.md")) if row[0] == title]
@@ -359,7 +361,9 @@ def compared(section: str, words: Words, page: str) -> str:
     [row] = [row for row in rows if row[0] == RECIPES[section].title]
     values = (value.replace(ENGLISH.same, words.same) for value in row[1:])
     more = f"[{words.more_compared}]({relative(f'{words.folder}comparison.md', page)})"
-    cells = table([(words.quantity, row[0]), *zip(words.quantities, values, strict=True)])
+    cells = table(
+        [(words.quantity, row[0].partition(",")[0]), *zip(words.quantities, values, strict=True)]
+    )
     return f"{words.compared}\n\n{cells}\n{more}\n"
 
 
@@ -383,12 +387,25 @@ def pytorch_training(section: str) -> str:
     )
 
 
+def pytorch_layers(section: str) -> str:
+    """The table of layers, as the PyTorch text prints it."""
+    size = RECIPES[section].size
+    return (
+        f"X = torch.rand(1, 1, {size}, {size})\n"
+        f"for layer in d2l.{section}():\n"
+        "    X = layer(X)\n"
+        '    print(layer.__class__.__name__, "output shape:\\t", X.shape)\n'
+    )
+
+
 def in_pytorch(section: str, source: str, is_first: bool) -> str | None:
     """What stands beside a cell in the other tab; None where a cell has no tabs."""
     if is_first:
         return f"```python\n{PYTORCH_IMPORTS}```\n"
     if "gb.train_ch5(" in source:
         return f"```python\n{pytorch_training(section)}```\n"
+    if "for layer in net:" in source:
+        return f"```python\n{pytorch_layers(section)}```\n"
     body = ast.parse(source).body
     lines = source.splitlines()
     wanted = [
@@ -414,9 +431,15 @@ def in_pytorch(section: str, source: str, is_first: bool) -> str | None:
 def tabs(gluon: str, pytorch: str) -> str:
     return (
         "::::{tab-set}\n:sync-group: framework\n\n"
-        f":::{{tab-item}} Gluon\n:sync: gluon\n\n```python\n{gluon}\n```\n:::\n\n"
+        f":::{{tab-item}} Gluon\n:sync: gluon\n\n{gluon}:::\n\n"
         f":::{{tab-item}} PyTorch\n:sync: pytorch\n\n{pytorch}:::\n::::\n"
     )
+
+
+def printed(outputs: list) -> str:
+    """What a cell in a tab printed, below its code."""
+    lines = "".join(output.text for output in outputs if output.output_type == "stream")
+    return f"```{{code-block}} none\n:class: printed\n\n{lines}```\n" if lines else ""
 
 
 def drawn(section: str, words: Words, page: str) -> str:
@@ -487,16 +510,16 @@ def section_page(section: str, words: Words) -> nbformat.NotebookNode:
             continue
         number += 1
         other = in_pytorch(section, cell.source, is_first=number == 1)
-        kept = nbformat.v4.new_code_cell(cell.source, outputs=next(outputs, []))
-        if other is not None:
+        left = next(outputs, [])
+        if other is None:
+            told.append(nbformat.v4.new_code_cell(cell.source, outputs=left))
+        else:
             if number > 1 and not any("_drawings/" in each.source for each in told):
                 told.append(nbformat.v4.new_markdown_cell(drawn(section, words, page)))
-            told.append(nbformat.v4.new_markdown_cell(tabs(cell.source, other)))
-            kept.metadata["tags"] = ["remove-input"]
-        if "gb.train_ch5(" in cell.source:
-            told.append(nbformat.v4.new_markdown_cell(of_recording(found, section, words)))
-        if other is None or kept.outputs:
-            told.append(kept)
+            gluon = f"```python\n{cell.source}\n```\n\n"
+            if "gb.train_ch5(" in cell.source:
+                gluon += f"{of_recording(found, section, words)}\n"
+            told.append(nbformat.v4.new_markdown_cell(tabs(gluon + printed(left), other)))
         if "args.run.show()" in cell.source and not (found and is_full(found.facts["options"])):
             told.append(nbformat.v4.new_markdown_cell(full_run(section, words, page)))
     return notebook_of(told)

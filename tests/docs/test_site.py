@@ -263,6 +263,19 @@ def test_the_training_in_the_other_tab_runs(docs, dataset, monkeypatch, capsys):
     assert "train acc" in capsys.readouterr().out
 
 
+@pytest.mark.pytorch
+@pytest.mark.parametrize("section", RECIPES)
+def test_the_layers_in_the_other_tab_are_printed(docs, section, capsys):
+    torch = pytest.importorskip("torch", reason=NO_TORCH)
+    import gluonbook.pytorch as d2l
+
+    names = {"d2l": d2l, "torch": torch}
+    exec(docs("pages").pytorch_layers(section), names)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(getattr(d2l, section)())
+    assert lines[-1].endswith("output shape:\t torch.Size([1, 10])")
+
+
 # --- in a browser -------------------------------------------------------------------------------
 
 
@@ -331,7 +344,7 @@ def test_a_page_in_one_language_leads_to_the_nearest_in_the_other(docs):
     [
         ("index.html", "transition layer", {"densenet.html"}),
         ("zh/index.html", "过渡层", {"zh/densenet.html"}),
-        ("zh/index.html", "残差块学习", {"zh/resnet.html"}),
+        ("zh/index.html", "残差块只学习", {"zh/resnet.html"}),
         ("index.html", "try_gpu", {"api/index.html"}),
     ],
 )
