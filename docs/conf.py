@@ -59,7 +59,14 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 
 
+def without_alias(app, what, name, obj, options, lines):
+    """Leave out what Python says of each field of a named tuple."""
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()
+
+
 def setup(app):
+    app.connect("autodoc-process-docstring", without_alias)
     app.add_search_language(languages.Search)
     app.connect("config-inited", lambda app, config: pages.write(Path(app.srcdir)))
     app.connect("source-read", languages.of_source)

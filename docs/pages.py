@@ -51,6 +51,8 @@ class Words(NamedTuple):
     figures: str
     how_to: str
     how_to_intro: str
+    titles: dict[str, str]
+    """Of pages whose heading in the README would not say what they are for."""
     comparison: str
 
 
@@ -98,7 +100,16 @@ ENGLISH = Words(
     whole_answer="The whole answer: code, table and picture",
     figures="All figures as JSON",
     how_to="How to",
-    how_to_intro="What the scripts can do, one page each.",
+    how_to_intro="What the scripts and the package can do, one page each.",
+    titles={
+        "how-to/install": "Install, and a first training",
+        "how-to/own-code": "Use it in code of your own",
+        "how-to/edit": "Change a chapter",
+        "how-to/notebook": "Run a chapter as a notebook",
+        "how-to/resume": "Resume a run",
+        "how-to/predict-and-export": "Predict and export",
+        "how-to/gpu": "Platforms and GPUs",
+    },
     comparison="The two editions in numbers",
 )
 CHINESE = Words(
@@ -140,7 +151,12 @@ CHINESE = Words(
     whole_answer="完整的答案：代码、表和图（英文）",
     figures="JSON 格式的全部数值",
     how_to="用法",
-    how_to_intro="各节的脚本能做什么，每页一项。",
+    how_to_intro="各节的脚本和这个包能做什么，每页一项。",
+    titles={
+        "how-to/install": "安装与第一次训练",
+        "how-to/predict-and-export": "预测与导出",
+        "how-to/gpu": "平台与 GPU",
+    },
     comparison="两版的数值比较",
 )
 LANGUAGES = (ENGLISH, CHINESE)
@@ -602,6 +618,8 @@ def parts(words: Words) -> dict[str, str]:
     )
     picture = relative("../results/compare/resnet.png", f"{words.folder}comparison")
     pages["comparison"] += f"\n## {words.comparison}\n\n{table_of_all}\n![ResNet-18]({picture})\n"
+    for page, title in words.titles.items():
+        pages[page] = f"# {title}\n\n{without_heading(pages[page])}"
     how_to = [page for page in (*README_PARTS, *CHAPTERS_PARTS) if page.startswith("how-to/")]
     how_to.sort(key=lambda page: page == "how-to/gpu")  # which is for few readers
     listed = toctree(page.partition("/")[2] for page in how_to)

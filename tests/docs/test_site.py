@@ -225,6 +225,14 @@ def test_the_reference_has_every_name_of_the_book(site):
     assert {f"gluonbook.{name}" for name in set(gb.__all__) - modules} <= parts
 
 
+def test_the_reference_has_every_family_of_nets(site):
+    names = [path.stem for path in (ROOT / "gluonbook" / "zoo").glob("*.py")]
+    modules = [importlib.import_module(f"gluonbook.zoo.{name}") for name in names]
+    families = {f"module-{each.__name__}" for each in modules if hasattr(each, "MODELS")}
+    families -= {"module-gluonbook.zoo.models", "module-gluonbook.zoo.__init__"}
+    assert len(families) > 5 and families <= Page(site / "api" / "zoo.html").parts
+
+
 def test_every_exercise_and_result_has_its_page(site):
     exercises = {path.stem for path in (CHAPTERS / "exercises").glob("*.py")} - {"trial"}
     found = {path.stem for path in (site / "exercises").glob("*.html")}
