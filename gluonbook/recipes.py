@@ -85,8 +85,8 @@ STABLE = {
     "nin": RECIPES["nin"]._replace(lr=0.0005, optimizer="adam", initializer="MSRAPrelu"),
 }
 
-#: A recipe for better accuracy: what helped in exercises/tuning.py, where the learning rate was 0.05
-#: for batches of half the size. Of LeNet an epoch takes seconds, so it has more of them.
+#: A recipe for better accuracy: what helped in exercises/tuning.py, where the learning rate was
+#: 0.05 for batches of half the size. Of LeNet an epoch takes seconds, so it has more of them.
 TUNED = {
     "lenet": RECIPES["lenet"]._replace(
         lr=0.2, batch_size=128, num_epochs=60, tuning=Tuning(momentum=0.9, warm_up=0.1)
