@@ -10,7 +10,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import languages
 import mathjax
-import pages
+from pages import files
+
+#: With the site, so that formulas need no other server. This file has all its fonts within.
+MATHJAX = Path(mathjax.__file__).with_name("static") / "mathjax/es5/tex-svg.js"
 
 project = "gluonbook"
 html_title = "gluonbook"
@@ -38,15 +41,14 @@ html_theme_options = {
     "use_download_button": False,  # each section's page has its own, of what can be run
     "use_fullscreen_button": False,
 }
-html_static_path = ["_static", str(Path(mathjax.__file__).with_name("static") / pages.MATHJAX)]
+html_static_path = ["_static", str(MATHJAX)]
 html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
 html_context = {"default_mode": "auto"}
 html_show_copyright = html_copy_source = False
 html_use_index = html_domain_indices = False  # the search finds every name
 html_search_language = languages.Search.lang
-#: With the site, so that formulas need no other server. This file has all its fonts within.
-mathjax_path = Path(pages.MATHJAX).name
+mathjax_path = MATHJAX.name
 
 default_role = "code"  # of a name in a docstring
 autodoc_inherit_docstrings = False
@@ -68,6 +70,6 @@ def without_alias(app, what, name, obj, options, lines):
 def setup(app):
     app.connect("autodoc-process-docstring", without_alias)
     app.add_search_language(languages.Search)
-    app.connect("config-inited", lambda app, config: pages.write(Path(app.srcdir)))
+    app.connect("config-inited", lambda app, config: files.write(Path(app.srcdir)))
     app.connect("source-read", languages.of_source)
     app.connect("html-page-context", languages.of_page)

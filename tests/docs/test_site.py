@@ -246,13 +246,13 @@ def test_every_exercise_and_result_has_its_page(site):
 
 
 def test_a_recording_of_other_code_is_not_shown(docs, tmp_path, monkeypatch):
-    pages = docs("pages")
+    recordings = docs("pages.recordings")
     recorded = json.loads((ROOT / "results/chapters/lenet.ipynb").read_text())
     code = ["".join(cell["source"]) for cell in recorded["cells"]]
-    assert pages.recording("lenet", code).facts["section"] == "lenet"
+    assert recordings.recording("lenet", code).facts["section"] == "lenet"
     warned = []
-    monkeypatch.setattr(pages.log, "warning", lambda *arguments: warned.append(arguments[1]))
-    assert pages.recording("lenet", [*code[:-1], "net.show()"]) is None
+    monkeypatch.setattr(recordings.log, "warning", lambda *arguments: warned.append(arguments[1]))
+    assert recordings.recording("lenet", [*code[:-1], "net.show()"]) is None
     assert warned == ["lenet.ipynb"]
 
 
@@ -267,7 +267,7 @@ def test_the_training_in_the_other_tab_runs(docs, dataset, monkeypatch, capsys):
     monkeypatch.setattr(
         d2l, "train_ch6", lambda *args, **kwargs: train(*args, **{**kwargs, "num_epochs": 1})
     )
-    exec(docs("pages").pytorch_training("lenet"), {"d2l": d2l})
+    exec(docs("pages.frameworks").pytorch_training("lenet"), {"d2l": d2l})
     assert "train acc" in capsys.readouterr().out
 
 
@@ -278,7 +278,7 @@ def test_the_layers_in_the_other_tab_are_printed(docs, section, capsys):
     import gluonbook.pytorch as d2l
 
     names = {"d2l": d2l, "torch": torch}
-    exec(docs("pages").pytorch_layers(section), names)
+    exec(docs("pages.frameworks").pytorch_layers(section), names)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(getattr(d2l, section)())
     assert lines[-1].endswith("output shape:\t torch.Size([1, 10])")
