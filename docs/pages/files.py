@@ -25,9 +25,10 @@ def write(folder: Path) -> None:
         drawings.draw_all(folder / "_drawings", words.language)
     files = {folder / place: text for place, text in made().items()}
     made_folders = {path.parent for path in files} - {folder, folder / "zh"}
-    old = {path for each in made_folders if each.is_dir() for path in each.iterdir()}
-    for path in old - files.keys() - made_folders:
-        path.unlink()
+    for made_folder in made_folders:
+        for path in made_folder.glob("*"):
+            if path not in files and path.is_file():
+                path.unlink()
     for path, text in files.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
