@@ -23,7 +23,7 @@ extensions = [
     *("myst_nb", "sphinx_design", "sphinx_copybutton"),
     *("sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"),
 ]
-exclude_patterns = ["_build", "jupyter_execute", "_notebooks", "_drawings"]
+exclude_patterns = ["_build", "jupyter_execute", "_notebooks", "_drawings", "_front"]
 templates_path = ["_templates"]
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist", "attrs_block"]

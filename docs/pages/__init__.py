@@ -6,5 +6,5 @@
 - `site_map` has the page of each file, `links` leads to it, `markdown` takes files apart;
 - `block_drawings`, `frameworks`, `recordings`, `full_runs`, `comparison` and `exercises` make the
   parts of a section's page;
-- `sections`, `results` and `readmes` make the pages.
+- `sections`, `results` and `readmes` make the pages, `front` a table for the front page.
 """

@@ -10,6 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from .exercises import exercise_page
+from .front import reached
 from .notebooks import download
 from .readmes import readme_pages
 from .repository import EXERCISES, RESULTS
@@ -40,6 +41,7 @@ def made() -> dict[str, str]:
     texts = {f"results/{name}.md": result_page(name) for name in RESULTS}
     for words in LANGUAGES:
         texts.update({file_of(page): text for page, text in readme_pages(words).items()})
+        texts[f"_front/{words.language}.md"] = reached(words)
     return {**texts, **{place: nbformat.writes(each) for place, each in notebooks().items()}}
 
 

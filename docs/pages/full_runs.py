@@ -44,6 +44,16 @@ class FullRun(NamedTuple):
         [row] = [row for row in table_rows(read("results/reproduce.md")) if row[0] == title]
         return row
 
+    @property
+    def test_acc(self) -> str:
+        """The mean over its seeds, with the standard deviation where there are several."""
+        return self.row[7]
+
+    @property
+    def book_test_acc(self) -> str:
+        """What the book prints."""
+        return self.row[8]
+
 
 def full_run(section: str) -> FullRun | None:
     """The section's full run from seed 1 that has the fewest options, if there is one."""
@@ -76,7 +86,7 @@ def what_it_reached(section: str, words: Words, page: str) -> str:
         epochs=last["epoch"],
         seed=run.options["seed"],
         test_acc=float(last["test_acc"]),
-        book=run.row[8],
+        book=run.book_test_acc,
     )
     picture = relative(f"../results/reproduce/{run.name}-curve.png", page)
     return f"{told}\n\n![{RECIPES[section].title}]({picture})\n"

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 import re
 import shutil
+from statistics import mean
 import subprocess
 import sys
 import threading
@@ -138,20 +139,36 @@ def browser(one_browser):
 
 
 class Page(HTMLParser):
-    """The names of a page's parts, and what it links to and shows."""
+    """The names of a page's parts, what it links to and shows, and the cells of its tables."""
 
     def __init__(self, path):
         super().__init__()
-        self.parts, self.links, self.text = set(), set(), []
+        self.parts, self.links, self.text, self.rows = set(), set(), [], []
+        self.other_language = None
+        self.in_cell = False
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
         of = dict(attrs)
         self.parts.add(of.get("id"))
         self.links |= {of[name] for name in ("href", "src") if of.get(name)}
+        if "other-language" in (of.get("class") or "").split():
+            self.other_language = of["href"]
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.in_cell = True
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.rows[-1][-1] = self.rows[-1][-1].strip()
+            self.in_cell = False
 
     def handle_data(self, data):
         self.text.append(data)
+        if self.in_cell:
+            self.rows[-1][-1] += data
 
 
 def pages_of(site):
@@ -215,6 +232,31 @@ def test_a_sections_downloads_are_its_script_and_a_notebook_that_says_what_it_ne
         (cell.cell_type, cell.source) for cell in jupytext.read(script).cells
     ]
     assert notebook.metadata["kernelspec"]["name"] == "python3"
+
+
+#: What the Gluon text prints as the test accuracy of each section's last epoch.
+IN_THE_BOOK = {
+    **{"lenet": "0.754", "alexnet": "0.867", "vgg": "0.909", "nin": "0.812"},
+    **{"googlenet": "0.883", "resnet": "0.909", "densenet": "0.879"},
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_front_page_says_what_each_net_reached_and_what_the_book_prints(site, language):
+    runs = json.loads((ROOT / "results" / "reproduce.json").read_text())["rows"]
+    _, *shown = Page(site / language / "index.html").rows
+    assert [row[0] for row in shown] == [each.title.split(",")[0] for each in RECIPES.values()]
+    for section, (_, accuracy, book, options) in zip(RECIPES, shown):
+        if accuracy == "–":
+            assert not any(run["section"] == section and run["options"] == [] for run in runs)
+            continue
+        found = [
+            run["epochs"][-1]["test_acc"]
+            for run in runs
+            if (run["section"], " ".join(run["options"])) == (section, options)
+        ]
+        assert accuracy.split()[0] == f"{mean(found):.3f}"
+        assert book == IN_THE_BOOK[section]
 
 
 def test_the_reference_has_every_name_of_the_book(site):
@@ -321,6 +363,20 @@ def test_a_framework_stays_chosen_on_the_page_and_on_the_next(browser, language)
     assert "class Residual(nn.Module)" in browser.all(".sd-tab-content")[3].text
     browser.open(f"{language}googlenet.html")
     browser.wait(lambda: shown_tabs(browser) == {"PyTorch"})
+
+
+def test_every_page_is_one_click_from_the_other_language(site):
+    pages = pages_of(site)
+    for name, page in pages.items():
+        leads_to = urljoin(name, page.other_language)
+        assert leads_to in pages and leads_to.startswith("zh/") != name.startswith("zh/"), name
+    for name, nearest in {
+        "exercises/net_sizes.html": "zh/exercises/index.html",
+        "results/int8.html": "zh/results/index.html",
+        "api/zoo.html": "zh/api/index.html",
+        "search.html": "zh/index.html",
+    }.items():
+        assert urljoin(name, pages[name].other_language) == nearest
 
 
 def test_the_other_language_is_the_same_page(browser, site):
