@@ -13,17 +13,16 @@ from .wording import Words
 def reached(words: Words) -> str:
     """The test accuracy of each section's full run, beside the book's."""
     rows = "".join(f"| {' | '.join(row_of(section, words))} |\n" for section in RECIPES)
-    return f"| {' | '.join(words.reached)} |\n| --- | ---: | ---: | --- |\n{rows}"
+    return f"| {' | '.join(words.reached)} |\n| --- | ---: | ---: |\n{rows}"
 
 
-def row_of(section: str, words: Words) -> tuple[str, str, str, str]:
-    """A net, its accuracy, the book's, and the options of its run that differ from the book."""
+def row_of(section: str, words: Words) -> tuple[str, str, str]:
+    """A net with the options of its run that differ from the book, its accuracy, the book's."""
     page = file_of(f"{words.folder}{section}")
     title = RECIPES[section].title.partition(",")[0]
     net = f"[{title}]({relative(page, f'{words.folder}index')})"
     run = full_run(section)
     if run is None:
-        return net, "–", "–", words.no_full_run
-    options = f"`{run.how}`" if run.how else ""
+        return net, words.no_full_run, "–"
     accuracy = run.test_acc.replace(" ", "\N{NO-BREAK SPACE}")
-    return net, f"**{accuracy}**", run.book_test_acc, options
+    return f"{net} `{run.how}`" if run.how else net, f"**{accuracy}**", run.book_test_acc
