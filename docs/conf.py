@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 import sys
+from typing import Any
+
+from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -61,13 +64,15 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 
 
-def without_alias(app, what, name, obj, options, lines):
+def without_alias(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
     """Leave out what Python says of each field of a named tuple."""
     if lines and lines[0].startswith("Alias for field number"):
         lines.clear()
 
 
-def setup(app):
+def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", without_alias)
     app.add_search_language(languages.Search)
     app.connect("config-inited", lambda app, config: files.write(Path(app.srcdir)))

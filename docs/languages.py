@@ -5,9 +5,11 @@ from __future__ import annotations
 import gettext
 from pathlib import Path
 import re
+from typing import Any
 
 import pydata_sphinx_theme
 import sphinx
+from sphinx.application import Sphinx
 from sphinx.search.en import SearchEnglish
 import sphinx_book_theme
 
@@ -25,7 +27,7 @@ def joined(text: str) -> str:
     return _LINE_END.sub("", text)
 
 
-def of_source(app, docname, source) -> None:
+def of_source(app: Sphinx, docname: str, source: list[str]) -> None:
     """Join the lines of a Chinese page as it is read."""
     source[0] = joined(source[0])
 
@@ -89,7 +91,9 @@ def chinese_labels() -> gettext.NullTranslations:
 LABELS = chinese_labels()
 
 
-def of_page(app, pagename, templatename, context, doctree) -> None:
+def of_page(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
     """What the templates are told of a page's language."""
     chinese = pagename.startswith("zh/")
     context["language"] = "zh-CN" if chinese else "en"
