@@ -153,7 +153,7 @@ def test_every_net_takes_the_images_of_its_recipe(name):
     [
         ([], "name the net first, such as resnet"),
         (["--epochs", "1"], "name the net first, such as resnet"),
-        (["lenet", "--recipe", "tuned"], "--recipe: invalid choice: 'tuned'"),
+        (["lenet", "--recipe", "long"], "--recipe: invalid choice: 'long'"),
         (["resnet", "--recipe", "stable"], "--recipe: invalid choice: 'stable'"),
         (["resnet", "--edition", "keras"], "--edition: invalid choice: 'keras'"),
     ],
@@ -200,12 +200,12 @@ def test_the_help_lists_the_sections_and_where_the_other_names_are(capsys):
 
 #: Options that only some nets offer: those that leave a choice.
 OFFERED = {
-    "lenet": {"--edition"},
+    "lenet": {"--edition", "--recipe"},
     "alexnet": {"--edition"},
     "nin": {"--recipe"},
     "googlenet": {"--edition"},
     "resnet": {"--recipe"},
-    "densenet": {"--edition"},
+    "densenet": {"--edition", "--recipe"},
     "resnet50_v1b": set(),
 }
 
