@@ -342,6 +342,18 @@ follows.""",
         "Accuracy by epoch",
     ),
     Part(
+        "Nets that come trained",
+        """\
+What `gluonbook.predict NAME` and `gluonbook.get_model(..., pretrained="fashion_mnist")` load, and
+the other seeds of the same trainings. The last 5,000 training images were held out, and the seed
+that has most of them right is the one that ships. The PyTorch edition's form of each net was
+trained, in bfloat16; what is counted here are the Gluon net's answers. A card beside the weights,
+in [`gluonbook/weights/`](../gluonbook/weights), has the recipe, the machine, and the confusion of
+the classes.""",
+        "trained_nets",
+        "Loss and accuracy of each net, on the images that were held out",
+    ),
+    Part(
         "Beside the PyTorch edition",
         """\
 Both editions' nets with the same weights and the same batches. Differences are relative and in

@@ -12,9 +12,11 @@ from .plots.curves import draw_runs
 from .plots.figure import save_picture
 from .runs.checkpoint import checkpoints_in, history_in_checkpoint
 from .runs.history import History
+from .runs.trained import pretrained_of
 from .system.errors import Failure, print_sentences, printable
 from .system.messages import describe
 from .system.ownership import refuse_foreign
+from .zoo.pretrained import names
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "Draw training loss and test accuracy of several runs over one another.",
         prog="python -m gluonbook.history",
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run, or a CSV file")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help=f"folder of a run, a CSV file, or a net that comes trained: {names()}",
+    )
     parser.add_argument(
         "--out", default="history.png", metavar="FILE", help="PNG file for the picture"
     )
@@ -41,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _read(run: Path) -> History:
+    if comes_trained := pretrained_of(run):
+        return History.read(comes_trained.history)
     path = run / "history.csv"
     if not run.is_dir():
         history = History.read(run)

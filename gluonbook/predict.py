@@ -1,4 +1,6 @@
-"""``python -m gluonbook.predict RUN [IMAGE ...]``: classify with the net of a run.
+"""``python -m gluonbook.predict RUN [IMAGE ...]``: classify with a trained net.
+
+RUN is the folder of a run, or the name of a net that comes trained.
 
 Without images, the test images of Fashion-MNIST are classified, and pictures show what the net gets
 right and wrong.
@@ -26,7 +28,7 @@ from .plots.predictions import draw_confusion, draw_filters, draw_images
 from .predictions import measures
 from .predictions.classifier import Classifier
 from .predictions.images import GROUNDS, read_image
-from .runs.trained import check_classes, load_run, load_run_in_int8
+from .runs.trained import check_classes, folder_of, load_run, load_run_in_int8, pretrained_of
 from .system.errors import Failure, print_sentences, printable
 from .system.messages import describe
 from .system.ownership import refuse_foreign
@@ -69,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Classify what `argv` names, by default the command line; the exit code."""
     print_sentences(partial(describe, options=()))
     options = _parser().parse_args(argv)
-    folder = Path(options.out or Path(options.run) / "predictions")
+    folder = Path(options.out or folder_of(options.run) / "predictions")
     _refuse_outputs(options, folder)
     classifier = _classifier_of(options)
     out_folder(folder)
@@ -80,6 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     with suppress(ValueError):  # a net may have no convolution to draw
         save_picture(draw_filters(classifier.net), folder / "filters.png")
     print(json.dumps(result, indent=2) if options.json else _text(result))
+    if not options.images and (comes_trained := pretrained_of(options.run)):
+        print(
+            f"the card of {comes_trained.name} says {comes_trained.card()['accuracy']:.4f}",
+            file=sys.stderr,
+        )
     print(printable(f"pictures are in {folder}"), file=sys.stderr)
     return 0
 
@@ -126,20 +133,7 @@ def _of_test_images(
             save_picture(page, folder / f"{name}.png")
     figures = (measures.precision(matrix), measures.recall(matrix))
     save_picture(draw_confusion(matrix, CLASSES, *figures), folder / "confusion.png")
-    return {
-        "test_images": len(labels),
-        "accuracy": float((predicted == labels).mean()),
-        "classes": {
-            name: {"precision": _number(precision), "recall": _number(recall)}
-            for name, precision, recall in zip(CLASSES, *figures)
-        },
-        "confusion": matrix.tolist(),
-    }
-
-
-def _number(value: float) -> float | None:
-    """For JSON, which has no NaN."""
-    return None if np.isnan(value) else float(value)
+    return measures.report(labels, predicted)
 
 
 def _text(result: dict[str, Any]) -> str:
@@ -161,10 +155,10 @@ def _text(result: dict[str, Any]) -> str:
 
 def _parser() -> Parser:
     parser = Parser(
-        "Classify image files, or the test images of Fashion-MNIST, with the net of a run.",
+        "Classify image files, or the test images of Fashion-MNIST, with a trained net.",
         prog="python -m gluonbook.predict",
     )
-    parser.add_argument("run", metavar="RUN", help="folder of a run that has ended")
+    add_shared(parser, "run")
     parser.add_argument(
         "images", nargs="*", metavar="IMAGE", help="PNG or JPEG file; without any, the test images"
     )
@@ -181,12 +175,14 @@ def _parser() -> Parser:
         "--int8",
         action="store_true",
         help="compute in 8-bit integers on the CPU; the first time, the net is quantized with "
-        "training images and kept in RUN",
+        "training images and kept in RUN, or in runs/NAME",
     )
     add_shared(parser, "--data", "--device")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
-        "--out", metavar="DIR", help="folder for the pictures (default: predictions in RUN)"
+        "--out",
+        metavar="DIR",
+        help="folder for the pictures (default: predictions in RUN, or in runs/NAME)",
     )
     add_shared(parser, "--debug")
     return parser

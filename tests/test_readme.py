@@ -11,6 +11,7 @@ import re
 from statistics import median
 
 from gluonbook.recipes import RECIPES
+from PIL import Image
 import pytest
 
 from .nets.test_nets import NETS
@@ -320,3 +321,16 @@ def test_the_front_page_names_the_editions_whose_code_runs(text):
 def test_the_front_page_says_how_to_watch_and_draw_a_training(text):
     assert "gb.train_ch5(..., progress=True)" in text and 'history.draw("curve.png")' in text
     assert "`python -m gluonbook`" in text
+
+
+def test_the_front_page_says_what_the_trained_net_reaches(text):
+    card = json.loads((ROOT / "gluonbook" / "weights" / "resnet20.json").read_text())
+    assert f"{card['accuracy']:.3f}" in text.partition("```python")[0]
+
+
+def test_the_first_example_runs(text, dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(dataset.test.images[0, 0]).save("shoe.jpg")
+    exec(re.findall(r"```python\n(.*?)```", text, re.S)[0], {})
+    name, probability = capsys.readouterr().out.rsplit(maxsplit=1)
+    assert name == "ankle boot" and 0.5 < float(probability) <= 1

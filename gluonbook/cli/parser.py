@@ -17,6 +17,7 @@ from ..data import folders, published_files
 from ..runs.trained import LARGEST_SIZE
 from ..system.errors import Failure, limit_text, printable
 from ..system.output import in_notebook
+from ..zoo import pretrained
 
 #: Images of the data set.
 TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
@@ -134,8 +135,13 @@ def data_folder(text: str) -> str:
     return os.fspath(folder)
 
 
-#: Options that several commands share.
+#: Arguments that several commands share.
 _SHARED: dict[str, dict[str, Any]] = {
+    "run": {
+        "metavar": "RUN",
+        "help": "folder of a run that has ended, or NAME of a net that comes trained: "
+        f"{pretrained.names()}",
+    },
     "--data": {
         "type": data_folder,
         "metavar": "DIR",
@@ -152,7 +158,7 @@ _SHARED: dict[str, dict[str, Any]] = {
 
 
 def add_shared(options: argparse._ActionsContainer, *names: str) -> None:
-    """Add some of ``--data``, ``--device`` and ``--debug`` to a parser or a group of options."""
+    """Add some of ``run``, ``--data``, ``--device`` and ``--debug`` to a parser, or to a group."""
     for name in names:
         options.add_argument(name, **_SHARED[name])
 

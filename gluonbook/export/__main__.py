@@ -1,4 +1,4 @@
-"""``python -m gluonbook.export RUN``: the trained net of a run as an ONNX file."""
+"""``python -m gluonbook.export RUN``: a trained net as an ONNX file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import sys
 from typing import Sequence
 
-from ..cli.parser import Parser, add_shared
-from ..runs.trained import check_classes, load_run, name_of
+from ..cli.parser import Parser, add_shared, out_folder
+from ..runs.trained import check_classes, folder_of, load_run, name_of
 from ..system.errors import print_sentences, printable
 from ..system.messages import describe
 from ..system.ownership import refuse_foreign
@@ -19,18 +19,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write the net of the run that `argv` names, by default the command line; the exit code."""
     print_sentences(partial(describe, options=()))
     parser = Parser(
-        "Write the trained net of a run as an ONNX file, for programs without MXNet.",
+        "Write a trained net as an ONNX file, for programs without MXNet.",
         prog="python -m gluonbook.export",
     )
-    parser.add_argument("run", metavar="RUN", help="folder of a run that has ended")
-    parser.add_argument("--out", metavar="FILE", help="the file (default: NET.onnx in RUN)")
+    add_shared(parser, "run")
+    parser.add_argument(
+        "--out", metavar="FILE", help="the file (default: NET.onnx in RUN, or in runs/NAME)"
+    )
     add_shared(parser, "--debug")
     options = parser.parse_args(argv)
     if options.out:
         refuse_foreign([options.out])
-    run, name = load_run(options.run), name_of(Path(options.run))
+    run, name = load_run(options.run), name_of(options.run)
     check_classes(run, options.run)
-    path = Path(options.out or Path(options.run) / f"{name}.onnx")
+    path = Path(options.out or out_folder(folder_of(options.run)) / f"{name}.onnx")
     fashion_mnist_to_onnx(run.net, path, run.size, name)
     print(printable(f"the net is in {path}"), file=sys.stderr)
     return 0

@@ -29,9 +29,9 @@ _VERSION = 2
 
 
 def int8_of_run(
-    trained: Classifier, folder: Path, section: str, data: str | os.PathLike[str] | None = None
+    trained: Classifier, weights: Path, folder: Path, data: str | os.PathLike[str] | None = None
 ) -> Classifier:
-    """The `trained` net of the run in `folder`, in int8.
+    """The `trained` net, whose parameters are in the file `weights`, in int8.
 
     It is quantized by the first call and kept in the folder for the next. The first training
     images of the data set calibrate it, and it may lose half a point of accuracy on the last. Two
@@ -39,6 +39,8 @@ def int8_of_run(
 
     Parameters
     ----------
+    folder
+        Where it is kept, under the name of `weights`.
     data
         Folder to look for the data set in; see `fashion_mnist`.
 
@@ -51,15 +53,15 @@ def int8_of_run(
     DatasetError
         If the data set is needed, and is damaged or not to be had.
     """
-    net = _kept(folder, section, trained.size)
+    net = _kept(folder, weights, trained.size)
     if net is None:
         quantized, facts = _quantized(trained, data)
-        _keep(folder, section, quantized, trained.size, facts)
+        _keep(folder, weights, quantized, trained.size, facts)
         told = ", ".join(f"{share:.4f} in {form}" for form, share in quantized.accuracy.items())
         left = "; in float32 stay " + ", ".join(quantized.float32_layers)
         say(
             f"its accuracy on these is {told}{left if quantized.float32_layers else ''}; kept in "
-            f"{folder / _facts_of(section)} and beside it",
+            f"{folder / _facts_of(weights)} and beside it",
             sys.stderr,
         )
         net = quantized.net
@@ -98,13 +100,13 @@ def _quantized(
 
 
 def _keep(
-    folder: Path, section: str, quantized: Quantized, size: int, facts: dict[str, object]
+    folder: Path, weights: Path, quantized: Quantized, size: int, facts: dict[str, object]
 ) -> None:
     """Write the net, and last its facts with the digests of all files that belong together."""
     with files.scratch_folder(folder) as scratch:
-        export_symbol(quantized.net, scratch / f"{section}-int8", (1, 1, size, size))
+        export_symbol(quantized.net, scratch / f"{weights.stem}-int8", (1, 1, size, size))
         net_files = sorted(scratch.iterdir())
-        paths = [folder / f"{section}.params", *net_files]
+        paths = [weights, *net_files]
         facts = {
             **facts,
             "float32_layers": quantized.float32_layers,
@@ -113,37 +115,38 @@ def _keep(
             "seven_bits": needs_seven_bits(),
             "sha256": {path.name: _digest(path) for path in paths},
         }
-        facts_file = scratch / _facts_of(section)
+        facts_file = scratch / _facts_of(weights)
         files.write(facts_file, json.dumps(facts, indent=2) + "\n")
         for path in (*net_files, facts_file):
             with files.replacing(folder / path.name) as place:
                 os.replace(path, place)
 
 
-def _kept(folder: Path, section: str, size: int) -> gluon.SymbolBlock | None:
+def _kept(folder: Path, weights: Path, size: int) -> gluon.SymbolBlock | None:
     """The net that `_keep` wrote, every byte checked; None if it is not there, or not whole.
 
     None too if the run has been trained on, and its parameters are no longer those quantized, if
     this processor needs seven bits and the one that made it did not, or if an earlier version of
     this package made it, some of whose layers were wrong.
     """
-    names = [f"{section}.params", f"{section}-int8-0000.params", f"{section}-int8-symbol.json"]
+    net = folder / f"{weights.stem}-int8"
+    paths = [weights, Path(f"{net}-0000.params"), Path(f"{net}-symbol.json")]
     try:
-        facts = json.loads(files.read(folder / _facts_of(section), 2**20))
+        facts = json.loads(files.read(folder / _facts_of(weights), 2**20))
         digests = facts["sha256"]
         if facts.get("version") != _VERSION:
             return None
         if needs_seven_bits() and not facts.get("seven_bits"):
             return None
-        if any(_digest(folder / name) != digests[name] for name in names):
+        if any(_digest(path) != digests[path.name] for path in paths):
             return None
     except (files.FileFailure, ValueError, LookupError, TypeError, RecursionError):
         return None
-    return load_quantized(folder / f"{section}-int8", (1, 1, size, size))
+    return load_quantized(net, (1, 1, size, size))
 
 
-def _facts_of(section: str) -> str:
-    return f"{section}-int8.json"
+def _facts_of(weights: Path) -> str:
+    return f"{weights.stem}-int8.json"
 
 
 def _digest(path: Path) -> str:

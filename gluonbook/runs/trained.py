@@ -1,4 +1,4 @@
-"""The trained net of a run's folder."""
+"""Trained nets: of a run's folder, or those that come with the package, by their names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from ..predictions.classifier import Classifier
 from ..recipes import recipe_of
 from ..system import files
 from ..system.errors import Failure, printable
-from ..zoo.models import UnknownModel
+from ..zoo import pretrained
+from ..zoo.models import UnknownModel, get_model
 from .checkpoint import checkpoints_in
 from .config import CONFIG, Config, read_config
 from .history import History
@@ -33,7 +34,7 @@ LARGEST_SIZE = 2**12
 
 
 def load_run(folder: str | os.PathLike[str], ctx: mx.Context | None = None) -> Classifier:
-    """The trained net of a run's folder.
+    """The trained net of a run's folder, or the one that comes trained under that name.
 
     Configuration and parameters are held against the digests in the run's ``SHA256SUMS``. A run of
     a version that wrote none, or whose list was removed, is refused if its files are cut short, or
@@ -51,6 +52,10 @@ def load_run(folder: str | os.PathLike[str], ctx: mx.Context | None = None) -> C
         If there is no such run, it is damaged, or it has not ended; or if its net takes other
         inputs than gray images.
     """
+    if comes_trained := pretrained_of(folder):
+        net = get_model(comes_trained.model, pretrained=pretrained.DATASET)
+        net.collect_params().reset_ctx(ctx or mx.cpu())
+        return _classifier(net, comes_trained.size, ctx)
     config = _config_of(Path(folder))
     path = config.folder / f"{config.name}.params"
     if not path.exists() or config.trained is None:
@@ -72,8 +77,23 @@ def load_run(folder: str | os.PathLike[str], ctx: mx.Context | None = None) -> C
         net = _net_of(config, path, ctx)
     except files.Damaged as error:
         raise Failure(f"{error}; {config.how_to_resume} writes it anew") from error
+    return _classifier(net, size, ctx)
+
+
+def _classifier(net: gluon.HybridBlock, size: int, ctx: mx.Context | None) -> Classifier:
     net.hybridize(static_alloc=True, static_shape=True)
     return Classifier(net, size, ctx)
+
+
+def pretrained_of(run: str | os.PathLike[str]) -> pretrained.Pretrained | None:
+    """The net that comes trained under that name, unless a file or folder has it."""
+    return None if Path(run).exists() else pretrained.find(os.fspath(run))
+
+
+def folder_of(run: str | os.PathLike[str]) -> Path:
+    """Where what is made of a trained net goes: the run's folder, or one under ``runs``."""
+    comes_trained = pretrained_of(run)
+    return Path(run) if comes_trained is None else Path("runs", comes_trained.name)
 
 
 def _net_of(config: Config, path: Path, ctx: mx.Context | None) -> gluon.HybridBlock:
@@ -126,7 +146,7 @@ def check_classes(run: Classifier, folder: str | os.PathLike[str]) -> None:
             "classes of Fashion-MNIST: load it in code of your own, by gluonbook.runs.trained."
             "load_run or gluonbook.export.import_symbol"
         )
-    if _config_of(Path(folder)).dataset is None:
+    if pretrained_of(folder) is None and _config_of(Path(folder)).dataset is None:
         log.warning(
             "the run in %s does not say which data it was trained on: classes, and accuracies, are "
             "those of Fashion-MNIST",
@@ -147,23 +167,35 @@ def load_run_in_int8(
     Failure
         As `load_run`, `check_classes` and `int8_of_run` do.
     """
-    folder, run = Path(folder), load_run(folder)
+    run = load_run(folder)
     check_classes(run, folder)
-    return int8_of_run(run, folder, name_of(folder), data)
+    comes_trained, kept_in = pretrained_of(folder), folder_of(folder)
+    if comes_trained is None:
+        weights = kept_in / f"{name_of(folder)}.params"
+    else:
+        weights = comes_trained.weights
+        kept_in.mkdir(parents=True, exist_ok=True)
+    return int8_of_run(run, weights, kept_in, data)
 
 
-def name_of(folder: Path) -> str:
-    """The name of the files of the net of the run in `folder`.
+def name_of(folder: str | os.PathLike[str]) -> str:
+    """The name of the files of a trained net.
 
     Raises
     ------
     Failure
         If there is no such run, or its configuration is damaged.
     """
-    return _config_of(folder).name
+    comes_trained = pretrained_of(folder)
+    return _config_of(Path(folder)).name if comes_trained is None else comes_trained.name
 
 
 def _config_of(folder: Path) -> Config:
+    if not folder.exists():
+        raise Failure(
+            f"there is no folder {folder}: name that of a run, such as one under runs, or a net "
+            f"that comes trained: {pretrained.names()}"
+        )
     if folder.is_dir() and not (folder / CONFIG).exists() and checkpoints_in(folder):
         raise Failure(
             f"{folder} holds checkpoints and no net: run the program that trains it to its end; it "

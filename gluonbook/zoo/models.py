@@ -11,6 +11,7 @@ from .. import nets
 from ..system.errors import Failure
 from ..system.numpy_mode import refuse_numpy_mode
 from . import cifar_resnet, densenet_family, preresnet, resnet_family, vgg_family, wide_resnet
+from . import pretrained as weights
 from .bninception import bninception
 from .inceptionresnet import inceptionresnetv1, inceptionresnetv2
 from .inceptionv3 import inceptionv3
@@ -46,13 +47,22 @@ MODELS: dict[str, Callable[..., nn.HybridSequential]] = {
 }
 
 
-def get_model(name: str, num_classes: int = 1000, **options: Any) -> nn.HybridSequential:
-    """The net of that name, not initialized; input (N, C, H, W), output (N, num_classes), logits.
+def get_model(
+    name: str, num_classes: int | None = None, *, pretrained: str | None = None, **options: Any
+) -> nn.HybridSequential:
+    """The net of that name; input (N, C, H, W), output (N, num_classes), logits.
+
+    It is not initialized, unless it comes trained.
 
     Parameters
     ----------
     name
         One of `list_models`.
+    num_classes
+        1,000 by default, as in the papers; of a trained net, those of its data set.
+    pretrained
+        With ``"fashion_mnist"``, the net has the weights that come with this package, on the CPU.
+        They are of `gluonbook.zoo.pretrained.PRETRAINED`, for gray images of its ``size``.
     options
         Given to the function that makes the net: ``small_images=True`` for a stem that suits images
         of 28 to 64 pixels, and whatever else it takes.
@@ -61,6 +71,10 @@ def get_model(name: str, num_classes: int = 1000, **options: Any) -> nn.HybridSe
     ------
     UnknownModel
         If no net has that name; the message names those that are nearest.
+    NotPretrained
+        If there are no such weights.
+    FileFailure
+        If the weights are damaged or missing.
     NumpyMode
         If ``npx.set_np()`` is on.
     """
@@ -71,7 +85,12 @@ def get_model(name: str, num_classes: int = 1000, **options: Any) -> nn.HybridSe
             f"there is no model {name!r}: the nearest names are {', '.join(nearest)}, and "
             "gluonbook.list_models() gives all"
         )
-    return MODELS[name](num_classes, **options)
+    if pretrained is None:
+        return MODELS[name](1000 if num_classes is None else num_classes, **options)
+    trained = weights.choose(name, pretrained, num_classes, options)
+    net = MODELS[name](weights.NUM_CLASSES)
+    weights.load(net, trained)
+    return net
 
 
 def list_models() -> list[str]:

@@ -1,0 +1,150 @@
+"""A net that comes with the package: trained, stopped, gone on with, chosen and written."""
+
+from __future__ import annotations
+
+from functools import partial
+import importlib
+import json
+from pathlib import Path
+
+import gluonbook as gb
+from gluonbook.data import fashion_mnist as fm
+from gluonbook.predictions.classifier import Classifier
+from gluonbook.recipes import LONG, RECIPES
+from gluonbook.runs.history import History
+from gluonbook.zoo import pretrained
+from mxnet import nd
+import numpy as np
+import pytest
+from safetensors import numpy as safetensors
+
+from ..conftest import NO_TORCH
+
+pytestmark = pytest.mark.pytorch
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def pretrain(monkeypatch):
+    pytest.importorskip("torch", reason=NO_TORCH)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("pretrain")
+
+
+@pytest.mark.parametrize("name", ["densenet", "lenet", "resnet20", "wideresnet"])
+def test_pytorchs_form_of_each_net_is_the_gluon_net(pretrain, name):
+    from gluonbook.pytorch.transfer import to_gluon
+    import torch
+
+    pretraining = pretrain.PRETRAININGS[name]
+    torch_net, net = pretraining.build(), gb.get_model(pretraining.model, 10)
+    to_gluon(torch_net, net)
+    size = pretraining.recipe.size
+    X = np.random.uniform(size=(2, 1, size, size)).astype(np.float32)
+    with torch.no_grad():
+        expected = torch_net.eval()(torch.from_numpy(X)).numpy()
+    np.testing.assert_allclose(
+        net(nd.array(X)).asnumpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max()
+    )
+
+
+@pytest.fixture
+def scripts(pretrain, monkeypatch, tiny):
+    """Both scripts, with a LeNet that is trained for three epochs on 32 images."""
+    trained_nets = importlib.import_module("trained_nets")
+    recipe = RECIPES["lenet"]._replace(
+        lr=0.01, batch_size=16, num_epochs=3, tuning=LONG["resnet"].tuning
+    )
+    build = partial(pretrain.nets.lenet, edition="gluon")
+    nets = {"small": pretrain.Pretraining("lenet", recipe, build)}
+    for script in (pretrain, trained_nets):
+        monkeypatch.setattr(script, "PRETRAININGS", nets)
+        monkeypatch.setattr(script, "HELD_OUT", 16)
+        monkeypatch.setattr(script, "fashion_mnist", lambda: tiny)
+    return pretrain, trained_nets
+
+
+def call(script, monkeypatch, *argv):
+    monkeypatch.setattr("sys.argv", ["x", *map(str, argv)])
+    script.main()
+
+
+def test_a_training_that_was_stopped_ends_with_the_same_weights(scripts, monkeypatch, tmp_path):
+    pretrain, _ = scripts
+    options = ("small", "--seeds", "1", "--device", "cpu", "--runs")
+    call(pretrain, monkeypatch, *options, tmp_path / "whole")
+
+    class Stop(Exception):
+        pass
+
+    run = pretrain.Training.run
+
+    def stopped(training, epochs):
+        for reached in run(training, epochs):
+            yield reached
+            if len(reached) == 2:
+                raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(pretrain.Training, "run", stopped)
+        call(pretrain, patch, *options, tmp_path / "parts")
+    parts = tmp_path / "parts" / "small-seed1"
+    assert len(History.read(parts / "history.csv")) == 2 and not (parts / "training.json").exists()
+    call(pretrain, monkeypatch, *options, tmp_path / "parts")
+    whole, parts = (
+        safetensors.load_file(tmp_path / name / "small-seed1" / "weights.safetensors")
+        for name in ("whole", "parts")
+    )
+    for name, values in whole.items():
+        np.testing.assert_array_equal(values, parts[name])
+
+
+def test_the_seed_with_most_held_out_images_right_is_written(
+    scripts, tiny, monkeypatch, tmp_path, capsys
+):
+    pretrain, trained_nets = scripts
+    seeds = ["1", "2", "3"]
+    call(pretrain, monkeypatch, "small", "--seeds", *seeds, "--device", "cpu", "--runs", tmp_path)
+    call(pretrain, monkeypatch, "small", "--seeds", "3", "--device", "cpu", "--runs", tmp_path)
+    assert capsys.readouterr().out.endswith("small-seed3 is there already\n")
+    out = tmp_path / "out"
+    for script in (trained_nets, pretrained):
+        monkeypatch.setattr(script, "FOLDER", tmp_path / "weights")
+    call(trained_nets, monkeypatch, "small", "--runs", tmp_path, "--out", out)
+    card = json.loads((tmp_path / "weights" / "small.json").read_text())
+
+    # The same by hand: PyTorch's weights, in 16 bits but for the biases, in the Gluon net.
+    right = {}
+    for seed in seeds:
+        net = gb.lenet()
+        net.initialize()
+        net(nd.zeros((1, 1, 28, 28)))
+        path = tmp_path / f"small-seed{seed}" / "weights.safetensors"
+        stored = safetensors.load_file(path)
+        places = sorted({int(name.partition(".")[0]) for name in stored})
+        names = [f"{place}.{role}" for place in places for role in ("weight", "bias")]
+        for param, values in zip(net.collect_params().values(), map(stored.get, names)):
+            half = values.astype(np.float16).astype(np.float32)
+            param.set_data(nd.array(values if values.ndim == 1 else half))
+        held_out = fm.Split(*(part[-16:] for part in tiny.train))
+        for split in (held_out, tiny.test):
+            predicted = Classifier(net, 28).probabilities(split.images).argmax(axis=1)
+            right.setdefault(seed, []).append(float((predicted == split.labels).mean()))
+    found = {seed: [row["held_out"], row["test"]] for seed, row in card["seeds"].items()}
+    assert found == right
+    best = max(seeds, key=lambda seed: right[seed][0])
+    assert str(card["training"]["seed"]) == best and card["accuracy"] == right[best][1]
+
+    shipped = pretrained.Pretrained("small", "lenet", 28, card["sha256"])
+    net = gb.lenet()
+    pretrained.load(net, shipped)
+    predicted = Classifier(net, 28).probabilities(tiny.test.images).argmax(axis=1)
+    assert np.array(card["confusion"])[tiny.test.labels[0], predicted[0]] > 0
+    assert (predicted == tiny.test.labels).mean() == card["accuracy"]
+    assert f"seed {best}: {card['accuracy']:.4f} |" in (out / "trained_nets.md").read_text()
+
+
+def test_without_a_training_one_sentence_says_what_to_do(scripts, monkeypatch, tmp_path):
+    _, trained_nets = scripts
+    with pytest.raises(SystemExit, match=r"no training of small that has ended: run .*pretrain.py"):
+        call(trained_nets, monkeypatch, "small", "--runs", tmp_path, "--out", tmp_path)
