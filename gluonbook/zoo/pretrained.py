@@ -56,7 +56,19 @@ class Pretrained(NamedTuple):
         return json.loads(_content(FOLDER / f"{self.name}.json"))
 
 
-PRETRAINED: tuple[Pretrained, ...] = (
+PRETRAINED = (
+    Pretrained(
+        "densenet",
+        "densenet",
+        96,
+        "acf8cfca2ed1338643283544af41e590ea42a99821269a064428cc24f4318a3c",
+    ),
+    Pretrained(
+        "lenet",
+        "lenet",
+        28,
+        "afcd086271e1977f736219c5a801bbdf8482d812eb622aa456ddca569931c118",
+    ),
     Pretrained(
         "resnet20",
         "cifar_resnet20_v1",
