@@ -6,7 +6,7 @@ It is fast on GPUs of any kind, and on processors with instructions for bfloat16
 from __future__ import annotations
 
 import time
-from typing import Iterator, NamedTuple, Sequence
+from typing import Callable, Iterator, NamedTuple, Sequence
 
 from gluonbook.data.augmentation import draw_moves
 from gluonbook.data.fashion_mnist import Split
@@ -64,7 +64,12 @@ class Training:
     """
 
     def __init__(
-        self, recipe: Recipe, net: nn.Module, train: Images, held_out: Images, seed: int
+        self,
+        recipe: Recipe,
+        build: Callable[[], nn.Module],
+        train: Images,
+        held_out: Images,
+        seed: int,
     ) -> None:
         self.recipe, self.train, self.held_out = recipe, train, held_out
         self.tuning = recipe.tuning
@@ -74,7 +79,7 @@ class Training:
         self.batch_sizes = [recipe.batch_size] * full + [rest] * (rest > 0)
         self.seed = seed
         torch.manual_seed(seed)
-        self.net = net
+        self.net = build()
         self.net.apply(init_weights)
         self.net.to(device, memory_format=torch.channels_last)
         self.params = list(self.net.parameters())

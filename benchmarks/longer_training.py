@@ -61,7 +61,7 @@ def in_turns(
     while waiting or running:
         while waiting and len(running) < at_once:
             setting = waiting.popleft()
-            training = Training(setting.recipe, nets.resnet(), *data, seed=setting.seed)
+            training = Training(setting.recipe, nets.resnet, *data, seed=setting.seed)
             running.append((setting, training.run(), []))
         setting, steps, epochs = running.popleft()
         try:

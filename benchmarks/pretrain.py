@@ -79,8 +79,7 @@ def train(name: str, seed: int, data: FashionMNIST, device: torch.device, folder
         "held_out_images": len(data.test.labels),
     }
     images = [Images.of(split, recipe.size, device) for split in (data.train, data.test)]
-    torch.manual_seed(seed)  # by which PyTorch draws biases
-    training = Training(recipe, build(), *images, seed=seed)
+    training = Training(recipe, build, *images, seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
     state, history = folder / "state.pt", folder / "history.csv"
     epochs = History()

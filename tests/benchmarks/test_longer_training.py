@@ -52,8 +52,12 @@ def test_the_steps_are_those_of_mxnets_trainer(torch, longer, device_training, m
     tuning = longer.RECIPE.tuning._replace(weight_decay=0.1)
     monkeypatch.setitem(longer.CHANGES, "weight decay", tuning)
     recipe = longer.Setting("weight decay", 4, 2, seed=1).recipe
-    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 10))
-    training = device_training.Training(recipe, net, images, images, seed=1)
+    training = device_training.Training(
+        recipe,
+        lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 10)),
+        *(images, images),
+        seed=1,
+    )
 
     dense = nn.Dense(10, in_units=16)
     dense.initialize()

@@ -99,6 +99,22 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(scripts, monkeyp
         np.testing.assert_array_equal(values, parts[name])
 
 
+def test_a_seed_gives_the_same_weights_whatever_was_drawn_before(pretrain):
+    import torch
+
+    device_training = importlib.import_module("device_training")
+    _, recipe, build = pretrain.PRETRAININGS["lenet"]
+    images = device_training.Images(torch.zeros(4, 1, 28, 28), torch.zeros(4, dtype=torch.int64))
+    states = []
+    for seed in (1, 1, 2):
+        torch.rand(7)
+        training = device_training.Training(recipe, build, images, images, seed=seed)
+        states.append(training.net.state_dict())
+    first, again, other = states
+    for name, values in first.items():  # the biases too, which PyTorch draws as it builds the net
+        assert torch.equal(values, again[name]) and not torch.equal(values, other[name])
+
+
 def test_the_seed_with_most_held_out_images_right_is_written(
     scripts, tiny, monkeypatch, tmp_path, capsys
 ):
