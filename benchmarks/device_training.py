@@ -5,11 +5,12 @@ It is fast on GPUs of any kind, and on processors with instructions for bfloat16
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Callable, Iterator, NamedTuple, Sequence
 
 from gluonbook.data.augmentation import draw_moves
-from gluonbook.data.fashion_mnist import Split
+from gluonbook.data.fashion_mnist import FashionMNIST, Split, fashion_mnist
 from gluonbook.data.image_batches import resize
 from gluonbook.pytorch.training import init_weights
 from gluonbook.recipes import Recipe
@@ -24,6 +25,23 @@ from torch.nn import functional as F
 #: which cuDNN chooses its algorithms.
 IN_A_ROW, WARM_UP = 8, 3
 TESTED_TOGETHER = 1000
+#: The last training images, which serve as the test.
+HELD_OUT = 5000
+
+
+def chosen_device(name: str, without_gpu: str) -> torch.device:
+    """PyTorch's device of that name; ends the script, saying `without_gpu`, if it is not there."""
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        sys.exit(f"PyTorch finds no GPU here: {without_gpu}")
+    torch.backends.cudnn.benchmark = True
+    return device
+
+
+def training_images(limit: int | None = None) -> FashionMNIST:
+    """The first `limit` training images, to be tested on those that are held out."""
+    whole = fashion_mnist().holding_out(HELD_OUT)
+    return whole._replace(train=Split(*(part[:limit] for part in whole.train)))
 
 
 class Images(NamedTuple):

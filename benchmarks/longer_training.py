@@ -15,11 +15,9 @@ import json
 import operator
 from pathlib import Path
 from statistics import mean
-import sys
 from typing import Dict, Iterator, List, NamedTuple
 
-from device_training import Images, Training
-from gluonbook.data.fashion_mnist import Split, fashion_mnist
+from device_training import Images, Training, chosen_device, training_images
 from gluonbook.pytorch import nets
 from gluonbook.recipes import TUNED, Recipe
 from gluonbook.training.epochs import Epoch
@@ -29,7 +27,6 @@ import torch
 import results
 
 RECIPE = TUNED["resnet"]
-HELD_OUT = 5000
 CHANGES = {
     "tuned": RECIPE.tuning,
     "weight decay": RECIPE.tuning._replace(weight_decay=5e-4),
@@ -178,13 +175,9 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    device = torch.device(options.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        sys.exit("PyTorch finds no GPU here: --device cpu tries the script, with --limit 500")
-    torch.backends.cudnn.benchmark = True
-    whole = fashion_mnist().holding_out(HELD_OUT)
-    train = Split(*(part[: options.limit] for part in whole.train))
-    data = Images.of(train, options.size, device), Images.of(whole.test, options.size, device)
+    device = chosen_device(options.device, "--device cpu tries the script, with --limit 500")
+    splits = training_images(options.limit)
+    data = tuple(Images.of(split, options.size, device) for split in (splits.train, splits.test))
     settings = [
         Setting(change, options.size, options.epochs, seed)
         for change, seed in itertools.product(options.changes, options.seeds)

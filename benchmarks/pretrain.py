@@ -17,25 +17,23 @@ import json
 import os
 from pathlib import Path
 import shlex
-import sys
 import time
 from typing import Callable, NamedTuple
 
-from device_training import Images, Training
-from gluonbook.data.fashion_mnist import FashionMNIST, Split, fashion_mnist
+from device_training import Images, Training, chosen_device, training_images
+from gluonbook.data.fashion_mnist import FashionMNIST
 from gluonbook.pytorch import nets
 from gluonbook.pytorch.weight_files import save_weights
 from gluonbook.recipes import SMALL, TUNED, Recipe
 from gluonbook.runs.history import History
 from gluonbook.system import files, machine
 from gluonbook.system.ownership import versions
+from gluonbook.training.epochs import Epoch
 from small_image_nets import cifar_resnet20, wide_resnet
 import torch
 from torch import nn
 
 import results
-
-HELD_OUT = 5000
 
 
 class Pretraining(NamedTuple):
@@ -81,20 +79,22 @@ def train(name: str, seed: int, data: FashionMNIST, device: torch.device, folder
     images = [Images.of(split, recipe.size, device) for split in (data.train, data.test)]
     training = Training(recipe, build, *images, seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
-    state, history = folder / "state.pt", folder / "history.csv"
+    path = folder / "state.pt"
     epochs = History()
-    if state.exists():
-        training.load_state(torch.load(state, map_location=device, weights_only=True))
-        epochs.extend(History.read(history))
+    if path.exists():
+        state = torch.load(path, map_location=device, weights_only=True)
+        training.load_state(state)
+        epochs.extend(Epoch(*figures) for figures in state["epochs"])
     for reached in training.run(epochs):
         for epoch in reached[len(epochs) :]:
             print(f"{name}, seed {seed}: {epoch}", flush=True)
             epochs.append(epoch)
-            epochs.write_csv(history)
-            with files.replacing(state) as scratch:
-                torch.save(training.state(), scratch)
+            # In one file, or a stop could part the two.
+            with files.replacing(path) as scratch:
+                torch.save({**training.state(), "epochs": [*map(tuple, epochs)]}, scratch)
     save_weights(training.net.cpu(), folder / "weights.safetensors")
-    state.unlink()
+    epochs.write_csv(folder / "history.csv")
+    path.unlink()
     # Written last: by it the training is known as done.
     (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
@@ -113,12 +113,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    device = torch.device(options.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        sys.exit("PyTorch finds no GPU here: --device cpu trains on the processor")
-    torch.backends.cudnn.benchmark = True
-    data = fashion_mnist().holding_out(HELD_OUT)
-    data = data._replace(train=Split(*(part[: options.limit] for part in data.train)))
+    device = chosen_device(options.device, "--device cpu trains on the processor")
+    data = training_images(options.limit)
     for seed in options.seeds:
         folder = options.runs / f"{options.name}-seed{seed}"
         if (folder / "training.json").exists():

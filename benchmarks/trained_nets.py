@@ -16,6 +16,7 @@ import shutil
 import sys
 from typing import Any
 
+from device_training import training_images
 import gluonbook as gb
 from gluonbook.data.fashion_mnist import Split, fashion_mnist
 from gluonbook.plots.curves import draw_runs
@@ -29,7 +30,7 @@ from gluonbook.system.mxnet_private import parameters_by_place
 from gluonbook.system.ownership import versions
 from gluonbook.zoo.pretrained import FOLDER, NUM_CLASSES
 import numpy as np
-from pretrain import HELD_OUT, PRETRAININGS, Pretraining
+from pretrain import PRETRAININGS, Pretraining
 from safetensors.numpy import save
 
 import results
@@ -67,10 +68,9 @@ def ship(name: str, runs: Path) -> None:
     if not trainings:
         sys.exit(f"{runs} has no training of {name} that has ended: run benchmarks/pretrain.py")
     nets = {seed: gluon_net(path, pretraining) for seed, path in trainings.items()}
-    data = fashion_mnist()
     of_held_out, of_test = (
-        {seed: tested(net, recipe.size, split) for seed, net in nets.items()}
-        for split in (data.holding_out(HELD_OUT).test, data.test)
+        {seed: tested(net, recipe.size, data.test) for seed, net in nets.items()}
+        for data in (training_images(), fashion_mnist())
     )
     best = max(nets, key=lambda seed: of_held_out[seed]["accuracy"])
     content = save(

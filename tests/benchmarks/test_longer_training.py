@@ -93,8 +93,10 @@ def test_the_steps_are_those_of_mxnets_trainer(torch, longer, device_training, m
     assert np.abs(weight - expected).max() < 0.02 * np.abs(expected - before).max()
 
 
-def test_a_second_call_adds_to_the_table(longer, dataset, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(longer, "HELD_OUT", 20)
+def test_a_second_call_adds_to_the_table(
+    longer, device_training, dataset, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(device_training, "HELD_OUT", 20)
     chosen = ["x", "--device", "cpu", "--size", "28", "--limit", "40", "--out", str(tmp_path)]
     for change, seeds in (("both", ["1"]), ("tuned", ["1", "2"])):
         options = ["--changes", change, "--epochs", "1", "--seeds", *seeds]

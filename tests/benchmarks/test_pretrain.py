@@ -59,7 +59,9 @@ def scripts(pretrain, monkeypatch, tiny):
     nets = {"small": pretrain.Pretraining("lenet", recipe, build)}
     for script in (pretrain, trained_nets):
         monkeypatch.setattr(script, "PRETRAININGS", nets)
-        monkeypatch.setattr(script, "HELD_OUT", 16)
+    device_training = importlib.import_module("device_training")
+    monkeypatch.setattr(device_training, "HELD_OUT", 16)
+    for script in (device_training, trained_nets):
         monkeypatch.setattr(script, "fashion_mnist", lambda: tiny)
     return pretrain, trained_nets
 
@@ -70,6 +72,8 @@ def call(script, monkeypatch, *argv):
 
 
 def test_a_training_that_was_stopped_ends_with_the_same_weights(scripts, monkeypatch, tmp_path):
+    import torch
+
     pretrain, _ = scripts
     options = ("small", "--seeds", "1", "--device", "cpu", "--runs")
     call(pretrain, monkeypatch, *options, tmp_path / "whole")
@@ -89,8 +93,10 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(scripts, monkeyp
         patch.setattr(pretrain.Training, "run", stopped)
         call(pretrain, patch, *options, tmp_path / "parts")
     parts = tmp_path / "parts" / "small-seed1"
-    assert len(History.read(parts / "history.csv")) == 2 and not (parts / "training.json").exists()
+    assert len(torch.load(parts / "state.pt", weights_only=True)["epochs"]) == 2
+    assert not (parts / "training.json").exists()
     call(pretrain, monkeypatch, *options, tmp_path / "parts")
+    assert [epoch.epoch for epoch in History.read(parts / "history.csv")] == [1, 2, 3]
     whole, parts = (
         safetensors.load_file(tmp_path / name / "small-seed1" / "weights.safetensors")
         for name in ("whole", "parts")
