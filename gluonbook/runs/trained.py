@@ -170,11 +170,8 @@ def load_run_in_int8(
     run = load_run(folder)
     check_classes(run, folder)
     comes_trained, kept_in = pretrained_of(folder), folder_of(folder)
-    if comes_trained is None:
-        weights = kept_in / f"{name_of(folder)}.params"
-    else:
-        weights = comes_trained.weights
-        kept_in.mkdir(parents=True, exist_ok=True)
+    kept_in.mkdir(parents=True, exist_ok=True)
+    weights = comes_trained.weights if comes_trained else kept_in / f"{name_of(folder)}.params"
     return int8_of_run(run, weights, kept_in, data)
 
 

@@ -16,13 +16,14 @@ from typing import Any, Mapping, NamedTuple
 from mxnet import gluon, nd
 from safetensors import numpy as safetensors
 
+from ..data.fashion_mnist import CLASSES
 from ..system.errors import Failure
 from ..system.files import FileFailure, read
 from ..system.mxnet_private import give_values, parameters_by_place
 
 FOLDER = Path(__file__).parents[1] / "weights"
 DATASET = "fashion_mnist"
-NUM_CLASSES = 10
+NUM_CLASSES = len(CLASSES)
 #: In bytes. All files together are to have less.
 _LARGEST = 2**23
 
