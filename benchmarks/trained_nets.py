@@ -35,6 +35,9 @@ from safetensors.numpy import save
 
 import results
 
+#: Of each card in the results; the card itself stands beside the weights.
+SHOWN = ("title", "model", "parameters", "size", "bytes", "seeds", "accuracy", "sha256")
+
 
 def gluon_net(training: Path, pretraining: Pretraining) -> Any:
     """The Gluon net with the weights of a training, each as close as the shipped file holds it."""
@@ -54,7 +57,7 @@ def stored_as(shape: tuple[int, ...]) -> str:
 def tested(net: Any, size: int, split: Split) -> dict[str, Any]:
     """What the Gluon net reaches, in float32."""
     predicted = Classifier(net, size).probabilities(split.images).argmax(axis=1)
-    return measures.report(split.labels, predicted)
+    return measures.report(measures.confusion(split.labels, predicted, NUM_CLASSES))
 
 
 def ship(name: str, runs: Path) -> None:
@@ -147,7 +150,7 @@ def main() -> None:
         chosen.out,
         "The nets that come trained, and the other seeds of their trainings",
         table_of(cards),
-        [{"name": name, **card} for name, card in cards.items()],
+        [{"name": name, **{key: card[key] for key in SHOWN}} for name, card in cards.items()],
         draw_runs(
             {card["title"]: [History.read(FOLDER / f"{name}.csv")] for name, card in cards.items()}
         ),

@@ -133,7 +133,7 @@ def _of_test_images(
             save_picture(page, folder / f"{name}.png")
     figures = (measures.precision(matrix), measures.recall(matrix))
     save_picture(draw_confusion(matrix, CLASSES, *figures), folder / "confusion.png")
-    return measures.report(labels, predicted)
+    return measures.report(matrix)
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -34,16 +34,16 @@ def worst_mistakes(labels: np.ndarray, probabilities: np.ndarray, most: int) -> 
     return wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][:most]
 
 
-def report(labels: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
-    """What ``predict --json`` prints of classified images of Fashion-MNIST.
+def report(matrix: np.ndarray) -> dict[str, Any]:
+    """What ``predict --json`` prints of the `confusion` of images of Fashion-MNIST.
 
     Precision or recall of a class that no image was taken for, or that no image is of, is None.
     """
-    matrix = confusion(labels, predicted, len(CLASSES))
+    num_images = int(matrix.sum())
     of_classes = zip(CLASSES, precision(matrix), recall(matrix))
     return {
-        "test_images": len(labels),
-        "accuracy": float((predicted == labels).mean()),
+        "test_images": num_images,
+        "accuracy": float(matrix.trace() / num_images),
         "classes": {
             name: {"precision": _number(precision), "recall": _number(recall)}
             for name, precision, recall in of_classes
