@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from gluonbook.measure.tables import markdown
 from gluonbook.recipes import RECIPES
 
 from .links import relative, relinked
-from .markdown import table, table_rows
+from .markdown import table_rows
 from .repository import read
 from .wording import ENGLISH, Words
 
@@ -16,7 +17,7 @@ def of_section(section: str, words: Words, page: str) -> str:
     [(title, *values)] = [row for row in rows if row[0] == RECIPES[section].title]
     told = (value.replace(ENGLISH.same, words.same) for value in values)
     heading = (words.quantity, title.partition(",")[0])
-    cells = table([heading, *zip(words.quantities, told, strict=True)])
+    cells = markdown(heading, list(zip(words.quantities, told, strict=True)))
     more = f"[{words.more_compared}]({relative(f'{words.folder}comparison.md', page)})"
     return f"{words.compared}\n\n{cells}\n{more}\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gluonbook.measure.tables import markdown
 from gluonbook.recipes import RECIPES
 
 from .full_runs import full_run
@@ -12,8 +13,7 @@ from .wording import Words
 
 def reached(words: Words) -> str:
     """The test accuracy of each section's full run, beside the book's."""
-    rows = "".join(f"| {' | '.join(row_of(section, words))} |\n" for section in RECIPES)
-    return f"| {' | '.join(words.reached)} |\n| --- | ---: | ---: |\n{rows}"
+    return markdown(words.reached, [row_of(section, words) for section in RECIPES])
 
 
 def row_of(section: str, words: Words) -> tuple[str, str, str]:

@@ -30,12 +30,6 @@ def table_rows(text: str) -> list[list[str]]:
     return [rows[0], *(row for row in rows[1:] if not row[0].startswith("---"))]
 
 
-def table(rows: Iterable[Iterable[str]]) -> str:
-    """A table of two columns, its heading first."""
-    first, *others = (f"| {' | '.join(row)} |\n" for row in rows)
-    return f"{first}| --- | ---: |\n{''.join(others)}"
-
-
 def toctree(pages: Iterable[str], hidden: bool = False) -> str:
     """The list of the pages below a page, which the sidebar shows too."""
     option = ":hidden:\n" if hidden else ""
