@@ -19,11 +19,11 @@ from ..system.messages import lacks_memory
 from ..system.nvidia_driver import TF32
 from .functions import (
     Arrays,
-    ByMXNet,
     CrossEntropy,
     Dropout,
     Function,
     Launcher,
+    Ways,
     by_kernels,
     by_mxnet,
 )
@@ -121,7 +121,7 @@ def check(
 ) -> bool:
     """Compute a batch, its loss and all gradients, each operation beside the CPU's.
 
-    An operation that MXNet can compute in several ways goes on in the first that agrees. Without
+    An operation that can be computed in several ways goes on in the first that agrees. Without
     `labels`, only the outputs are computed. The net's parameters and running statistics stay as
     they are. What dropout leaves out is a matter of chance, so it is not compared; nor is a random
     number drawn, because a run that is resumed is checked anew.
@@ -143,7 +143,7 @@ def check(
             return changed
         changed = True
         for function, sentence in found:
-            if not isinstance(function, ByMXNet) or not function.try_another():
+            if not isinstance(function, Ways) or not function.try_another():
                 raise Differs(sentence)
 
 

@@ -7,7 +7,8 @@ CPU, where they are what ours are held against. `by_kernels` takes our kernels f
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Protocol, Sequence
+import math
+from typing import Any, Callable, Iterator, Mapping, Protocol, Sequence
 
 import mxnet as mx
 from mxnet import autograd, nd
@@ -84,17 +85,6 @@ _SHAPED = {"batch norm": _features, "concat": _joinable, "add": _alike}
 # --- MXNet's own operators ----------------------------------------------------------------------
 
 
-#: How cuDNN may choose the algorithm of a convolution: the usual way first. On an H200 that gave
-#: differences to the CPU of 1e-4 to 1e-2 for some kernels of 5×5 and more, in one run and not in
-#: another. The other ways have not been tried on a GPU.
-_CHOICES: tuple[dict[str, Any], ...] = (
-    {},
-    {"cudnn_tune": "off"},
-    {"cudnn_tune": "off", "workspace": 64},
-    {"cudnn_tune": "off", "workspace": 1},
-)
-
-
 class ByMXNet:
     """An operator of MXNet's, with a tape of its own for its gradient.
 
@@ -102,8 +92,6 @@ class ByMXNet:
     ----------
     arguments
         Of the operator, beside its arrays.
-    choices
-        More arguments, which change how it is computed and not what. The first are taken.
     first
         Whether nothing needs the gradient of its inputs, which are the net's.
     shaped
@@ -114,17 +102,11 @@ class ByMXNet:
         self,
         operator: Callable[..., nd.NDArray],
         arguments: Mapping[str, Any],
-        choices: Sequence[Mapping[str, Any]] = ({},),
         first: bool = False,
         shaped: Callable[[Arrays, Arrays], Arrays] = _as_they_are,
     ) -> None:
         self._operator, self._arguments = operator, arguments
-        self._choices, self._first, self._shaped = list(choices), first, shaped
-
-    def try_another(self) -> bool:
-        """Compute it in another way from now on; whether there is one."""
-        del self._choices[0]
-        return bool(self._choices)
+        self._first, self._shaped = first, shaped
 
     def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
         self._gradients: Arrays = []
@@ -147,7 +129,7 @@ class ByMXNet:
         return [_in_shape(each, shape) for each, shape in zip(gradients, self._shapes)]
 
     def _output_of(self, inputs: Arrays, weights: Arrays) -> nd.NDArray:
-        return self._operator(*inputs, *weights, **self._arguments, **self._choices[0])
+        return self._operator(*inputs, *weights, **self._arguments)
 
 
 _POOLS = {"max pool": "max", "average pool": "avg"}
@@ -194,11 +176,13 @@ def _number_of_weights(kind: str, settings: Mapping[str, Any]) -> int:
     return 4 if kind == "batch norm" else 0
 
 
-def by_mxnet(kind: str, settings: Mapping[str, Any], first: bool = False) -> ByMXNet:
-    """An operation by MXNet's operator; `first` as in `ByMXNet`."""
+def by_mxnet(kind: str, settings: Mapping[str, Any], first: bool = False, **how: object) -> ByMXNet:
+    """An operation by MXNet's operator; `first` as in `ByMXNet`.
+
+    `how` are more arguments of the operator, which change how it is computed and not what.
+    """
     operator, arguments = _operator(kind, settings)
-    choices = _CHOICES if kind == "conv" else ({},)
-    return ByMXNet(operator, arguments, choices, first, _SHAPED.get(kind, _as_they_are))
+    return ByMXNet(operator, {**arguments, **how}, first, _SHAPED.get(kind, _as_they_are))
 
 
 def _operator(kind: str, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -248,6 +232,8 @@ def by_kernels(
     kind: str, settings: Mapping[str, Any], kernels: Launcher, first: bool = False
 ) -> Function:
     """An operation on a GPU that MXNet has no code for; `first` as in `ByMXNet`."""
+    if kind == "conv":
+        return Ways(*_convolutions(kernels, settings, first))
     if kind == "dense" and settings["bias"]:
         return _DenseWithBias(kernels, settings, first)
     if kind == "dropout":
@@ -259,6 +245,86 @@ def by_kernels(
     if kind == "add":
         return _Add(kernels)
     return by_mxnet(kind, settings, first)
+
+
+class Ways:
+    """Several ways to compute one operation, of which the first is taken."""
+
+    def __init__(self, *ways: Function) -> None:
+        self._ways = list(ways)
+
+    def try_another(self) -> bool:
+        """Compute it in the next way from now on; whether there is one."""
+        del self._ways[0]
+        return bool(self._ways)
+
+    def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
+        return self._ways[0].forward(inputs, weights, train)
+
+    def backward(self, gradient: nd.NDArray) -> Arrays:
+        return self._ways[0].backward(gradient)
+
+
+def _convolutions(
+    kernels: Launcher, settings: Mapping[str, Any], first: bool
+) -> Iterator[Function]:
+    """cuDNN's fastest algorithm, the one that it takes for the safest, and none of its own.
+
+    Some of its algorithms for kernels of 5×5 and more differ from the CPU by 1e-3 to 1e-2, and
+    which one is fastest is another in each run.
+    """
+    yield by_mxnet("conv", settings, first)
+    yield by_mxnet("conv", settings, first, cudnn_tune="off", workspace=1)
+    if settings["groups"] == 1:
+        yield _ConvolutionByProduct(kernels, settings, first)
+
+
+class _ConvolutionByProduct:
+    """A convolution as one product of matrices, whose rows are the windows of all images."""
+
+    def __init__(self, kernels: Launcher, settings: Mapping[str, Any], first: bool) -> None:
+        self._kernels, self._settings = kernels, settings
+        dense = {"units": settings["channels"], "bias": settings["bias"]}
+        self._product = by_kernels("dense", dense, kernels, first)
+
+    def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
+        [x], [weight, *bias] = inputs, weights
+        windows = [self._settings[name] for name in ("kernel", "stride", "padding", "dilation")]
+        size = [
+            (length + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+            for length, kernel, stride, pad, dilation in zip(x.shape[2:], *windows)
+        ]
+        self._weight, self._x_shape = weight, x.shape
+        self._shape = [*x.shape[1:], *size, *(number for pair in windows for number in pair)]
+        length = weight.size // len(weight)
+        rows = nd.empty((len(x) * math.prod(size), length), x.context)
+        self._kernels.launch("unfold", rows.size, rows, x, *self._shape)
+        matrix = weight.reshape((len(weight), length))
+        if weight.grad is not None:
+            autograd.mark_variables([matrix], [weight.grad.reshape(matrix.shape)])
+        y = self._product.forward([rows], [matrix, *bias], train)
+        return self._swapped(y, (len(x), len(weight), *size))
+
+    def backward(self, gradient: nd.NDArray) -> Arrays:
+        n, channels = gradient.shape[:2]
+        rows = self._swapped(gradient, (n * math.prod(gradient.shape[2:]), channels))
+        gradients = self._product.backward(rows)
+        if self._weight.grad is not None:
+            mxnet_private.announce_gradient(self._weight)
+        if not gradients:
+            return []
+        dx = nd.empty(self._x_shape, gradient.context)
+        self._kernels.launch("fold", dx.size, dx, gradients[0], *self._shape)
+        return [dx]
+
+    def _swapped(self, array: nd.NDArray, shape: tuple[int, ...]) -> nd.NDArray:
+        """The channels behind the pixels of each image, or before them, in the result's shape."""
+        n, channels = self._x_shape[0], len(self._weight)
+        pixels = array.size // n // channels
+        before, after = (channels, pixels) if array.ndim > 2 else (pixels, channels)
+        result = nd.empty(shape, array.context)
+        self._kernels.launch("swap", array.size, result, array, before, after)
+        return result
 
 
 class _DenseWithBias:

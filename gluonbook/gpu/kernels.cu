@@ -51,6 +51,55 @@ extern "C" __global__ void split(float *part, const float *whole, long long widt
   FOR_EACH(i) part[i] = whole[i / part_width * width + first + i % part_width];
 }
 
+// out (N, after, before) is in (N, before, after) with its last two axes swapped.
+extern "C" __global__ void swap(float *out, const float *in, long long before, long long after,
+                                long long n) {
+  FOR_EACH(i)
+    out[i] = in[(i / before / after * before + i % before) * after + i / before % after];
+}
+
+// The windows of a convolution over x (N, channels, height, width), with zeros around it: each a
+// row of (N * out_height * out_width, channels * kernel_height * kernel_width).
+extern "C" __global__ void unfold(float *rows, const float *x, int channels, int height, int width,
+                                  int out_height, int out_width, int kernel_height,
+                                  int kernel_width, int stride_height, int stride_width,
+                                  int pad_height, int pad_width, int dilation_height,
+                                  int dilation_width, long long n) {
+  FOR_EACH(i) {
+    long long window = i / kernel_width / kernel_height / channels;
+    int row = (int)(window / out_width % out_height) * stride_height - pad_height +
+              (int)(i / kernel_width % kernel_height) * dilation_height;
+    int column = (int)(window % out_width) * stride_width - pad_width +
+                 (int)(i % kernel_width) * dilation_width;
+    long long plane = window / out_width / out_height * channels +
+                      i / kernel_width / kernel_height % channels;
+    bool inside = row >= 0 && row < height && column >= 0 && column < width;
+    rows[i] = inside ? x[(plane * height + row) * width + column] : 0;
+  }
+}
+
+// Each value of x gets the gradients of its places in the windows.
+extern "C" __global__ void fold(float *dx, const float *drows, int channels, int height, int width,
+                                int out_height, int out_width, int kernel_height, int kernel_width,
+                                int stride_height, int stride_width, int pad_height, int pad_width,
+                                int dilation_height, int dilation_width, long long n) {
+  FOR_EACH(i) {
+    int row = (int)(i / width % height) + pad_height, column = (int)(i % width) + pad_width;
+    int channel = (int)(i / width / height % channels);
+    long long first = i / width / height / channels * out_height;
+    float sum = 0;
+    for (int y = 0; y < kernel_height; ++y)
+      for (int x = 0; x < kernel_width; ++x) {
+        int top = row - y * dilation_height, left = column - x * dilation_width;
+        if (top < 0 || top % stride_height || top / stride_height >= out_height) continue;
+        if (left < 0 || left % stride_width || left / stride_width >= out_width) continue;
+        long long window = (first + top / stride_height) * out_width + left / stride_width;
+        sum += drows[((window * channels + channel) * kernel_height + y) * kernel_width + x];
+      }
+    dx[i] = sum;
+  }
+}
+
 // The greatest value of each window, and where in its plane of x it lies: the first of equal ones.
 // A window that lies in the padding alone has the least float and no place, as in MXNet.
 extern "C" __global__ void max_pool(float *y, int *chosen, const float *x, int height, int width,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gluonbook as gb
 from gluonbook.data.batches import BatchError
-from gluonbook.gpu import check, stand_ins
+from gluonbook.gpu import check, functions, stand_ins
 from gluonbook.gpu.functions import Unsupported
 from gluonbook.system.interrupts import Interrupted
 from gluonbook.training import by_operations, computation, graphs, tally
@@ -94,6 +94,18 @@ def test_five_steps_are_the_usual_ones(optimizer, settings, monkeypatch, request
     assert same_row.loss == pytest.approx(row.loss, rel=1e-5)
     assert same_row.train_acc == row.train_acc and same_row.test_acc == row.test_acc
     assert {"max_pool", "add_bias", "add", "join", "split", "cross_entropy"} <= launcher.launched
+
+
+def test_five_steps_with_convolutions_as_products(monkeypatch, request, capsys):
+    expected, row = trained()
+    launcher = request.getfixturevalue("without_code")
+    ways = functions._convolutions
+    monkeypatch.setattr(functions, "_convolutions", lambda *given: list(ways(*given))[-1:])
+    found, same_row = trained()
+    for ours, theirs in zip(found, expected):
+        assert np.linalg.norm(ours - theirs) < 1e-5 * max(np.linalg.norm(theirs), 0.1)
+    assert same_row.loss == pytest.approx(row.loss, rel=1e-5)
+    assert {"unfold", "fold", "swap"} <= launcher.launched
 
 
 def test_dropout_leaves_out_by_mxnets_own_seed(without_code):

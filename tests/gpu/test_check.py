@@ -6,7 +6,7 @@ from gluonbook.gpu import check, functions
 from gluonbook.gpu.network import functions_of
 from gluonbook.operations import gluon_ops
 import mxnet as mx
-from mxnet import nd
+from mxnet import autograd, nd
 from mxnet.gluon import nn
 import numpy as np
 import pytest
@@ -88,25 +88,81 @@ class Convolution:
 
     def __call__(self, *arrays, cudnn_tune="", workspace=1024, **arguments):
         self.tried.append((cudnn_tune, workspace))
-        loss = 1 if self._is_right(cudnn_tune, workspace) else 0.999
+        loss = 1 if self._is_right(cudnn_tune) else 0.999
         return self._right(*arrays, **arguments) * loss
 
 
 def test_a_convolution_is_computed_in_the_first_way_that_agrees(net, batch, launcher, monkeypatch):
-    convolution = Convolution(lambda tune, workspace: tune == "off" and workspace < 100)
+    convolution = Convolution(lambda tune: tune == "off")
     monkeypatch.setattr(functions.nd, "Convolution", convolution)
     monkeypatch.setattr(check, "by_mxnet", with_right_convolution(net))
     conv, *_ = checked(net, launcher, *batch)
-    assert list(dict.fromkeys(convolution.tried)) == [("", 1024), ("off", 1024), ("off", 64)]
+    assert list(dict.fromkeys(convolution.tried)) == [("", 1024), ("off", 1)]
     conv.forward([batch[0]], [p.data() for p in net[0].collect_params().values()], False)
-    assert convolution.tried[-1] == ("off", 64)
+    assert convolution.tried[-1] == ("off", 1)
+    assert launcher.launched.isdisjoint({"unfold", "fold"})
+
+
+def test_where_cudnn_agrees_in_no_way_a_convolution_is_a_product(net, batch, launcher, monkeypatch):
+    right = nd.Convolution
+    monkeypatch.setattr(functions.nd, "Convolution", Convolution(lambda tune: False))
+    monkeypatch.setattr(check, "by_mxnet", with_right_convolution(net))
+    conv, *_ = checked(net, launcher, *batch)
+    weights = [param.data() for param in net[0].collect_params().values()]
+    found = conv.forward([batch[0]], weights, False)
+    expected = right(batch[0], *weights, kernel=(3, 3), num_filter=4)
+    np.testing.assert_allclose(found.asnumpy(), expected.asnumpy(), rtol=0, atol=1e-6)
+    assert "unfold" in launcher.launched
 
 
 def test_a_convolution_that_agrees_in_no_way(net, batch, launcher, monkeypatch):
-    monkeypatch.setattr(functions.nd, "Convolution", Convolution(lambda *choice: False))
+    monkeypatch.setattr(functions.nd, "Convolution", Convolution(lambda tune: False))
     monkeypatch.setattr(check, "by_mxnet", with_right_convolution(net))
     with pytest.raises(check.Differs, match="^the output of conv"):
-        checked(net, launcher, *batch)
+        checked(net, Faulty(launcher, "unfold", 1.01), *batch)
+
+
+CONVOLUTIONS = [  # channels, settings, and whether the input is the net's own
+    (1, {"kernel": (11, 11), "stride": (4, 4), "padding": (0, 0), "bias": True}, True),
+    (3, {"kernel": (5, 3), "stride": (1, 2), "padding": (2, 1), "bias": True}, False),
+    (2, {"kernel": (3, 3), "stride": (2, 1), "padding": (1, 2), "bias": False}, False),
+    (3, {"kernel": (3, 2), "stride": (1, 1), "padding": (0, 0), "bias": False}, True),
+]
+
+
+@pytest.mark.parametrize(("channels", "settings", "first"), CONVOLUTIONS)
+def test_a_convolution_by_product_is_mxnets(channels, settings, first, launcher):
+    random = np.random.RandomState(2)
+    settings = {"channels": 4, "dilation": (1, 1), "groups": 1, **settings}
+    if settings["kernel"] == (3, 2):
+        settings["dilation"] = (2, 3)
+    *_, by_product = functions._convolutions(launcher, settings, first)
+    x = nd.array(random.randn(3, channels, 23, 17))
+    weights = [nd.array(random.randn(4, channels, *settings["kernel"]))]
+    weights += [nd.array(random.randn(4))] * settings["bias"]
+    for weight in weights:
+        weight.attach_grad()
+    y = by_product.forward([x], weights, train=True)
+    gradient = nd.array(random.randn(*y.shape))
+    gradients = by_product.backward(gradient)
+    found = [y, *gradients, *(weight.grad.copy() for weight in weights)]
+
+    x.attach_grad()
+    with autograd.record():
+        y = nd.Convolution(
+            *(x, *weights),
+            num_filter=4,
+            kernel=settings["kernel"],
+            stride=settings["stride"],
+            pad=settings["padding"],
+            dilate=settings["dilation"],
+            no_bias=not settings["bias"],
+        )
+    y.backward(gradient)
+    assert len(gradients) == (0 if first else 1)
+    for ours, theirs in zip(found, [y, *[x.grad] * (not first), *(w.grad for w in weights)]):
+        ours, theirs = ours.asnumpy(), theirs.asnumpy()
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
 
 
 def with_right_convolution(net):

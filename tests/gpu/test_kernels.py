@@ -58,6 +58,47 @@ def test_parts_are_joined_and_split(launcher, random):
     np.testing.assert_array_equal(back.asnumpy(), parts[2])
 
 
+def test_two_axes_are_swapped(launcher, random):
+    values = random.randn(2, 3, 5).astype(np.float32)
+    out = nd.empty((2, 5, 3))
+    launcher.launch("swap", out.size, out, array(values), 3, 5)
+    np.testing.assert_array_equal(out.asnumpy(), values.transpose(0, 2, 1))
+
+
+UNFOLDED = [  # height, width, kernel, stride, pad, dilation
+    (6, 5, (3, 3), (1, 1), (1, 1), (1, 1)),
+    (9, 8, (5, 2), (2, 3), (2, 0), (1, 2)),
+    (7, 7, (1, 1), (2, 2), (0, 0), (1, 1)),  # values that no window reads
+    (4, 5, (3, 3), (1, 2), (4, 3), (2, 1)),  # windows of zeros alone
+]
+
+
+@pytest.mark.parametrize(("height", "width", "kernel", "stride", "pad", "dilation"), UNFOLDED)
+def test_windows_are_unfolded_and_folded(
+    launcher, random, height, width, kernel, stride, pad, dilation
+):
+    x = random.randn(2, 3, height, width).astype(np.float32)
+    size = [
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, s, p, d in zip((height, width), kernel, stride, pad, dilation)
+    ]
+    around = np.pad(x, ((0, 0), (0, 0), (pad[0],) * 2, (pad[1],) * 2))
+    expected = np.empty((2, *size, 3, *kernel), np.float32)
+    drows = random.randn(*expected.shape).astype(np.float32)
+    dx = np.zeros_like(around)
+    for n, row, column, channel, i, j in np.ndindex(*expected.shape):
+        at = n, channel, row * stride[0] + i * dilation[0], column * stride[1] + j * dilation[1]
+        expected[n, row, column, channel, i, j] = around[at]
+        dx[at] += drows[n, row, column, channel, i, j]
+    given = (3, height, width, *size, *kernel, *stride, *pad, *dilation)
+    rows, gradient = nd.empty(expected.shape), nd.empty(x.shape)
+    launcher.launch("unfold", rows.size, rows, array(x), *given)
+    np.testing.assert_array_equal(rows.asnumpy(), expected)
+    launcher.launch("fold", gradient.size, gradient, array(drows), *given)
+    inner = dx[:, :, pad[0] : pad[0] + height, pad[1] : pad[1] + width]
+    np.testing.assert_allclose(gradient.asnumpy(), inner, rtol=0, atol=1e-5)
+
+
 WINDOWS = [  # height, width, kernel, stride, pad
     (8, 8, (2, 2), (2, 2), (0, 0)),
     (9, 7, (3, 3), (2, 2), (1, 1)),
@@ -183,7 +224,7 @@ def test_updates_are_those_of_mxnets_operators(launcher, random, clip):
 def test_each_kernel_has_a_signature_that_mxnet_reads():
     """Its own reader of signatures takes no more types than these."""
     known = kernels.signatures(kernels.SOURCE.read_text())
-    assert len(known) == kernels.SOURCE.read_text().count("__global__") == 14
+    assert len(known) == kernels.SOURCE.read_text().count("__global__") == 17
     for arguments in known.values():
         for argument in arguments.split(","):
             kind = argument.replace("const ", "").split()[0]
