@@ -1,10 +1,9 @@
 """Is a GPU right, and how fast is it? For the owner of one.
 
 For each section the outputs and gradients of one batch are compared with the CPU's, in full
-float32; the net is trained on some thousand images, or on all as the book does with --limit 60000
---epochs 5; and its training is timed, beside PyTorch's on the same GPU if that is installed for
-CUDA, both in TensorFloat-32. gpu.json is all that a report needs. --device cpu:1 tries the script
-itself.
+float32; and its training is timed, beside PyTorch's on the same GPU if that is installed for CUDA,
+both in TensorFloat-32. Trainings in full are those of benchmarks/record_chapters.py and
+benchmarks/reproduce.py. --device cpu:1 tries the script itself.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from gluonbook.gpu.device import devices
 from gluonbook.measure.subprocess_worker import SubprocessWorker
 from gluonbook.recipes import RECIPES, STABLE, Recipe
 from gluonbook.system import mxnet_private, nvidia_driver
-from gluonbook.system.errors import print_sentences
+from gluonbook.system.errors import Failure, print_sentences
 from gluonbook.system.nvidia_driver import TF32
 from gluonbook.training.computation import computation_of
 import mxnet as mx
@@ -31,6 +30,8 @@ import results
 COMPARED = 16
 #: Where PyTorch's own compiler is tried: it takes a minute for a net.
 COMPILED = ("lenet", "resnet")
+#: PyTorch's forms, as gpu_rates.py names them.
+PYTORCH = ("PyTorch", "PyTorch, channels_last", "PyTorch, compiled")
 
 
 def step_on(
@@ -71,28 +72,17 @@ def differences(recipe: Recipe, ctx: mx.Context, X: np.ndarray, y: np.ndarray) -
     }
 
 
-def measure(section: str, ctx: mx.Context, limit: int, num_epochs: int) -> dict[str, Any]:
-    """What is found out about one section, but for its speed."""
+def measure(section: str, ctx: mx.Context) -> dict[str, Any]:
+    """How one section's numbers differ, or the sentence that says why it is not computed."""
     recipe = STABLE.get(section, RECIPES[section])
-    train_iter, test_iter = gb.load_data_fashion_mnist(
-        recipe.batch_size, recipe.size, limit=limit, limit_test=None if limit > 50_000 else 1000,
-        seed=1,
-    )  # fmt: skip
+    train_iter, _ = gb.load_data_fashion_mnist(COMPARED, recipe.size, seed=1)
     X, y = next(train_iter.arrays())
-    row = {"section": section, "batch_size": len(X), "image_size": recipe.size}
-    row["differences"] = differences(recipe, ctx, X[:COMPARED], y[:COMPARED])
-
-    if num_epochs == 0:
-        return row
-    mx.random.seed(1)
-    net = recipe.net()
-    net.initialize(mx.init.create(recipe.initializer), ctx=ctx)
-    net.hybridize(static_alloc=True, static_shape=True)
-    trainer = gluon.Trainer(net.collect_params(), recipe.optimizer, {"learning_rate": recipe.lr})
-    train_iter.epoch = 0  # the batch above was of the first epoch too
-    history = gb.train_ch5(net, train_iter, test_iter, recipe.batch_size, trainer, ctx, num_epochs)
-    row["training"] = [epoch._asdict() for epoch in history]
-    return row
+    row = {"section": section, "batch_size": recipe.batch_size, "image_size": recipe.size}
+    try:
+        return {**row, "differences": differences(recipe, ctx, X, y)}
+    except Failure as error:
+        print(f"{section}: {error}", flush=True)
+        return {**row, "failed": str(error)}
 
 
 def speeds(sections: list[str], device_id: int) -> dict[str, dict[str, Any]]:
@@ -121,21 +111,29 @@ def speeds(sections: list[str], device_id: int) -> dict[str, dict[str, Any]]:
 
 def table_of(rows: list[dict]) -> str:
     header = ["section", "batch", "image", "outputs differ by", "loss", "gradients"]
+    header += [
+        "gluonbook, images/s",
+        *PYTORCH,
+        "÷ fastest PyTorch",
+        "gluonbook, GiB",
+        "PyTorch, GiB",
+    ]
     lines = []
     for row in rows:
-        [last], rates = row.get("training", [None])[-1:], {}
-        for side in row.get("speed", {}).values():
-            rates.update(side)
-        others = [rates[name] for name in rates if name.startswith("PyTorch")]
+        sides = row.get("speed", {})
+        ours, theirs = sides.get("gluonbook", {}), sides.get("PyTorch", {})
+        others = [theirs[name] for name in PYTORCH if name in theirs]
+        found = row.get("differences", dict.fromkeys(("outputs", "loss", "gradients")))
+        rates = [ours.get("gluonbook"), *map(theirs.get, PYTORCH)]
+        ratio = rates[0] / max(others) if rates[0] and others else None
+        sizes = [side.get("memory", 0) / 2**30 or None for side in (ours, theirs)]
         lines.append(
             [RECIPES[row["section"]].title, str(row["batch_size"]), str(row["image_size"])]
-            + [f"{value:.1e}" for value in row["differences"].values()]
-            + ([f"{last[key]:.3f}" for key in ("loss", "test_acc")] if last else ["—", "—"])
-            + [f"{last['seconds']:.1f}" if last else "—"]
-            + [f"{rates['gluonbook']:,.0f}" if "gluonbook" in rates else "—"]
-            + [f"{others[0]:,.0f} … {max(others):,.0f}" if others else "—"]
+            + ["—" if value is None else f"{value:.1e}" for value in found.values()]
+            + ["—" if rate is None else f"{rate:,.0f}" for rate in rates]
+            + ["—" if ratio is None else f"{ratio:.2f}"]
+            + ["—" if size is None else f"{size:.1f}" for size in sizes]
         )
-    header += ["loss", "test accuracy", "s/epoch", "images/s", "PyTorch, as written … fastest"]
     return results.markdown(header, lines)
 
 
@@ -143,8 +141,6 @@ def main() -> None:
     print_sentences()
     options = results.parser(__doc__, sections=True)
     options.add_argument("--device", default="gpu", help="gpu, gpu:1 or cpu:1")
-    options.add_argument("--limit", type=int, default=12_800, help="train on so many images")
-    options.add_argument("--epochs", type=int, default=1, help="so often; 0: do not train")
     options = options.parse_args()
     os.environ[TF32] = "0"
     [ctx] = devices(options.device)
@@ -153,17 +149,14 @@ def main() -> None:
         {"device": str(ctx), "driver": None if driver is None else driver._asdict()}
     ]
     for section in options.sections:
-        rows.append(measure(section, ctx, options.limit, options.epochs))
+        rows.append(measure(section, ctx))
     what = str(ctx)
     if driver is not None and ctx.device_type == "gpu":
         what = driver.gpus[ctx.device_id].name
         found = speeds(options.sections, ctx.device_id)
         for row in rows[1:]:
             row["speed"] = found[row["section"]]
-    title = (
-        f"Each net on {what}, beside the CPU's numbers: {options.limit:,} images, epoch "
-        f"{options.epochs}"
-    )
+    title = f"Each net on {what}, beside the CPU's numbers and PyTorch's speed"
     results.write("gpu", options.out, title, table_of(rows[1:]), rows)
 
 

@@ -6,6 +6,7 @@ PyTorch has a process of its own: both bring libraries of CUDA, which are not of
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -15,12 +16,13 @@ if sys.argv[1] == "PyTorch":
     import torch  # before MXNet's libraries
 
 from gluonbook.recipes import RECIPES, STABLE
+from gluonbook.system.errors import Failure, last_line
 import mxnet as mx
 from mxnet import gluon, nd
 import numpy as np
 
-#: Steps that are timed, after the first ones.
-WARM_UP, TIMED = 3, 20
+#: The first steps, which are not timed; then so many in a row, for at least so long.
+WARM_UP, TIMED, SECONDS = 3, 20, 1.0
 
 
 def images(section: str) -> tuple[np.ndarray, np.ndarray]:
@@ -35,17 +37,23 @@ def rate(step: Callable[[], object], wait: Callable[[], object], number: int) ->
     for _ in range(WARM_UP):
         step()
     wait()
-    start = time.perf_counter()
-    for _ in range(TIMED):
-        step()
-    wait()
-    return TIMED * number / (time.perf_counter() - start)
+    start, taken, steps = time.perf_counter(), 0.0, 0
+    while taken < SECONDS:
+        for _ in range(TIMED):
+            step()
+        wait()
+        steps, taken = steps + TIMED, time.perf_counter() - start
+    return steps * number / taken
 
 
 def ours(section: str, device_id: int) -> dict[str, float]:
     from gluonbook.training.computation import computation_of
 
     recipe, ctx = STABLE.get(section, RECIPES[section]), mx.gpu(device_id)
+    gc.collect()
+    nd.waitall()
+    ctx.empty_cache()
+    free, _ = mx.context.gpu_memory_info(device_id)
     net = recipe.net()
     net.initialize(mx.init.create(recipe.initializer), ctx=ctx)
     net.hybridize(static_alloc=True, static_shape=True)
@@ -59,8 +67,7 @@ def ours(section: str, device_id: int) -> dict[str, float]:
         trainer.step(len(X))
 
     found = {"gluonbook": rate(step, nd.waitall, len(X))}
-    free, total = mx.context.gpu_memory_info(device_id)
-    return {**found, "memory": total - free}
+    return {**found, "memory": free - mx.context.gpu_memory_info(device_id)[0]}
 
 
 def theirs(section: str, device_id: int, compiled: bool) -> dict[str, float]:
@@ -83,7 +90,11 @@ def theirs(section: str, device_id: int, compiled: bool) -> dict[str, float]:
             yield "PyTorch, compiled", torch.compile(fresh), given.to(**last)
 
     found: dict[str, float] = {}
+    memory = 0
     for name, net, given in forms():
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
         optimizer = torch.optim.SGD(net.parameters(), lr=0.001)
 
         def step(net: Any = net, given: Any = given, optimizer: Any = optimizer) -> None:
@@ -92,17 +103,21 @@ def theirs(section: str, device_id: int, compiled: bool) -> dict[str, float]:
             optimizer.step()
 
         found[name] = rate(step, torch.cuda.synchronize, len(X))
-    return {**found, "memory": torch.cuda.max_memory_reserved(device)}
+        memory = max(memory, torch.cuda.max_memory_reserved(device))
+    return {**found, "memory": memory}
 
 
 def main() -> None:
     side, device_id, *compiled = sys.argv[1:]
     for line in sys.stdin:
         section = line.strip()
-        if side == "PyTorch":
-            found = theirs(section, int(device_id), section in compiled)
-        else:
-            found = ours(section, int(device_id))
+        try:
+            if side == "PyTorch":
+                found = theirs(section, int(device_id), section in compiled)
+            else:
+                found = ours(section, int(device_id))
+        except (Failure, RuntimeError) as error:  # MXNet's and PyTorch's errors are of the second
+            found = {"failed": last_line(error)}
         print(json.dumps(found), flush=True)
 
 

@@ -19,17 +19,27 @@ def gpu(monkeypatch):
     return importlib.import_module("gpu")
 
 
-def test_a_section_is_compared_and_trained(gpu, dataset):
-    row = gpu.measure("lenet", mx.cpu(1), 256, 2)
+def test_a_section_is_compared(gpu, dataset):
+    row = gpu.measure("lenet", mx.cpu(1))
     assert row["differences"] == {"outputs": 0, "loss": 0, "gradients": 0}
-    assert [epoch["epoch"] for epoch in row["training"]] == [1, 2]
     row["speed"] = {
-        "gluonbook": {"gluonbook": 3000.0, "memory": 1},
-        "PyTorch": {"PyTorch": 1000.0, "PyTorch, compiled": 1500.0, "memory": 1},
+        "gluonbook": {"gluonbook": 3000.0, "memory": 2**30},
+        "PyTorch": {"PyTorch": 1000.0, "PyTorch, compiled": 1500.0, "memory": 2**31},
     }
     table = gpu.table_of([row])
     assert table.count("| LeNet | 256 | 28 | 0.0e+00 | 0.0e+00 | 0.0e+00 |") == 1
-    assert "| 3,000 | 1,000 … 1,500 |" in table
+    assert "| 3,000 | 1,000 | — | 1,500 | 2.00 | 1.0 | 2.0 |" in table
+
+
+def test_a_section_that_is_not_computed_is_told(gpu, dataset, monkeypatch, capsys):
+    def differences(*given):
+        raise gpu.Failure("the output of conv0 differs")
+
+    monkeypatch.setattr(gpu, "differences", differences)
+    row = gpu.measure("nin", mx.cpu(1))
+    assert row["failed"] == "the output of conv0 differs"
+    assert capsys.readouterr().out == "nin: the output of conv0 differs\n"
+    assert "| NiN | 128 | 224 | — | — | — |" in gpu.table_of([row])
 
 
 def test_a_device_that_computes_wrongly_is_seen(gpu, dataset, monkeypatch):
