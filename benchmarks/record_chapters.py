@@ -4,6 +4,8 @@ By default a chapter gets the options of its quick look, with ``--full`` those o
 ``--options`` any others. What is kept is ``chapters/NAME.ipynb`` in the folder of the results: the
 chapter's code with the lines and pictures that came out, and in its metadata the machine, the
 commit, the options and the minutes. The site shows these beside the chapter's text.
+
+A training in full is also kept as benchmarks/reproduce.py keeps its own, for its table.
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ import tempfile
 import time
 
 from gluonbook.recipes import QUICK_LOOKS, RECIPES
-from gluonbook.system import files, machine
-from gluonbook.system.ownership import versions
+from gluonbook.system import files
 import jupytext
 from nbclient import NotebookClient
 import nbformat
+import reproduce
 
 import results
 
@@ -92,18 +94,27 @@ def recorded(executed: nbformat.NotebookNode, facts: dict[str, object]) -> nbfor
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
-def record(section: str, options: list[str]) -> nbformat.NotebookNode:
-    """Run a chapter in a folder of its own, and return what is kept of it."""
+def record(section: str, options: list[str], kept: Path | None) -> nbformat.NotebookNode:
+    """Run a chapter in a folder of its own, and return what is kept of it.
+
+    `kept` is where the run's figures are kept too, or None.
+    """
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         executed = execute(section, options, Path(folder))
         minutes = (time.perf_counter() - start) / 60
-        [config] = Path(folder, "runs").glob("*/config.json")
-        device = json.loads(config.read_text(encoding="utf-8"))["device"]
+        [path] = Path(folder, "runs").glob("*/config.json")
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if kept is not None:
+            reproduce.keep(path.parent, kept)
     facts = {
         **{"section": section, "options": shlex.join(options), "minutes": round(minutes, 1)},
-        **{"date": time.strftime("%Y-%m-%d"), "commit": results.commit(), "device": device},
-        **{"machine": machine.describe(), "versions": versions()},
+        **{"date": time.strftime("%Y-%m-%d"), "commit": results.commit()},
+        **{
+            name: config[name]
+            for name in ("device", "gpus", "machine", "versions")
+            if name in config
+        },
     }
     return recorded(executed, facts)
 
@@ -123,8 +134,9 @@ def main() -> None:
         for section in paths
     }
     folder.mkdir(parents=True, exist_ok=True)
+    kept = arguments.out / "reproduce" if arguments.full else None
     for section, path in paths.items():
-        notebook = record(section, options[section])
+        notebook = record(section, options[section], kept)
         with files.replacing(path) as scratch:
             nbformat.write(notebook, os.fspath(scratch))
         facts = notebook.metadata["gluonbook"]

@@ -57,16 +57,22 @@ class Training(NamedTuple):
     num_epochs: int | None = None
     size: int | None = None
     """These where they differ from the recipe's."""
+    on_gpu: bool = False
 
     @classmethod
-    def of(cls, section: str, options: dict) -> Training:
+    def of(cls, section: str, options: dict, on_gpu: bool) -> Training:
         """That of a run with these options, of which the oldest runs lack some."""
         recipe = options.get("recipe", "book")
         num_epochs, size = (
             None if options[name] == getattr(NAMED[recipe][section], name) else options[name]
             for name in ("num_epochs", "size")
         )
-        return cls(section, recipe, options.get("amp", False), num_epochs, size)
+        return cls(section, recipe, options.get("amp", False), num_epochs, size, on_gpu)
+
+    @classmethod
+    def of_run(cls, config: dict) -> Training:
+        """That of a run with this configuration."""
+        return cls.of(config["section"], config["options"], config["device"].startswith("gpu"))
 
     @property
     def title(self) -> str:
@@ -80,10 +86,11 @@ class Training(NamedTuple):
         numbers = []
         for option, value in (("--epochs", self.num_epochs), ("--size", self.size)):
             numbers += [] if value is None else [option, str(value)]
-        return recipe + ["--amp"] * self.amp + numbers
+        return recipe + ["--amp"] * self.amp + numbers + ["--device", "gpu"] * self.on_gpu
 
     def name(self, seed: int) -> str:
-        words = [option.lstrip("-") for option in self.options if option != "--recipe"]
+        named = [option for option in self.options if option not in ("--recipe", "--device")]
+        words = [option.lstrip("-") for option in named]
         return "-".join([self.section, *words, f"seed{seed}"])
 
 
@@ -95,7 +102,8 @@ def train(training: Training, seed: int, runs: Path, minutes: float | None) -> P
         path for path in parent.glob(f"{section}-*") if (path / "config.json").exists()
     )
     where = ["--resume", str(folders[0])] if folders else ["--out", str(parent)]
-    command = [sys.executable, "-m", "gluonbook.train", section, *training.options]
+    command = [sys.executable, "-m", "gluonbook.train", section]
+    command += ["--device", "cpu", *training.options]  # the last one counts
     process = subprocess.Popen([*command, *where, "--seed", str(seed), "--save-every", "50"])
     try:
         code = process.wait(None if minutes is None else 60 * minutes)
@@ -118,8 +126,10 @@ def train(training: Training, seed: int, runs: Path, minutes: float | None) -> P
     return folder
 
 
-def keep(folder: Path, name: str, kept: Path) -> None:
+def keep(folder: Path, kept: Path) -> None:
     """Copy what a run measured, and its options, to the results."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    name = Training.of_run(config).name(config["options"]["seed"])
     kept.mkdir(parents=True, exist_ok=True)
     for file in KEPT:
         shutil.copy(folder / file, kept / f"{name}-{file}")
@@ -134,7 +144,7 @@ def read(kept: Path) -> list[dict]:
                 {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
             ]
         config = json.loads(Path(str(path).replace("history.csv", "config.json")).read_text())
-        training = Training.of(config["section"], config["options"])
+        training = Training.of_run(config)
         runs.append(
             {
                 "section": training.section,
@@ -180,18 +190,19 @@ def table_of(runs: list[dict]) -> str:
                     )
                 ),
                 f"{median(row['seconds'] for run in chosen for row in run['epochs']):,.0f}",
-                ", ".join(dict.fromkeys(map(_processor, chosen))),
+                ", ".join(dict.fromkeys(map(_trained_on, chosen))),
             ]
         )
     return results.markdown(
         ["section", "epochs", "seeds", "loss", "book", "train acc", "book", "test acc", "book"]
-        + ["s per epoch, median", "processor"],
+        + ["s per epoch, median", "trained on"],
         lines,
     )
 
 
-def _processor(run: dict) -> str:
-    return run["config"]["machine"]["processor"]
+def _trained_on(run: dict) -> str:
+    config = run["config"]
+    return ", ".join(config["gpus"] if "gpus" in config else [config["machine"]["processor"]])
 
 
 def _spread(values: list[float], digits: int) -> str:
@@ -246,6 +257,7 @@ def main() -> None:
     options.add_argument("--amp", action="store_true", help="in bfloat16")
     options.add_argument("--epochs", dest="num_epochs", type=int, help="if not the recipe's")
     options.add_argument("--size", type=int, help="of the images, if not the recipe's")
+    options.add_argument("--device", default="cpu", choices=["cpu", "gpu"])
     options.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N")
     options.add_argument("--minutes", type=float, help="for each training, then save and stop")
     options.add_argument("--runs", type=Path, default=Path("runs/reproduce"))
@@ -258,14 +270,15 @@ def main() -> None:
         recipe = NAMED[options.recipe][section]
         numbers = {"num_epochs": options.num_epochs or recipe.num_epochs}
         numbers["size"] = options.size or recipe.size
-        training = Training.of(section, {**vars(options), **numbers})
+        on_gpu = options.device.startswith("gpu")
+        training = Training.of(section, {**vars(options), **numbers}, on_gpu)
         trainings += [(training, seed) for seed in options.seeds]
     names = [training.name(seed) for training, seed in trainings]
     results.refuse_foreign(kept / f"{name}-{file}" for name in names for file in KEPT)
-    for (training, seed), name in zip(trainings, names):
+    for training, seed in trainings:
         folder = train(training, seed, options.runs, options.minutes)
         if folder is not None:
-            keep(folder, name, kept)
+            keep(folder, kept)
     runs = read(kept)
     if runs:
         title = "Full runs on Fashion-MNIST, as the book does them"

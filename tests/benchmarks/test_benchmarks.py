@@ -150,7 +150,7 @@ def test_reproduce_names_what_departs_from_the_book(benchmark):
     ]
     row = {"epoch": 5.0, "loss": 0.5, "train_acc": 0.8, "test_acc": 0.8, "seconds": 100.0}
     saved = {"recipe": "stable", "amp": True, "num_epochs": 5, "size": 96}
-    options = reproduce.Training.of("nin", saved).options
+    options = reproduce.Training.of("nin", saved, on_gpu=False).options
     runs = [
         {
             **{"section": "nin", "title": "NiN", "options": options, "seed": seed, "epochs": [row]},
@@ -165,3 +165,15 @@ def test_reproduce_names_what_departs_from_the_book(benchmark):
     [command] = reproduce.commands_of(runs)
     assert " ".join(command) == "nin --recipe stable --amp --size 96 --seeds 1 2 3"
     reproduce.picture_of(runs)
+
+
+def test_reproduce_tells_runs_on_a_gpu_from_the_others(benchmark):
+    reproduce = benchmark("reproduce")
+    options = {"num_epochs": 5, "size": 224, "seed": 1}
+    config = {"section": "nin", "options": options, "device": "gpu(0)", "gpus": ["NVIDIA A10"]}
+    training = reproduce.Training.of_run(config)
+    assert training.name(1) == "nin-gpu-seed1"
+    row = {"epoch": 5.0, "loss": 0.5, "train_acc": 0.8, "test_acc": 0.8, "seconds": 100.0}
+    run = {"section": "nin", "title": "NiN", "options": training.options, "seed": 1}
+    title, *_, where = cells(reproduce.table_of([{**run, "epochs": [row], "config": config}]))
+    assert title == "NiN, `--device gpu`" and where == "NVIDIA A10"

@@ -75,7 +75,7 @@ def test_reproduce_refuses_before_it_trains(benchmark, tmp_path, monkeypatch):
 def test_reproduce_renews_what_it_kept(benchmark, lenet_run, tmp_path):
     reproduce, results = benchmark("reproduce"), benchmark("results")
     for _ in range(2):
-        reproduce.keep(lenet_run, "lenet-seed1", tmp_path / "kept")
+        reproduce.keep(lenet_run, tmp_path / "kept")
         kept = list((tmp_path / "kept").iterdir())
         results.refuse_foreign(kept)
     assert len(kept) == 3
