@@ -27,6 +27,8 @@ IN_A_ROW, WARM_UP = 8, 3
 TESTED_TOGETHER = 1000
 #: The last training images, which serve as the test.
 HELD_OUT = 5000
+#: Of random erasing: the rectangle's area as a share of the image's, and its height by its width.
+ERASED_AREAS, ERASED_ASPECTS = (0.02, 0.4), (0.3, 1 / 0.3)
 
 
 def chosen_device(name: str, without_gpu: str) -> torch.device:
@@ -70,6 +72,38 @@ def moved(images: Tensor, flips: Tensor, down: Tensor, right: Tensor) -> Tensor:
     return (images[numbers, 0, rows[:, :, None], columns[:, None, :]] * inside)[:, None]
 
 
+def draw_rectangles(
+    n: int, height: int, width: int, random: np.random.RandomState, probability: float
+) -> np.ndarray:
+    """What random erasing takes out of each of `n` images: top, bottom, left and right, (4, n).
+
+    In pixels, bottom and right just outside the rectangle; all 0 for an image that stays whole. As
+    algorithm 1 of Zhong et al., "Random erasing data augmentation" (2017), draws them: a rectangle
+    that reaches beyond the image is drawn anew.
+    """
+    rectangles = np.zeros((4, n), np.int64)
+    waiting = np.flatnonzero(random.uniform(size=n) < probability)
+    while len(waiting):
+        areas = random.uniform(*ERASED_AREAS, len(waiting)) * height * width
+        aspects = random.uniform(*ERASED_ASPECTS, len(waiting))
+        top, left = (random.randint(length, size=len(waiting)) for length in (height, width))
+        bottom = top + np.rint(np.sqrt(areas * aspects)).astype(np.int64)
+        right = left + np.rint(np.sqrt(areas / aspects)).astype(np.int64)
+        rectangles[:, waiting] = top, bottom, left, right
+        waiting = waiting[(bottom > height) | (right > width)]
+    return rectangles
+
+
+def erased(images: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """Images (N, 1, H, W) with zeros in the rectangles (N,) of `draw_rectangles`, on the device."""
+    height, width = images.shape[2:]
+    rows = torch.arange(height, device=images.device)
+    columns = torch.arange(width, device=images.device)
+    down = (rows >= top[:, None]) & (rows < bottom[:, None])
+    across = (columns >= left[:, None]) & (columns < right[:, None])
+    return images.masked_fill((down[:, :, None] & across[:, None, :])[:, None], 0)
+
+
 class Training:
     """One net and all that a step of its training by `recipe` needs, on the images' device.
 
@@ -78,7 +112,7 @@ class Training:
     as a graph, faster than Python could launch one operator after the other.
 
     Convolutions and dense layers compute in bfloat16. Weights, the loss and batch norm's statistics
-    are in float32.
+    are in float32. Images are erased at random with the probability `erase`.
     """
 
     def __init__(
@@ -88,6 +122,7 @@ class Training:
         train: Images,
         held_out: Images,
         seed: int,
+        erase: float = 0.0,
     ) -> None:
         self.recipe, self.train, self.held_out = recipe, train, held_out
         self.tuning = recipe.tuning
@@ -95,7 +130,7 @@ class Training:
         self.num_images = len(train.labels)
         full, rest = divmod(self.num_images, recipe.batch_size)
         self.batch_sizes = [recipe.batch_size] * full + [rest] * (rest > 0)
-        self.seed = seed
+        self.seed, self.erase = seed, erase
         torch.manual_seed(seed)
         self.net = build()
         self.net.apply(init_weights)
@@ -111,8 +146,10 @@ class Training:
         self.rates = torch.tensor(rates, dtype=torch.float32, device=device)
         self.step_number = torch.zeros(1, dtype=torch.int64, device=device)
         self.place = torch.zeros(1, dtype=torch.int64, device=device)
-        #: The epoch's images in their order: number, flip, move down, move right.
-        self.order = torch.zeros(4, self.num_images, dtype=torch.int64, device=device)
+        #: The epoch's images in their order: number, flip, move down, move right; and the rectangle
+        #: of each, if images are erased.
+        num_rows = 8 if erase else 4
+        self.order = torch.zeros(num_rows, self.num_images, dtype=torch.int64, device=device)
         self.loss_sum, self.correct = torch.zeros(2, device=device)
         self.stream = torch.cuda.Stream() if device.type == "cuda" else None
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
@@ -121,10 +158,12 @@ class Training:
     def step(self, batch_size: int) -> None:
         """A step of gradient descent with momentum, as MXNet's SGD takes it."""
         places = self.place + torch.arange(batch_size, device=self.device)
-        numbers, *moves = self.order[:, places]
+        numbers, flips, down, right, *rectangles = self.order[:, places]
         pixels, labels = self.train.pixels[numbers], self.train.labels[numbers]
         if self.tuning.augment:
-            pixels = moved(pixels, *moves)
+            pixels = moved(pixels, flips, down, right)
+        if self.erase:
+            pixels = erased(pixels, *rectangles)
         # A graph cannot use a cast weight that autocast kept from before.
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
             logits = self.net(pixels / 255).float()
@@ -163,8 +202,11 @@ class Training:
     def begin_epoch(self, number: int) -> None:
         random = np.random.RandomState([self.seed, number])
         moves = draw_moves(self.train.pixels.shape, random)
-        order = np.stack([random.permutation(self.num_images), *moves])
-        self.order.copy_(torch.from_numpy(order))
+        rows = [random.permutation(self.num_images), *moves]
+        if self.erase:  # drawn last, so that the other draws are the same with erasing and without
+            height, width = self.train.pixels.shape[2:]
+            rows += [*draw_rectangles(self.num_images, height, width, random, self.erase)]
+        self.order.copy_(torch.from_numpy(np.stack(rows)))
         for tensor in (self.place, self.loss_sum, self.correct):
             tensor.zero_()
         self.net.train()

@@ -44,6 +44,55 @@ def test_images_are_moved_as_in_the_loader(torch, device_training):
     np.testing.assert_array_equal(found.numpy(), expected)
 
 
+def test_rectangles_are_those_of_the_paper(device_training):
+    n, height, width = 20_000, 28, 24
+    top, bottom, left, right = device_training.draw_rectangles(
+        n, height, width, np.random.RandomState(0), 0.5
+    )
+    drawn = bottom > 0
+    for edge in (top, bottom, left, right):
+        assert edge.dtype == np.int64 and not edge[~drawn].any()
+    # Four standard deviations of a coin that is tossed n times.
+    assert abs(drawn.mean() - 0.5) < 4 * 0.5 / n**0.5
+    assert top.min() == left.min() == 0 and bottom.max() == height and right.max() == width
+    tall, wide = (bottom - top)[drawn], (right - left)[drawn]
+    # Both lengths are rounded, by half a pixel at most.
+    assert ((tall - 0.5) * (wide - 0.5) <= 0.4 * height * width).all()
+    assert ((tall + 0.5) * (wide + 0.5) >= 0.02 * height * width).all()
+    assert ((tall - 0.5) / (wide + 0.5) <= 1 / 0.3).all()
+    assert ((tall + 0.5) / (wide - 0.5) >= 0.3).all()
+    areas = tall * wide / (height * width)
+    assert areas.min() < 0.03 and areas.max() > 0.37
+
+
+def test_rectangles_are_erased(torch, device_training):
+    images = np.random.RandomState(0).randint(1, 256, size=(50, 1, 28, 24)).astype(np.uint8)
+    rectangles = device_training.draw_rectangles(50, 28, 24, np.random.RandomState(1), 0.5)
+    expected = images.copy()
+    for image, (top, bottom, left, right) in zip(expected, rectangles.T):
+        image[0, top:bottom, left:right] = 0
+    found = device_training.erased(*map(torch.from_numpy, (images, *rectangles))).numpy()
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, expected)
+    whole = (found == images).all(axis=(1, 2, 3))
+    assert 0 < whole.sum() < 50
+
+
+def test_erasing_changes_no_other_draw(torch, longer, device_training):
+    pixels = torch.ones(60, 1, 28, 28, dtype=torch.uint8)
+    images = device_training.Images(pixels, torch.zeros(60, dtype=torch.int64))
+    recipe = longer.Setting("both", 28, 1, seed=1).recipe
+    without, again, with_erasing = (
+        device_training.Training(recipe, torch.nn.Identity, images, images, seed=1, erase=erase)
+        for erase in (0.0, 0.5, 0.5)
+    )
+    for training in (without, again, with_erasing):
+        training.begin_epoch(3)
+    assert torch.equal(with_erasing.order, again.order)
+    assert without.order.shape == (4, 60) and torch.equal(with_erasing.order[:4], without.order)
+    assert 0 < (with_erasing.order[5] > 0).sum() < 60
+
+
 def test_the_steps_are_those_of_mxnets_trainer(torch, longer, device_training, monkeypatch):
     """One dense layer, over two epochs of two batches, the second of them smaller."""
     random = np.random.RandomState(0)
