@@ -5,9 +5,11 @@ It is fast on GPUs of any kind, and on processors with instructions for bfloat16
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import islice
 import sys
 import time
-from typing import Callable, Iterator, NamedTuple, Sequence
+from typing import Callable, Generator, Iterable, Iterator, NamedTuple, Sequence, TypeVar
 
 from gluonbook.data.augmentation import draw_moves
 from gluonbook.data.fashion_mnist import FashionMNIST, Split, fashion_mnist
@@ -29,6 +31,8 @@ TESTED_TOGETHER = 1000
 HELD_OUT = 5000
 #: Of random erasing: the rectangle's area as a share of the image's, and its height by its width.
 ERASED_AREAS, ERASED_ASPECTS = (0.02, 0.4), (0.3, 1 / 0.3)
+
+Result = TypeVar("Result")
 
 
 def chosen_device(name: str, without_gpu: str) -> torch.device:
@@ -257,3 +261,24 @@ class Training:
         if self.stream is not None:
             self.stream.synchronize()
             torch.cuda.current_stream().synchronize()
+
+
+def in_turns(
+    trainings: Iterable[Generator[object, None, Result]], at_once: int
+) -> Iterator[Result]:
+    """Train several at a time, since one alone leaves much of a GPU idle.
+
+    Each training gives way by `yield`; what it returns is given on as soon as it ends. One that
+    waits for its turn has not begun, and so holds no memory.
+    """
+    waiting = iter(trainings)
+    running = deque(islice(waiting, max(at_once, 1)))
+    while running:
+        training = running.popleft()
+        try:
+            next(training)
+        except StopIteration as end:
+            yield end.value
+            running.extend(islice(waiting, 1))
+        else:
+            running.append(training)

@@ -9,15 +9,14 @@ so let them be of one machine. --device cpu tries the script itself.
 from __future__ import annotations
 
 import argparse
-from collections import deque
 import itertools
 import json
 import operator
 from pathlib import Path
 from statistics import mean
-from typing import Dict, Iterator, List, NamedTuple
+from typing import Dict, Generator, List, NamedTuple
 
-from device_training import Images, Training, chosen_device, training_images
+from device_training import Images, Training, chosen_device, in_turns, training_images
 from gluonbook.pytorch import nets
 from gluonbook.recipes import TUNED, Recipe
 from gluonbook.training.epochs import Epoch
@@ -49,22 +48,14 @@ class Setting(NamedTuple):
         return RECIPE._replace(num_epochs=self.num_epochs, tuning=CHANGES[self.change])
 
 
-def in_turns(
-    settings: list[Setting], data: tuple[Images, Images], at_once: int
-) -> Iterator[tuple[Setting, list[Epoch]]]:
-    """Train several at a time, since one alone leaves much of a GPU idle."""
-    waiting = deque(settings)
-    running: deque[tuple[Setting, Iterator[list[Epoch]], list[Epoch]]] = deque()
-    while waiting or running:
-        while waiting and len(running) < at_once:
-            setting = waiting.popleft()
-            training = Training(setting.recipe, nets.resnet, *data, seed=setting.seed)
-            running.append((setting, training.run(), []))
-        setting, steps, epochs = running.popleft()
-        try:
-            running.append((setting, steps, next(steps)))
-        except StopIteration:
-            yield setting, epochs
+def train(
+    setting: Setting, data: tuple[Images, Images]
+) -> Generator[list[Epoch], None, tuple[Setting, list[Epoch]]]:
+    """Give way after every few steps, with the epochs so far, and return all."""
+    epochs: list[Epoch] = []
+    for epochs in Training(setting.recipe, nets.resnet, *data, seed=setting.seed).run():
+        yield epochs
+    return setting, epochs
 
 
 Rows = Dict[Setting, List[Epoch]]
@@ -183,7 +174,8 @@ def main() -> None:
         for change, seed in itertools.product(options.changes, options.seeds)
     ]
     rows = read(options.out / "longer_training.json")
-    for setting, epochs in in_turns(settings, data, options.at_once):
+    trainings = (train(setting, data) for setting in settings)
+    for setting, epochs in in_turns(trainings, options.at_once):
         print(", ".join(map(str, setting)), epochs[-1], flush=True)
         rows[setting] = epochs
     write(options.out, rows, device)

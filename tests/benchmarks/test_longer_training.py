@@ -142,6 +142,21 @@ def test_the_steps_are_those_of_mxnets_trainer(torch, longer, device_training, m
     assert np.abs(weight - expected).max() < 0.02 * np.abs(expected - before).max()
 
 
+def test_trainings_take_turns_and_the_next_begins_when_one_ends(device_training):
+    log = []
+
+    def training(name, num_steps):
+        for step in range(num_steps):
+            log.append(f"{name}{step}")
+            yield
+        return name
+
+    lengths = {"a": 1, "b": 3, "c": 0, "d": 2}
+    ended = device_training.in_turns((training(*each) for each in lengths.items()), at_once=2)
+    assert list(ended) == ["a", "c", "b", "d"]
+    assert log == ["a0", "b0", "b1", "b2", "d0", "d1"]
+
+
 def test_a_second_call_adds_to_the_table(
     longer, device_training, dataset, monkeypatch, tmp_path, capsys
 ):
