@@ -1,26 +1,28 @@
-"""Train a net that comes with the package, and keep its weights and its history.
+"""Train nets that come with the package, and keep their weights and their histories.
 
 The PyTorch edition's net is trained in bfloat16, on a GPU of any kind or on a processor that has
 instructions for it. As in exercises/tuning.py, the last 5,000 training images are held out, and
 serve as the test. benchmarks/trained_nets.py then chooses between the seeds.
 
-Trainings that --runs has already are not done again, and one that was stopped goes on. On a
-processor, two calls at a time with OMP_NUM_THREADS=1 train faster than one after the other with
-two threads.
+Trainings that --runs has already are not done again, and one that was stopped goes on. Those with
+--epochs have folders of their own. One training leaves much of a GPU idle: --at-once trains several
+at a time. On a processor, two calls at a time with OMP_NUM_THREADS=1 train faster than one after
+the other with two threads.
 """
 
 from __future__ import annotations
 
 import argparse
 from functools import partial
+import itertools
 import json
 import os
 from pathlib import Path
 import shlex
 import time
-from typing import Callable, NamedTuple
+from typing import Callable, Generator, NamedTuple
 
-from device_training import Images, Training, chosen_device, training_images
+from device_training import Images, Training, chosen_device, in_turns, training_images
 from gluonbook.data.fashion_mnist import FashionMNIST
 from gluonbook.pytorch import nets
 from gluonbook.pytorch.weight_files import save_weights
@@ -43,6 +45,8 @@ class Pretraining(NamedTuple):
     """Its name for `gluonbook.get_model`."""
     recipe: Recipe
     build: Callable[[], nn.Module]
+    erase: float = 0.0
+    """The probability with which random erasing takes a rectangle out of a training image."""
 
 
 PRETRAININGS = {
@@ -57,15 +61,45 @@ PRETRAININGS = {
 }
 
 
-def train(name: str, seed: int, data: FashionMNIST, device: torch.device, folder: Path) -> None:
-    """Train `name` on the training images of `data`, testing on its test images; keep it."""
-    _, recipe, build = PRETRAININGS[name]
-    facts = {
+class Setting(NamedTuple):
+    """What tells one training from the others."""
+
+    name: str
+    seed: int
+    num_epochs: int | None
+    """None for those of the recipe."""
+
+    @property
+    def recipe(self) -> Recipe:
+        recipe = PRETRAININGS[self.name].recipe
+        return recipe if self.num_epochs is None else recipe._replace(num_epochs=self.num_epochs)
+
+    @property
+    def folder(self) -> str:
+        epochs = "" if self.num_epochs is None else f"-epochs{self.num_epochs}"
+        return f"{self.name}{epochs}-seed{self.seed}"
+
+    def command(self, device: torch.device) -> str:
+        """What does this training alone."""
+        epochs = [] if self.num_epochs is None else ["--epochs", str(self.num_epochs)]
+        return shlex.join(
+            ["python", "benchmarks/pretrain.py", self.name, "--seeds", str(self.seed)]
+            + ["--device", device.type, *epochs]
+        )
+
+
+def train(
+    setting: Setting, data: FashionMNIST, images: tuple[Images, Images], folder: Path
+) -> Generator[None, None, None]:
+    """Train on the training images of `data`, testing on its test images; keep the training.
+
+    `images` are both on the device, in the recipe's size. Give way after every few steps.
+    """
+    name, seed, _ = setting
+    pretraining, device = PRETRAININGS[name], images[0].pixels.device
+    facts: dict[str, object] = {
         "seed": seed,
-        "command": shlex.join(
-            ["python", "benchmarks/pretrain.py", name, "--seeds", str(seed)]
-            + ["--device", device.type]
-        ),
+        "command": setting.command(device),
         "commit": results.commit(),
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine.describe(),
@@ -76,8 +110,11 @@ def train(name: str, seed: int, data: FashionMNIST, device: torch.device, folder
         "training_images": len(data.train.labels),
         "held_out_images": len(data.test.labels),
     }
-    images = [Images.of(split, recipe.size, device) for split in (data.train, data.test)]
-    training = Training(recipe, build, *images, seed=seed)
+    if pretraining.erase:
+        facts["random_erasing"] = pretraining.erase
+    training = Training(
+        setting.recipe, pretraining.build, *images, seed=seed, erase=pretraining.erase
+    )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "state.pt"
     epochs = History()
@@ -92,6 +129,7 @@ def train(name: str, seed: int, data: FashionMNIST, device: torch.device, folder
             # In one file, or a stop could part the two.
             with files.replacing(path) as scratch:
                 torch.save({**training.state(), "epochs": [*map(tuple, epochs)]}, scratch)
+        yield
     save_weights(training.net.cpu(), folder / "weights.safetensors")
     epochs.write_csv(folder / "history.csv")
     path.unlink()
@@ -101,8 +139,12 @@ def train(name: str, seed: int, data: FashionMNIST, device: torch.device, folder
 
 def parse() -> argparse.Namespace:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=results.Help)
-    options.add_argument("name", choices=list(PRETRAININGS))
+    options.add_argument(
+        "names", nargs="+", choices=list(PRETRAININGS), metavar="NAME", help=", ".join(PRETRAININGS)
+    )
     options.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], metavar="N")
+    options.add_argument("--epochs", type=int, metavar="N", help="the recipe's by default")
+    options.add_argument("--at-once", type=int, default=1, metavar="N", help="trainings at a time")
     options.add_argument("--device", default="cuda", help="PyTorch's name of it")
     options.add_argument("--limit", type=int, help="training images; all by default")
     options.add_argument(
@@ -115,12 +157,24 @@ def main() -> None:
     options = parse()
     device = chosen_device(options.device, "--device cpu trains on the processor")
     data = training_images(options.limit)
-    for seed in options.seeds:
-        folder = options.runs / f"{options.name}-seed{seed}"
+    settings = []
+    for name, seed in dict.fromkeys(itertools.product(options.names, options.seeds)):
+        setting = Setting(name, seed, options.epochs)
+        folder = options.runs / setting.folder
         if (folder / "training.json").exists():
             print(f"{folder} is there already")
         else:
-            train(options.name, seed, data, device, folder)
+            settings.append(setting)
+    images = {
+        size: (Images.of(data.train, size, device), Images.of(data.test, size, device))
+        for size in {setting.recipe.size for setting in settings}
+    }
+    trainings = (
+        train(setting, data, images[setting.recipe.size], options.runs / setting.folder)
+        for setting in settings
+    )
+    for _ in in_turns(trainings, options.at_once):
+        pass  # each has written its files
 
 
 if __name__ == "__main__":

@@ -50,13 +50,14 @@ def test_pytorchs_form_of_each_net_is_the_gluon_net(pretrain, name):
 
 @pytest.fixture
 def scripts(pretrain, monkeypatch, tiny):
-    """Both scripts, with a LeNet that is trained for three epochs on 32 images."""
+    """Both scripts, with a LeNet that is trained for three epochs on 32 images, whole or erased."""
     trained_nets = importlib.import_module("trained_nets")
     recipe = RECIPES["lenet"]._replace(
         lr=0.01, batch_size=16, num_epochs=3, tuning=LONG["resnet"].tuning
     )
     build = partial(pretrain.nets.lenet, edition="gluon")
-    nets = {"small": pretrain.Pretraining("lenet", recipe, build)}
+    small = pretrain.Pretraining("lenet", recipe, build)
+    nets = {"small": small, "erased": small._replace(erase=0.5)}
     for script in (pretrain, trained_nets):
         monkeypatch.setattr(script, "PRETRAININGS", nets)
     device_training = importlib.import_module("device_training")
@@ -71,11 +72,24 @@ def call(script, monkeypatch, *argv):
     script.main()
 
 
-def test_a_training_that_was_stopped_ends_with_the_same_weights(scripts, monkeypatch, tmp_path):
+def weights_in(folder):
+    return safetensors.load_file(folder / "weights.safetensors")
+
+
+def assert_equal(some, others):
+    assert some.keys() == others.keys()
+    for name, values in some.items():
+        np.testing.assert_array_equal(values, others[name])
+
+
+@pytest.mark.parametrize("name", ["small", "erased"])
+def test_a_training_that_was_stopped_ends_with_the_same_weights(
+    scripts, monkeypatch, tmp_path, name
+):
     import torch
 
     pretrain, _ = scripts
-    options = ("small", "--seeds", "1", "--device", "cpu", "--runs")
+    options = (name, "--seeds", "1", "--device", "cpu", "--runs")
     call(pretrain, monkeypatch, *options, tmp_path / "whole")
 
     class Stop(Exception):
@@ -92,24 +106,42 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(scripts, monkeyp
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr(pretrain.Training, "run", stopped)
         call(pretrain, patch, *options, tmp_path / "parts")
-    parts = tmp_path / "parts" / "small-seed1"
+    parts = tmp_path / "parts" / f"{name}-seed1"
     assert len(torch.load(parts / "state.pt", weights_only=True)["epochs"]) == 2
     assert not (parts / "training.json").exists()
     call(pretrain, monkeypatch, *options, tmp_path / "parts")
     assert [epoch.epoch for epoch in History.read(parts / "history.csv")] == [1, 2, 3]
-    whole, parts = (
-        safetensors.load_file(tmp_path / name / "small-seed1" / "weights.safetensors")
-        for name in ("whole", "parts")
-    )
-    for name, values in whole.items():
-        np.testing.assert_array_equal(values, parts[name])
+    assert_equal(weights_in(tmp_path / "whole" / f"{name}-seed1"), weights_in(parts))
+
+
+def test_trainings_in_turns_are_those_alone(scripts, monkeypatch, tmp_path, capsys):
+    pretrain, _ = scripts
+    monkeypatch.setattr(importlib.import_module("device_training"), "IN_A_ROW", 1)
+    options = ("--device", "cpu", "--epochs", "2", "--runs")
+    call(pretrain, monkeypatch, "small", "erased", "--seeds", 1, *options, tmp_path, "--at-once", 2)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.partition(", loss")[0] for line in printed] == [
+        f"{name}, seed 1: epoch {epoch}" for epoch in (1, 2) for name in ("small", "erased")
+    ]
+    found = {}
+    for name in ("small", "erased"):
+        folder = tmp_path / f"{name}-epochs2-seed1"
+        facts = json.loads((folder / "training.json").read_text())
+        assert facts.get("random_erasing") == {"small": None, "erased": 0.5}[name]
+        assert len(History.read(folder / "history.csv")) == 2
+        found[name] = weights_in(folder)
+        python, script, *argv = facts["command"].split()
+        assert (python, script) == ("python", "benchmarks/pretrain.py")
+        call(pretrain, monkeypatch, *argv, "--runs", tmp_path / "alone")
+        assert_equal(found[name], weights_in(tmp_path / "alone" / folder.name))
+    assert any((found["small"][key] != found["erased"][key]).any() for key in found["small"])
 
 
 def test_a_seed_gives_the_same_weights_whatever_was_drawn_before(pretrain):
     import torch
 
     device_training = importlib.import_module("device_training")
-    _, recipe, build = pretrain.PRETRAININGS["lenet"]
+    _, recipe, build, _ = pretrain.PRETRAININGS["lenet"]
     images = device_training.Images(torch.zeros(4, 1, 28, 28), torch.zeros(4, dtype=torch.int64))
     states = []
     for seed in (1, 1, 2):
@@ -164,6 +196,19 @@ def test_the_seed_with_most_held_out_images_right_is_written(
     assert np.array(card["confusion"])[tiny.test.labels[0], predicted[0]] > 0
     assert (predicted == tiny.test.labels).mean() == card["accuracy"]
     assert f"seed {best}: {card['accuracy']:.4f} |" in (out / "trained_nets.md").read_text()
+
+
+def test_the_card_states_the_probability_of_erasing(scripts, monkeypatch, tmp_path):
+    pretrain, trained_nets = scripts
+    options = ("--seeds", 1, "--device", "cpu", "--runs", tmp_path)
+    call(pretrain, monkeypatch, "small", "erased", *options)
+    monkeypatch.setattr(trained_nets, "FOLDER", tmp_path / "weights")
+    call(trained_nets, monkeypatch, "small", "erased", "--runs", tmp_path, "--out", tmp_path)
+    small, erased = (
+        json.loads((tmp_path / "weights" / f"{name}.json").read_text())["training"]
+        for name in ("small", "erased")
+    )
+    assert erased["random_erasing"] == 0.5 and "random_erasing" not in small
 
 
 def test_without_a_training_one_sentence_says_what_to_do(scripts, monkeypatch, tmp_path):
