@@ -49,13 +49,19 @@ class Pretraining(NamedTuple):
     """The probability with which random erasing takes a rectangle out of a training image."""
 
 
+WIDE_RESNET = SMALL["resnet"]._replace(title="Wide ResNet-28-2", num_epochs=100)
+
 PRETRAININGS = {
     "densenet": Pretraining("densenet", TUNED["densenet"], partial(nets.densenet, edition="gluon")),
     "lenet": Pretraining("lenet", TUNED["lenet"], partial(nets.lenet, edition="gluon")),
     "resnet20": Pretraining("cifar_resnet20_v1", SMALL["resnet"], cifar_resnet20),
     "wideresnet": Pretraining(
+        "cifar_wideresnet28_2", WIDE_RESNET, partial(wide_resnet, 28, 2), erase=0.5
+    ),
+    # For comparison; the package does not ship it.
+    "wideresnet-whole-images": Pretraining(
         "cifar_wideresnet28_2",
-        SMALL["resnet"]._replace(title="Wide ResNet-28-2", num_epochs=60),
+        WIDE_RESNET._replace(title="Wide ResNet-28-2, whole images"),
         partial(wide_resnet, 28, 2),
     ),
 }
