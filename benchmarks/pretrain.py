@@ -49,7 +49,7 @@ class Pretraining(NamedTuple):
     """The probability with which random erasing takes a rectangle out of a training image."""
 
 
-WIDE_RESNET = SMALL["resnet"]._replace(title="Wide ResNet-28-2", num_epochs=100)
+WIDE_RESNET = SMALL["resnet"]._replace(title="Wide ResNet-28-2", num_epochs=80)
 
 PRETRAININGS = {
     "densenet": Pretraining("densenet", TUNED["densenet"], partial(nets.densenet, edition="gluon")),
