@@ -5,6 +5,9 @@ It is fast on GPUs of any kind, and on processors with instructions for bfloat16
 
 from __future__ import annotations
 
+import torch  # before MXNet's libraries: both bring some of CUDA's, and PyTorch's are newer
+
+# isort: split
 from collections import deque
 from itertools import islice
 import sys
@@ -19,7 +22,6 @@ from gluonbook.recipes import Recipe
 from gluonbook.training.epochs import Epoch
 from gluonbook.training.tuned import schedule
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
