@@ -130,12 +130,14 @@ def check(
     kernels: Launcher,
     X: nd.NDArray,
     labels: nd.NDArray | None,
+    exactly: set[int],
 ) -> bool:
     """Compute a batch, its loss and all gradients, each operation beside the CPU's.
 
     In float32 the CPU rounds too: a sum of half a million terms, as batch norm takes it, by a
-    thousandth. So an operation that differs is judged again by the CPU in float64. If it can be
-    computed in several ways, it goes on in the first that agrees. Without
+    thousandth. So an operation that differs is judged again by the CPU in float64, and its place
+    is added to `exactly`, those of which it is at once. If it can be computed in several ways, it
+    goes on in the first that agrees. Without
     `labels`, only the outputs are computed. The net's parameters and running statistics stay as
     they are. What dropout leaves out is a matter of chance, so it is not compared; nor is a random
     number drawn, because a run that is resumed is checked anew.
@@ -151,7 +153,6 @@ def check(
         Names the first operation that agrees with the CPU in no way, or fails.
     """
     changed = False
-    exactly: set[int] = set()
     while True:
         found = _differing(ops, functions, kernels, X, labels, exactly)
         if not found:

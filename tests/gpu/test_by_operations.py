@@ -120,7 +120,7 @@ def test_dropout_leaves_out_by_mxnets_own_seed(without_code):
 def test_each_size_of_batch_is_checked_once(without_code, monkeypatch, capsys):
     seen = []
     monkeypatch.setattr(
-        by_operations, "check", lambda o, f, k, X, y: seen.append((len(X), y is not None))
+        by_operations, "check", lambda o, f, k, X, y, e: seen.append((len(X), y is not None))
     )
     net = small_net()
     net.initialize()
@@ -136,7 +136,7 @@ def test_a_size_is_checked_anew_where_another_size_has_changed_an_operation(
 ):
     seen = []
 
-    def check(ops, functions, kernels, X, y):
+    def check(ops, functions, kernels, X, y, exactly):
         seen.append((len(X), y is not None))
         return len(seen) == 2  # on the smaller batch a convolution went on in another way
 
@@ -174,7 +174,7 @@ def test_a_run_ends_on_the_cpu_where_a_gpu_goes_wrong(
 ):
     expected, row = trained("sgd", {"learning_rate": 0.1, "momentum": 0.9})
 
-    def wrong(ops, functions, kernels, X, labels):
+    def wrong(ops, functions, kernels, X, labels, exactly):
         if (labels is not None) == in_training:
             raise check.Differs("the output of conv0 differs")
 
@@ -205,7 +205,7 @@ def test_an_evaluation_that_a_gpu_gets_wrong_says_what_to_do(without_code, monke
 def test_a_net_that_a_gpu_computes_wrongly_goes_on_on_the_cpu(without_code, monkeypatch, caplog):
     expected, row = trained("sgd", {"learning_rate": 0.1, "momentum": 0.9})
 
-    def wrong(ops, functions, kernels, X, labels):
+    def wrong(ops, functions, kernels, X, labels, exactly):
         raise check.Differs("the output of conv0 differs from the CPU's by 0.1 (of 1)")
 
     monkeypatch.setattr(by_operations, "check", wrong)
@@ -367,7 +367,7 @@ def test_adam_goes_on_counting_its_steps_on_another_device(
         params = net.collect_params().values()
         return [param.data(param.list_ctx()[0]).asnumpy() for param in params]
 
-    def wrong_in_an_evaluation(ops, functions, kernels, X, labels):
+    def wrong_in_an_evaluation(ops, functions, kernels, X, labels, exactly):
         if labels is None and not resumed:
             raise check.Differs("the output of conv0 differs")
 

@@ -42,7 +42,7 @@ def compare(net, X, launcher, monkeypatch):
     net(X[:1])
     ops, network = network_of(net, launcher)
     monkeypatch.setattr(check, "tolerance", lambda: 1e-5)
-    check.check(ops, functions_of(ops, launcher), launcher, X, y)
+    check.check(ops, functions_of(ops, launcher), launcher, X, y, set())
 
     params = [param for param in net.collect_params().values() if param.grad_req != "null"]
     logits = network.forward(X, train=True)
