@@ -13,6 +13,7 @@ the other with two threads.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from functools import partial
 import itertools
 import json
@@ -103,13 +104,14 @@ def train(
     """
     name, seed, _ = setting
     pretraining, device = PRETRAININGS[name], images[0].pixels.device
+    here = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     facts: dict[str, object] = {
         "seed": seed,
         "command": setting.command(device),
         "commit": results.commit(),
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine.describe(),
-        "trained_on": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "trained_on": here,
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "versions": {**versions(), "torch": torch.__version__},
         "dataset": data.release,
@@ -124,20 +126,26 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "state.pt"
     epochs = History()
+    trained_on: Counter[str] = Counter()
     if path.exists():
         state = torch.load(path, map_location=device, weights_only=True)
         training.load_state(state)
         epochs.extend(Epoch(*figures) for figures in state["epochs"])
+        trained_on.update(state["trained_on"])
     for reached in training.run(epochs):
         for epoch in reached[len(epochs) :]:
             print(f"{name}, seed {seed}: {epoch}", flush=True)
             epochs.append(epoch)
-            # In one file, or a stop could part the two.
+            trained_on[here] += 1
+            figures = {"epochs": [*map(tuple, epochs)], "trained_on": dict(trained_on)}
+            # In one file, or a stop could part them.
             with files.replacing(path) as scratch:
-                torch.save({**training.state(), "epochs": [*map(tuple, epochs)]}, scratch)
+                torch.save({**training.state(), **figures}, scratch)
         yield
     save_weights(training.net.cpu(), folder / "weights.safetensors")
     epochs.write_csv(folder / "history.csv")
+    if len(trained_on) > 1:  # it was stopped, and went on elsewhere
+        facts["trained_on"] = ", ".join(f"{where}: {n} epochs" for where, n in trained_on.items())
     path.unlink()
     # Written last: by it the training is known as done.
     (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

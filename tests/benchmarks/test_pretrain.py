@@ -107,10 +107,17 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(
         patch.setattr(pretrain.Training, "run", stopped)
         call(pretrain, patch, *options, tmp_path / "parts")
     parts = tmp_path / "parts" / f"{name}-seed1"
-    assert len(torch.load(parts / "state.pt", weights_only=True)["epochs"]) == 2
+    state = torch.load(parts / "state.pt", weights_only=True)
+    assert len(state["epochs"]) == 2 and state["trained_on"] == {"CPU": 2}
+    torch.save({**state, "trained_on": {"A GPU": 2}}, parts / "state.pt")
     assert not (parts / "training.json").exists()
     call(pretrain, monkeypatch, *options, tmp_path / "parts")
     assert [epoch.epoch for epoch in History.read(parts / "history.csv")] == [1, 2, 3]
+    facts = [
+        json.loads((folder / "training.json").read_text())
+        for folder in (tmp_path / "whole" / f"{name}-seed1", parts)
+    ]
+    assert [each["trained_on"] for each in facts] == ["CPU", "A GPU: 2 epochs, CPU: 1 epochs"]
     assert_equal(weights_in(tmp_path / "whole" / f"{name}-seed1"), weights_in(parts))
 
 
