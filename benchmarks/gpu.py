@@ -85,28 +85,36 @@ def measure(section: str, ctx: mx.Context) -> dict[str, Any]:
         return {**row, "failed": str(error)}
 
 
-def speeds(sections: list[str], device_id: int) -> dict[str, dict[str, Any]]:
-    """For each section, images a second and bytes of memory of both sides, which take turns.
+class Sides:
+    """Both sides of a speed, each in a process of its own, so that they can take turns."""
 
-    PyTorch's is left out where it is not installed for CUDA.
-    """
-    environment = {**results.environment(), TF32: "1"}
-    script = Path(__file__).with_name("gpu_rates.py")
-    sides = {}
-    for side in ("gluonbook", "PyTorch"):
-        sides[side] = SubprocessWorker(script, side, device_id, *COMPILED, env=environment)
-    found: dict[str, dict[str, Any]] = {section: {} for section in sections}
-    for section in sections:
-        for side, worker in list(sides.items()):
+    def __init__(self, device_id: int) -> None:
+        environment = {**results.environment(), TF32: "1"}
+        script = Path(__file__).with_name("gpu_rates.py")
+        self._workers = {
+            side: SubprocessWorker(script, side, device_id, *COMPILED, env=environment)
+            for side in ("gluonbook", "PyTorch")
+        }
+
+    def speed(self, section: str) -> dict[str, dict[str, Any]]:
+        """Images a second and bytes of memory of each side, or why there are none.
+
+        A side that has ended, as PyTorch's does where it is not installed for CUDA, is left out of
+        the sections after that.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for side, worker in list(self._workers.items()):
             try:
-                found[section][side] = worker.ask(section)
+                found[side] = worker.ask(section)
             except RuntimeError as error:
-                found[section][side] = {"failed": str(error)}
-                del sides[side]
-            print(section, side, found[section][side], flush=True)
-    for worker in sides.values():
-        worker.close()
-    return found
+                found[side] = {"failed": str(error)}
+                del self._workers[side]
+            print(section, side, found[side], flush=True)
+        return found
+
+    def close(self) -> None:
+        for worker in self._workers.values():
+            worker.close()
 
 
 def table_of(rows: list[dict]) -> str:
@@ -148,16 +156,19 @@ def main() -> None:
     rows: list[dict] = [
         {"device": str(ctx), "driver": None if driver is None else driver._asdict()}
     ]
-    for section in options.sections:
-        rows.append(measure(section, ctx))
-    what = str(ctx)
+    what, sides = str(ctx), None
     if driver is not None and ctx.device_type == "gpu":
-        what = driver.gpus[ctx.device_id].name
-        found = speeds(options.sections, ctx.device_id)
-        for row in rows[1:]:
-            row["speed"] = found[row["section"]]
-    title = f"Each net on {what}, beside the CPU's numbers and PyTorch's speed"
-    results.write("gpu", options.out, title, table_of(rows[1:]), rows)
+        what, sides = driver.gpus[ctx.device_id].name, Sides(ctx.device_id)
+    try:
+        for section in options.sections:
+            rows.append(measure(section, ctx))
+            if sides is not None:
+                rows[-1]["speed"] = sides.speed(section)
+    finally:  # a stop loses what it stops alone
+        title = f"Each net on {what}, beside the CPU's numbers and PyTorch's speed"
+        results.write("gpu", options.out, title, table_of(rows[1:]), rows)
+    if sides is not None:
+        sides.close()
 
 
 if __name__ == "__main__":

@@ -151,6 +151,7 @@ def read(kept: Path) -> list[dict]:
                 "title": training.title,
                 "options": training.options,
                 "seed": config["options"]["seed"],
+                "name": path.name[: -len("-history.csv")],
                 "epochs": epochs,
                 "config": config,
             }

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from gluonbook.recipes import RECIPES
 
 from .links import relative
 from .markdown import table_rows
-from .repository import ROOT, read
+from .repository import read
 from .wording import ENGLISH, Words
 
 
@@ -21,20 +19,10 @@ class FullRun(NamedTuple):
     section: str
     name: str
     """Of the run's files in results/reproduce, but for their ends."""
-    options: dict[str, Any]
-
-    @property
-    def how(self) -> str:
-        """The options that differ from the book; empty where none does."""
-        recipe = self.options.get("recipe", "book")
-        chosen = [] if recipe == "book" else [f"--recipe {recipe}"]
-        return " ".join([*chosen, *["--amp"] * self.options.get("amp", False)])
-
-    @property
-    def last_epoch(self) -> dict[str, str]:
-        """What the run measured in its last epoch."""
-        with open(ROOT / "results/reproduce" / f"{self.name}-history.csv", newline="") as file:
-            return list(csv.DictReader(file))[-1]
+    how: str
+    """The options that differ from the book; empty where none does."""
+    last_epoch: dict[str, float]
+    """What the run measured in its last epoch."""
 
     @property
     def row(self) -> list[str]:
@@ -55,23 +43,25 @@ class FullRun(NamedTuple):
         return self.row[8]
 
 
+#: Whose full run the pages show.
+SEED = 1
+
+
 def full_run(section: str) -> FullRun | None:
     """The section's full run from seed 1 that has the fewest options, if there is one."""
-    paths = sorted((ROOT / "results/reproduce").glob(f"{section}-*seed1-config.json"))
-    runs = [run_of(section, path) for path in paths]
-    follows = [run for run in runs if follows_the_book(run)]
-    return min(follows, key=lambda run: len(run.name), default=None)
+    rows = json.loads(read("results/reproduce.json"))["rows"]
+    runs = [row for row in rows if (row["section"], row["seed"]) == (section, SEED)]
+    row = min(filter(follows_the_book, runs), key=lambda row: len(row["options"]), default=None)
+    if row is None:
+        return None
+    return FullRun(section, row["name"], " ".join(row["options"]), row["epochs"][-1])
 
 
-def run_of(section: str, config: Path) -> FullRun:
-    options = json.loads(config.read_text())["options"]
-    return FullRun(section, config.name.removesuffix("-config.json"), options)
-
-
-def follows_the_book(run: FullRun) -> bool:
+def follows_the_book(row: dict[str, Any]) -> bool:
     """Whether a run has the book's epochs, and its numbers or those that are stable."""
-    recipe, num_epochs = run.options.get("recipe", "book"), run.options["num_epochs"]
-    return recipe in ("book", "stable") and num_epochs == RECIPES[run.section].num_epochs
+    recipe = row["config"]["options"].get("recipe", "book")
+    of_the_book = len(row["epochs"]) == RECIPES[row["section"]].num_epochs
+    return recipe in ("book", "stable") and of_the_book
 
 
 def what_it_reached(section: str, words: Words, page: str) -> str:
@@ -83,9 +73,9 @@ def what_it_reached(section: str, words: Words, page: str) -> str:
     last = run.last_epoch
     told = words.full_run.format(
         how=how if run.how else "",
-        epochs=last["epoch"],
-        seed=run.options["seed"],
-        test_acc=float(last["test_acc"]),
+        epochs=round(last["epoch"]),
+        seed=SEED,
+        test_acc=last["test_acc"],
         book=run.book_test_acc,
     )
     picture = relative(f"../results/reproduce/{run.name}-curve.png", page)

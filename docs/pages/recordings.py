@@ -51,7 +51,8 @@ def caption(found: Recording | None, section: str, words: Words) -> str:
 def machine(facts: dict[str, Any], words: Words) -> str:
     """The machine of a run, in the words of a sentence."""
     if facts["device"].startswith("gpu"):
-        return "a GPU" if words is ENGLISH else "一块 GPU "
+        [gpu] = facts["gpus"]
+        return f"an {gpu}" if words is ENGLISH else f"一块 {gpu} "
     cores, processor = facts["machine"]["cores"], facts["machine"]["processor"]
     return f"{cores} cores ({processor})" if words is ENGLISH else f" {cores} 个核（{processor}）"
 
