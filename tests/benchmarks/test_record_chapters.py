@@ -7,6 +7,7 @@ import importlib
 from pathlib import Path
 import re
 import shlex
+import shutil
 import sys
 
 from gluonbook.recipes import QUICK_LOOKS, RECIPES
@@ -97,7 +98,15 @@ def test_the_options_of_a_quick_look_of_a_full_run_and_of_ones_own(record_chapte
         options_of("nin", False, None, 1)
 
 
-def test_a_chapter_is_run_and_recorded(record_chapters, dataset, tmp_path, monkeypatch, capsys):
+def lenet_run_in(folder, run):
+    """In place of a chapter that trained for hours: its run, and no cells."""
+    shutil.copytree(run, folder / "runs" / run.name)
+    return nbformat.v4.new_notebook()
+
+
+def test_a_chapter_is_run_and_recorded(
+    record_chapters, dataset, lenet_run, tmp_path, monkeypatch, capsys
+):
     options = "--limit 32 --limit-test 16 --batch-size 16 --epochs 2 --device cpu --data"
     argv = ["--sections", "lenet", "--options", f"{options} {dataset.folder}"]
     command = ["benchmarks/record_chapters.py", *argv, "--out", str(tmp_path)]
@@ -114,6 +123,14 @@ def test_a_chapter_is_run_and_recorded(record_chapters, dataset, tmp_path, monke
     assert lines[0] == "training on cpu(0)" and len(lines) == 3
     assert [picture[:8] for picture in pictures(notebook.cells[-1])] == [PNG, PNG]
     assert [cell for cell in notebook.cells[:-1] if pictures(cell)] == []
+
+    # Of a training in full the run's own figures are kept too.
+    monkeypatch.setattr(
+        record_chapters, "execute", lambda *given: lenet_run_in(given[2], lenet_run)
+    )
+    record_chapters.record("lenet", ["--seed", "1"], tmp_path / "reproduce")
+    kept = {path.name.split("-")[-1] for path in (tmp_path / "reproduce").iterdir()}
+    assert kept == {"history.csv", "config.json", "curve.png"}
 
     # It is written over, as what this package wrote, and a user's file is not.
     record_chapters.results.refuse_foreign([path])
