@@ -255,8 +255,10 @@ class Ways:
 
     def try_another(self) -> bool:
         """Compute it in the next way from now on; whether there is one."""
+        if len(self._ways) == 1:
+            return False
         del self._ways[0]
-        return bool(self._ways)
+        return True
 
     def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
         return self._ways[0].forward(inputs, weights, train)
@@ -268,9 +270,9 @@ class Ways:
 def _convolutions(
     kernels: Launcher, settings: Mapping[str, Any], first: bool
 ) -> Iterator[Function]:
-    """cuDNN's fastest algorithm, the one that it takes for the safest, and none of its own.
+    """By cuDNN's fastest algorithm; by one that needs almost no workspace; by a matrix product.
 
-    Some of its algorithms for kernels of 5×5 and more differ from the CPU by 1e-3 to 1e-2, and
+    Some of cuDNN's algorithms for kernels of 5×5 and more differ from the CPU by up to 1e-2, and
     which one is fastest is another in each run.
     """
     yield by_mxnet("conv", settings, first)
@@ -284,11 +286,10 @@ class _ConvolutionByProduct:
 
     def __init__(self, kernels: Launcher, settings: Mapping[str, Any], first: bool) -> None:
         self._kernels, self._settings = kernels, settings
-        dense = {"units": settings["channels"], "bias": settings["bias"]}
-        self._product = by_kernels("dense", dense, kernels, first)
+        self._product = by_mxnet("dense", {"units": settings["channels"], "bias": False}, first)
 
     def forward(self, inputs: Arrays, weights: Arrays, train: bool) -> nd.NDArray:
-        [x], [weight, *bias] = inputs, weights
+        [x], [weight, *self._bias] = inputs, weights
         windows = [self._settings[name] for name in ("kernel", "stride", "padding", "dilation")]
         size = [
             (length + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
@@ -302,7 +303,9 @@ class _ConvolutionByProduct:
         matrix = weight.reshape((len(weight), length))
         if weight.grad is not None:
             autograd.mark_variables([matrix], [weight.grad.reshape(matrix.shape)])
-        y = self._product.forward([rows], [matrix, *bias], train)
+        y = self._product.forward([rows], [matrix], train)
+        for bias in self._bias:
+            self._kernels.launch("add_bias", y.size, y, bias, len(weight))
         return self._swapped(y, (len(x), len(weight), *size))
 
     def backward(self, gradient: nd.NDArray) -> Arrays:
@@ -311,11 +314,26 @@ class _ConvolutionByProduct:
         gradients = self._product.backward(rows)
         if self._weight.grad is not None:
             mxnet_private.announce_gradient(self._weight)
+        for bias in self._bias:
+            self._sum_up(bias, gradient)
         if not gradients:
             return []
         dx = nd.empty(self._x_shape, gradient.context)
         self._kernels.launch("fold", dx.size, dx, gradients[0], *self._shape)
         return [dx]
+
+    def _sum_up(self, bias: nd.NDArray, gradient: nd.NDArray) -> None:
+        """The gradient of the bias: over the images first, or few threads would add up much."""
+        if bias.grad is None:
+            return
+        size = gradient.size // len(gradient)
+        of_images = nd.empty((size,), gradient.context)
+        self._kernels.launch("sum_columns", size, of_images, gradient, len(gradient))
+        pixels = size // len(bias)
+        by_pixel = nd.empty((pixels, len(bias)), gradient.context)
+        self._kernels.launch("swap", size, by_pixel, of_images, len(bias), pixels)
+        self._kernels.launch("sum_columns", len(bias), bias.grad, by_pixel, pixels)
+        mxnet_private.announce_gradient(bias)
 
     def _swapped(self, array: nd.NDArray, shape: tuple[int, ...]) -> nd.NDArray:
         """The channels behind the pixels of each image, or before them, in the result's shape."""

@@ -368,6 +368,7 @@ class RunFolder:
 
     def _config(self, kept: _Kept, trained: int | None) -> str:
         """The run's configuration; `trained` is the number of epochs in the net's files."""
+        devices = kept.devices()
         config = {
             "section": self._name,
             "options": {**self._options, "size": kept.input_shape[-1]},
@@ -377,8 +378,8 @@ class RunFolder:
             "command": self._command,
             "net": kept.fingerprint,
             "input": list(kept.input_shape[1:]),
-            "device": ", ".join(map(str, kept.ctxs)),
-            **({"gpus": gpus} if (gpus := nvidia_driver.names_of(kept.ctxs)) else {}),
+            "device": ", ".join(map(str, devices)),
+            **({"gpus": gpus} if (gpus := nvidia_driver.names_of(devices)) else {}),
             "workers": kept.workers.count,
             "threads": os.environ.get("OMP_NUM_THREADS"),
             "machine": machine.describe(),
@@ -438,13 +439,17 @@ class _Kept:
                 "free: choose a smaller --batch-size or --size"
             )
 
+    def devices(self) -> list[mx.Context]:
+        """Where the weights are: on the CPU, if a GPU was found to compute otherwise."""
+        return next(iter(self.net.collect_params().values())).list_ctx()
+
     def draw_predictions(self, path: Path) -> None:
         """Draw the first test images with the net's answers, computed where its weights are."""
         loader = self.test_iter
         if not isinstance(loader, ImageBatches) or loader.release is None:
             return
         images, labels = loader.images[:_PREDICTED], loader.labels[:_PREDICTED]
-        [ctx, *_] = next(iter(self.net.collect_params().values())).list_ctx()
+        ctx = self.devices()[0]
         probabilities = Classifier(self.net, self.input_shape[-1], ctx).probabilities(images)
         names = [*CLASSES, *map(str, range(len(CLASSES), probabilities.shape[1]))]
         save_picture(draw_images(images, probabilities, names, labels), path)

@@ -81,7 +81,7 @@ class ByOperations:
         self._outputs: dict[tuple[int, ...], tuple[int, ...]] = {}
         #: Shapes of batches, each of which cuDNN chooses algorithms for, and whether in training.
         self._checked: set[tuple[tuple[int, ...], bool]] = set()
-        #: Places of the operations that the CPU computes in float64 for that.
+        #: Places of operations that the CPU computes in float64 in every check.
         self._exactly: set[int] = set()
         self._trainer: gluon.Trainer | None = None
         self._on_the_cpu: Graphs | None = None
@@ -190,8 +190,8 @@ class ByOperations:
             return
         labels_there = None if y is None else _class_numbers(y)
         try:
-            given = self._ops, self._functions, self._kernels, X, labels_there
-            if check(*given, self._exactly):
+            arrays = X, labels_there
+            if check(self._ops, self._functions, self._kernels, *arrays, self._exactly):
                 self._checked.clear()
             self._checked.add((X.shape, y is not None))
         except Differs as error:

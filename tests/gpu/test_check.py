@@ -83,17 +83,21 @@ def test_outputs_alone(net, batch, launcher):
 class Convolution:
     """MXNet's, but for what cuDNN loses in some of its ways."""
 
-    def __init__(self, is_right):
-        self._right, self._is_right, self.tried = nd.Convolution, is_right, []
+    def __init__(self, is_right, kept=0.999):
+        self._right, self._is_right, self._kept = nd.Convolution, is_right, kept
+        self.tried = []
 
     def __call__(self, *arrays, cudnn_tune="", workspace=1024, **arguments):
         self.tried.append((cudnn_tune, workspace))
-        loss = 1 if self._is_right(cudnn_tune) else 0.999
-        return self._right(*arrays, **arguments) * loss
+        kept = 1 if self._is_right(cudnn_tune) else self._kept
+        return self._right(*arrays, **arguments) * kept
 
 
-def test_a_convolution_is_computed_in_the_first_way_that_agrees(net, batch, launcher, monkeypatch):
-    convolution = Convolution(lambda tune: tune == "off")
+@pytest.mark.parametrize("kept", [0.999, np.nan])  # what is no number spreads to the loss
+def test_a_convolution_is_computed_in_the_first_way_that_agrees(
+    kept, net, batch, launcher, monkeypatch
+):
+    convolution = Convolution(lambda tune: tune == "off", kept)
     monkeypatch.setattr(functions.nd, "Convolution", convolution)
     monkeypatch.setattr(check, "by_mxnet", with_right_convolution(net))
     conv, *_ = checked(net, launcher, *batch)
@@ -118,24 +122,25 @@ def test_where_cudnn_agrees_in_no_way_a_convolution_is_a_product(net, batch, lau
 def test_a_convolution_that_agrees_in_no_way(net, batch, launcher, monkeypatch):
     monkeypatch.setattr(functions.nd, "Convolution", Convolution(lambda tune: False))
     monkeypatch.setattr(check, "by_mxnet", with_right_convolution(net))
-    with pytest.raises(check.Differs, match="^the output of conv"):
-        checked(net, Faulty(launcher, "unfold", 1.01), *batch)
+    ops, faulty = gluon_ops(net), Faulty(launcher, "unfold", 1.01)
+    found = functions_of(ops, faulty)
+    for _ in range(2):  # another prediction of the same net is told the same
+        with pytest.raises(check.Differs, match="^the output of conv"):
+            check.check(ops, found, faulty, *batch, set())
 
 
 CONVOLUTIONS = [  # channels, settings, and whether the input is the net's own
     (1, {"kernel": (11, 11), "stride": (4, 4), "padding": (0, 0), "bias": True}, True),
     (3, {"kernel": (5, 3), "stride": (1, 2), "padding": (2, 1), "bias": True}, False),
     (2, {"kernel": (3, 3), "stride": (2, 1), "padding": (1, 2), "bias": False}, False),
-    (3, {"kernel": (3, 2), "stride": (1, 1), "padding": (0, 0), "bias": False}, True),
+    (3, {"kernel": (3, 2), "dilation": (2, 3), "padding": (0, 0), "bias": False}, True),
 ]
 
 
 @pytest.mark.parametrize(("channels", "settings", "first"), CONVOLUTIONS)
 def test_a_convolution_by_product_is_mxnets(channels, settings, first, launcher):
     random = np.random.RandomState(2)
-    settings = {"channels": 4, "dilation": (1, 1), "groups": 1, **settings}
-    if settings["kernel"] == (3, 2):
-        settings["dilation"] = (2, 3)
+    settings = {"channels": 4, "stride": (1, 1), "dilation": (1, 1), "groups": 1, **settings}
     *_, by_product = functions._convolutions(launcher, settings, first)
     x = nd.array(random.randn(3, channels, 23, 17))
     weights = [nd.array(random.randn(4, channels, *settings["kernel"]))]
@@ -168,12 +173,15 @@ def test_a_convolution_by_product_is_mxnets(channels, settings, first, launcher)
 def test_the_cpu_is_asked_in_float64_before_a_gpu_is_blamed(net, batch, launcher, monkeypatch):
     """In float32 its own sums are rounded, by a thousandth where a batch norm adds up 590,000."""
 
+    asked = []
+
     class Rounded:
-        def __init__(self, right):
-            self._right = right
+        def __init__(self, kind, right):
+            self._kind, self._right = kind, right
 
         def forward(self, inputs, weights, train):
             y = self._right.forward(inputs, weights, train)
+            asked.append((self._kind, y.dtype))
             return y * 1.001 if y.dtype == np.float32 else y
 
         def backward(self, gradient):
@@ -181,13 +189,18 @@ def test_the_cpu_is_asked_in_float64_before_a_gpu_is_blamed(net, batch, launcher
 
     def by_mxnet(kind, settings, first):
         function = functions.by_mxnet(kind, settings, first)
-        return Rounded(function) if kind in ("conv", "max pool") else function
+        return Rounded(kind, function) if kind in ("conv", "max pool") else function
 
     monkeypatch.setattr(check, "by_mxnet", by_mxnet)
     ops, exactly = gluon_ops(net), set()
     found = functions_of(ops, launcher)
     assert not check.check(ops, found, launcher, *batch, exactly)
     assert {ops[place].kind for place in exactly} == {"conv", "max pool"}
+    in_float32 = [(kind, np.float32) for kind in ("conv", "max pool")]
+    in_float64 = [(kind, np.float64) for kind in ("conv", "max pool")]
+    assert asked == in_float32 + in_float64
+    assert not check.check(ops, found, launcher, *batch, exactly)  # from the start, then
+    assert asked == in_float32 + 2 * in_float64
     with pytest.raises(check.Differs, match="^the output of pool"):
         checked(net, Faulty(launcher, "max_pool", 1.002), *batch)
 
