@@ -17,7 +17,7 @@ from gluonbook.gpu.device import devices
 from gluonbook.measure.subprocess_worker import SubprocessWorker
 from gluonbook.recipes import RECIPES, STABLE, Recipe
 from gluonbook.system import mxnet_private, nvidia_driver
-from gluonbook.system.errors import Failure, print_sentences
+from gluonbook.system.errors import Failure, last_line, print_sentences
 from gluonbook.system.nvidia_driver import TF32
 from gluonbook.training.computation import computation_of
 import mxnet as mx
@@ -34,18 +34,29 @@ COMPILED = ("lenet", "resnet")
 PYTORCH = ("PyTorch", "PyTorch, channels_last", "PyTorch, compiled")
 
 
+def outputs_on(net: gluon.HybridBlock, ctx: mx.Context, X: np.ndarray) -> np.ndarray:
+    computation = computation_of(net, gluon.loss.SoftmaxCrossEntropyLoss(), [ctx])
+    return computation.inference([ctx])(nd.array(X, ctx=ctx)).asnumpy()
+
+
 def step_on(
     net: gluon.HybridBlock, ctx: mx.Context, X: np.ndarray, y: np.ndarray
-) -> tuple[np.ndarray, float, list[np.ndarray]]:
-    """Outputs before training, and loss and gradients of one training step."""
+) -> tuple[float, list[np.ndarray]]:
+    """Loss and gradients of one training step.
+
+    Raises
+    ------
+    Failure
+        If the net was moved to the CPU, because a device computes otherwise.
+    """
     computation = computation_of(net, gluon.loss.SoftmaxCrossEntropyLoss(), [ctx])
     trainer = gluon.Trainer(net.collect_params(), "sgd")
     batch = nd.array(X, ctx=ctx), nd.array(y, ctx=ctx, dtype=np.int32)
-    outputs = computation.inference([ctx])(batch[0]).asnumpy()
     [outcome] = computation.train([batch], trainer)
     params = [param for param in net.collect_params().values() if param.grad_req != "null"]
-    # Without a device: where a GPU is wrong, the net has been moved to the CPU.
-    return outputs, outcome.read().loss, [param.grad().asnumpy() for param in params]
+    if params[0].list_ctx() != [ctx]:
+        raise Failure(f"{ctx} computes otherwise than the CPU in training, as the warning says")
+    return outcome.read().loss, [param.grad().asnumpy() for param in params]
 
 
 def differences(recipe: Recipe, ctx: mx.Context, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
@@ -57,18 +68,24 @@ def differences(recipe: Recipe, ctx: mx.Context, X: np.ndarray, y: np.ndarray) -
     net = recipe.net()
     net.apply(mxnet_private.switch_off_dropout)
     net.initialize(mx.init.create(recipe.initializer))
-    expected = step_on(net, mx.cpu(), X, y)
-    net.collect_params().reset_ctx(ctx)
-    found = step_on(net, ctx, X, y)
+    params = net.collect_params()
+    outputs, steps = [], []
+    for device in (mx.cpu(), ctx):  # before a step, which moves the running statistics
+        params.reset_ctx(device)
+        outputs.append([outputs_on(net, device, X)])
+    for device in (ctx, mx.cpu()):
+        params.reset_ctx(device)
+        steps.insert(0, step_on(net, device, X, y))
 
     def apart(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
         square = sum(float(np.square(a - b).sum()) for a, b in zip(ours, theirs))
         return (square / sum(float(np.square(b).sum()) for b in theirs)) ** 0.5
 
+    (loss, gradients), (found_loss, found_gradients) = steps
     return {
-        "outputs": apart([found[0]], [expected[0]]),
-        "loss": abs(found[1] - expected[1]) / expected[1],
-        "gradients": apart(found[2], expected[2]),
+        "outputs": apart(*reversed(outputs)),
+        "loss": abs(found_loss - loss) / loss,
+        "gradients": apart(found_gradients, gradients),
     }
 
 
@@ -80,9 +97,9 @@ def measure(section: str, ctx: mx.Context) -> dict[str, Any]:
     row = {"section": section, "batch_size": recipe.batch_size, "image_size": recipe.size}
     try:
         return {**row, "differences": differences(recipe, ctx, X, y)}
-    except Failure as error:
-        print(f"{section}: {error}", flush=True)
-        return {**row, "failed": str(error)}
+    except (Failure, mx.base.MXNetError) as error:
+        print(f"{section}: {last_line(error)}", flush=True)
+        return {**row, "failed": last_line(error)}
 
 
 class Sides:
@@ -164,11 +181,12 @@ def main() -> None:
             rows.append(measure(section, ctx))
             if sides is not None:
                 rows[-1]["speed"] = sides.speed(section)
-    finally:  # a stop loses what it stops alone
-        title = f"Each net on {what}, beside the CPU's numbers and PyTorch's speed"
-        results.write("gpu", options.out, title, table_of(rows[1:]), rows)
-    if sides is not None:
-        sides.close()
+    finally:  # a stop loses no more than the section that it stops
+        if len(rows) > 1:
+            title = f"Each net on {what}, beside the CPU's numbers and PyTorch's speed"
+            results.write("gpu", options.out, title, table_of(rows[1:]), rows)
+        if sides is not None:
+            sides.close()
 
 
 if __name__ == "__main__":

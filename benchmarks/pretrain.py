@@ -20,6 +20,7 @@ import json
 import os
 from pathlib import Path
 import shlex
+import sys
 import time
 from typing import Callable, Generator, NamedTuple
 
@@ -75,6 +76,8 @@ class Setting(NamedTuple):
     seed: int
     num_epochs: int | None
     """None for those of the recipe."""
+    limit: int | None
+    """Of training images; None for all."""
 
     @property
     def recipe(self) -> Recipe:
@@ -84,14 +87,16 @@ class Setting(NamedTuple):
     @property
     def folder(self) -> str:
         epochs = "" if self.num_epochs is None else f"-epochs{self.num_epochs}"
-        return f"{self.name}{epochs}-seed{self.seed}"
+        limit = "" if self.limit is None else f"-limit{self.limit}"
+        return f"{self.name}{epochs}{limit}-seed{self.seed}"
 
     def command(self, device: torch.device) -> str:
         """What does this training alone."""
         epochs = [] if self.num_epochs is None else ["--epochs", str(self.num_epochs)]
+        limit = [] if self.limit is None else ["--limit", str(self.limit)]
         return shlex.join(
             ["python", "benchmarks/pretrain.py", self.name, "--seeds", str(self.seed)]
-            + ["--device", device.type, *epochs]
+            + ["--device", device.type, *epochs, *limit]
         )
 
 
@@ -102,7 +107,7 @@ def train(
 
     `images` are both on the device, in the recipe's size. Give way after every few steps.
     """
-    name, seed, _ = setting
+    name, seed, *_ = setting
     pretraining, device = PRETRAININGS[name], images[0].pixels.device
     here = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     facts: dict[str, object] = {
@@ -125,10 +130,13 @@ def train(
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "state.pt"
+    by = str(setting.recipe._replace(build=None)), pretraining.erase
     epochs = History()
     trained_on: Counter[str] = Counter()
     if path.exists():
         state = torch.load(path, map_location=device, weights_only=True)
+        if state.get("by", by) != by:
+            sys.exit(f"{path} is of a training by another recipe: delete it, or take its recipe")
         training.load_state(state)
         epochs.extend(Epoch(*figures) for figures in state["epochs"])
         trained_on.update(state["trained_on"])
@@ -137,15 +145,15 @@ def train(
             print(f"{name}, seed {seed}: {epoch}", flush=True)
             epochs.append(epoch)
             trained_on[here] += 1
-            figures = {"epochs": [*map(tuple, epochs)], "trained_on": dict(trained_on)}
+            figures = {"epochs": [*map(tuple, epochs)], "trained_on": dict(trained_on), "by": by}
             # In one file, or a stop could part them.
             with files.replacing(path) as scratch:
                 torch.save({**training.state(), **figures}, scratch)
         yield
     save_weights(training.net.cpu(), folder / "weights.safetensors")
     epochs.write_csv(folder / "history.csv")
-    if len(trained_on) > 1:  # it was stopped, and went on elsewhere
-        facts["trained_on"] = ", ".join(f"{where}: {n} epochs" for where, n in trained_on.items())
+    if len(trained_on) > 1:  # it went on elsewhere: the number of epochs on each
+        facts["trained_on"] = ", ".join(f"{where}: {n}" for where, n in trained_on.items())
     path.unlink()
     # Written last: by it the training is known as done.
     (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -173,7 +181,7 @@ def main() -> None:
     data = training_images(options.limit)
     settings = []
     for name, seed in dict.fromkeys(itertools.product(options.names, options.seeds)):
-        setting = Setting(name, seed, options.epochs)
+        setting = Setting(name, seed, options.epochs, options.limit)
         folder = options.runs / setting.folder
         if (folder / "training.json").exists():
             print(f"{folder} is there already")

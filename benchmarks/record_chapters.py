@@ -5,7 +5,8 @@ By default a chapter gets the options of its quick look, with ``--full`` those o
 chapter's code with the lines and pictures that came out, and in its metadata the machine, the
 commit, the options and the minutes. The site shows these beside the chapter's text.
 
-A training in full is also kept as benchmarks/reproduce.py keeps its own, for its table.
+Of a training in full the figures are also kept where benchmarks/reproduce.py keeps them;
+`python benchmarks/reproduce.py` then draws its table anew.
 """
 
 from __future__ import annotations
@@ -135,6 +136,11 @@ def main() -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     kept = arguments.out / "reproduce" if arguments.full else None
+    if kept is not None:
+        kept.mkdir(exist_ok=True)
+        results.refuse_foreign(
+            path for section in paths for path in kept.glob(f"{section}*-seed{arguments.seed}-*")
+        )
     for section, path in paths.items():
         notebook = record(section, options[section], kept)
         with files.replacing(path) as scratch:

@@ -271,8 +271,7 @@ def main() -> None:
         recipe = NAMED[options.recipe][section]
         numbers = {"num_epochs": options.num_epochs or recipe.num_epochs}
         numbers["size"] = options.size or recipe.size
-        on_gpu = options.device.startswith("gpu")
-        training = Training.of(section, {**vars(options), **numbers}, on_gpu)
+        training = Training.of(section, {**vars(options), **numbers}, options.device == "gpu")
         trainings += [(training, seed) for seed in options.seeds]
     names = [training.name(seed) for training, seed in trainings]
     results.refuse_foreign(kept / f"{name}-{file}" for name in names for file in KEPT)
@@ -286,6 +285,7 @@ def main() -> None:
         results.write(
             *("reproduce", options.out, title, table_of(runs), runs, picture_of(runs)),
             commands=commands_of(runs),
+            measured_here=False,
         )
 
 

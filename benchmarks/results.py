@@ -107,11 +107,13 @@ def write(
     rows: list[dict],
     figure: Figure | None = None,
     commands: Sequence[Sequence[str]] = (),
+    measured_here: bool = True,
 ) -> None:
     """Print the table; write ``<name>.md``, ``<name>.json`` and, if there is one, the figure.
 
     `commands` are the arguments of each call that made a part of the result; by default there was
     one call, this one. Of an absolute path the last part is told: the rest is of one machine.
+    Where the rows were measured elsewhere and tell it themselves, `measured_here` is False.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = "; ".join(
@@ -119,19 +121,20 @@ def write(
         for arguments in commands or [sys.argv[1:]]
     )
     where, measured = machine.describe(), commit()
-    at = f", commit {measured}" if measured else ""
-    text = (
-        f"# {title}\n\n{table}\n"
-        f"`{command}`, {time.strftime('%Y-%m-%d')}, {where['processor']}, "
-        f"{where['cores']} cores, {os.environ.get('OMP_NUM_THREADS')} threads, MXNet "
-        f"{mx.__version__}, NumPy {np.__version__}, {SOFTWARE}{at}.\n"
-    )
+    facts: dict[str, object] = {}
+    told = f"`{command}`. The table was drawn on {time.strftime('%Y-%m-%d')}"
+    if measured_here:
+        facts = {"machine": where, "versions": versions(), "commit": measured}
+        at = f", commit {measured}" if measured else ""
+        told = (
+            f"`{command}`, {time.strftime('%Y-%m-%d')}, {where['processor']}, "
+            f"{where['cores']} cores, {os.environ.get('OMP_NUM_THREADS')} threads, MXNet "
+            f"{mx.__version__}, NumPy {np.__version__}, {SOFTWARE}{at}"
+        )
+    text = f"# {title}\n\n{table}\n{told}.\n"
     print(text)
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
-    result = {
-        **{"command": command, "machine": where, "versions": versions(), "commit": measured},
-        "rows": rows,
-    }
+    result = {"command": command, **facts, "rows": rows}
     (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if figure is not None:
         save_picture(figure, folder / f"{name}.png")

@@ -51,8 +51,8 @@ def caption(found: Recording | None, section: str, words: Words) -> str:
 def machine(facts: dict[str, Any], words: Words) -> str:
     """The machine of a run, in the words of a sentence."""
     if facts["device"].startswith("gpu"):
-        [gpu] = facts["gpus"]
-        return f"an {gpu}" if words is ENGLISH else f"一块 {gpu} "
+        gpus = ", ".join(facts["gpus"])
+        return gpus if words is ENGLISH else f" {gpus} "
     cores, processor = facts["machine"]["cores"], facts["machine"]["processor"]
     return f"{cores} cores ({processor})" if words is ENGLISH else f" {cores} 个核（{processor}）"
 

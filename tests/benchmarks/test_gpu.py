@@ -19,9 +19,15 @@ def gpu(monkeypatch):
     return importlib.import_module("gpu")
 
 
+@pytest.mark.parametrize("section", ["lenet", "densenet"])  # without and with batch norm
+def test_devices_that_compute_alike_do_not_differ(gpu, dataset, monkeypatch, section):
+    monkeypatch.setattr(gpu, "COMPARED", 2)
+    row = gpu.measure(section, mx.cpu(1))
+    assert row["differences"] == {"outputs": 0, "loss": 0, "gradients": 0}
+
+
 def test_a_section_is_compared(gpu, dataset):
     row = gpu.measure("lenet", mx.cpu(1))
-    assert row["differences"] == {"outputs": 0, "loss": 0, "gradients": 0}
     row["speed"] = {
         "gluonbook": {"gluonbook": 3000.0, "memory": 2**30},
         "PyTorch": {"PyTorch": 1000.0, "PyTorch, compiled": 1500.0, "memory": 2**31},
@@ -42,16 +48,37 @@ def test_a_section_that_is_not_computed_is_told(gpu, dataset, monkeypatch, capsy
     assert "| NiN | 128 | 224 | — | — | — |" in gpu.table_of([row])
 
 
-def test_a_device_that_computes_wrongly_is_seen(gpu, dataset, monkeypatch):
+def test_a_device_that_computes_wrongly_is_seen(gpu, monkeypatch):
     """One that loses a thousandth of each output."""
-    right = gpu.step_on
+    right = gpu.outputs_on
 
-    def step_on(net, ctx, X, y):
-        outputs, loss, gradients = right(net, ctx, X, y)
-        return outputs * (0.999 if ctx == mx.cpu(1) else 1), loss, gradients
+    def outputs_on(net, ctx, X):
+        return right(net, ctx, X) * (0.999 if ctx == mx.cpu(1) else 1)
 
-    monkeypatch.setattr(gpu, "step_on", step_on)
+    monkeypatch.setattr(gpu, "outputs_on", outputs_on)
     X, y = np.ones((2, 1, 28, 28), np.float32), np.zeros(2)
     found = gpu.differences(RECIPES["lenet"], mx.cpu(1), X, y)
     assert found["outputs"] == pytest.approx(1e-3, rel=1e-3)
     assert found["loss"] == found["gradients"] == 0
+
+
+def test_a_device_whose_net_went_to_the_cpu_has_no_figures(gpu, monkeypatch):
+    """Else the CPU would be compared with itself, and agree."""
+
+    class MovesAway:
+        def __init__(self, net, loss, ctxs):
+            self._net, self._right = net, right(net, loss, ctxs)
+
+        def __getattr__(self, name):
+            return getattr(self._right, name)
+
+        def train(self, parts, trainer):
+            outcomes = self._right.train(parts, trainer)
+            self._net.collect_params().reset_ctx(mx.cpu())
+            return outcomes
+
+    right = gpu.computation_of
+    monkeypatch.setattr(gpu, "computation_of", MovesAway)
+    X, y = np.ones((2, 1, 28, 28), np.float32), np.zeros(2)
+    with pytest.raises(gpu.Failure, match=r"cpu\(1\) computes otherwise than the CPU in training"):
+        gpu.differences(RECIPES["lenet"], mx.cpu(1), X, y)

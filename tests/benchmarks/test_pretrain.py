@@ -109,6 +109,9 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(
     parts = tmp_path / "parts" / f"{name}-seed1"
     state = torch.load(parts / "state.pt", weights_only=True)
     assert len(state["epochs"]) == 2 and state["trained_on"] == {"CPU": 2}
+    torch.save({**state, "by": ("another recipe", 0.0)}, parts / "state.pt")
+    with pytest.raises(SystemExit, match=r"state\.pt is of a training by another recipe"):
+        call(pretrain, monkeypatch, *options, tmp_path / "parts")
     torch.save({**state, "trained_on": {"A GPU": 2}}, parts / "state.pt")
     assert not (parts / "training.json").exists()
     call(pretrain, monkeypatch, *options, tmp_path / "parts")
@@ -117,7 +120,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(
         json.loads((folder / "training.json").read_text())
         for folder in (tmp_path / "whole" / f"{name}-seed1", parts)
     ]
-    assert [each["trained_on"] for each in facts] == ["CPU", "A GPU: 2 epochs, CPU: 1 epochs"]
+    assert [each["trained_on"] for each in facts] == ["CPU", "A GPU: 2, CPU: 1"]
     assert_equal(weights_in(tmp_path / "whole" / f"{name}-seed1"), weights_in(parts))
 
 
