@@ -60,10 +60,8 @@ def test_a_framework_stays_chosen_on_the_page_and_on_the_next(browser, language)
     assert "class Residual(nn.Module)" not in shown_code(browser)
 
 
-def test_the_other_language_is_the_same_page(browser, site):
-    pairs = {path.relative_to(site / "zh").as_posix() for path in site.glob("zh/**/*.html")}
-    assert {f"{section}.html" for section in RECIPES} < pairs and len(pairs) > 20
-    for name in sorted(pairs):
+def test_the_other_language_is_the_same_page(browser):
+    for name in ("index.html", "resnet.html", "how-to/resume.html"):
         browser.open(name)
         for page, lang, other in ((f"zh/{name}", "zh-CN", "中文"), (name, "en", "English")):
             [link] = browser.all("a.other-language")

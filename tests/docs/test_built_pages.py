@@ -142,6 +142,10 @@ def test_every_page_is_one_click_from_the_other_language(site):
     for name, page in pages.items():
         leads_to = urljoin(name, page.other_language)
         assert leads_to in pages and leads_to.startswith("zh/") != name.startswith("zh/"), name
+        if not name.startswith("zh/") and f"zh/{name}" in pages:
+            assert leads_to == f"zh/{name}"
+            assert urljoin(leads_to, pages[leads_to].other_language) == name
+    assert {f"zh/{section}.html" for section in RECIPES} < pages.keys()
     for name, nearest in {
         "exercises/net_sizes.html": "zh/exercises/index.html",
         "results/int8.html": "zh/results/index.html",
