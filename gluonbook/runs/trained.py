@@ -193,9 +193,15 @@ def _config_of(folder: Path) -> Config:
             f"there is no folder {folder}: name that of a run, such as one under runs, or a net "
             f"that comes trained: {pretrained.names()}"
         )
-    if folder.is_dir() and not (folder / CONFIG).exists() and checkpoints_in(folder):
-        raise Failure(
-            f"{folder} holds checkpoints and no net: run the program that trains it to its end; it "
-            "leaves a net that is made of HybridBlocks"
-        )
+    if folder.is_dir() and not (folder / CONFIG).exists():
+        if checkpoints_in(folder):
+            raise Failure(
+                f"{folder} holds checkpoints and no net: run the program that trains it to its "
+                "end; it leaves a net that is made of HybridBlocks"
+            )
+        if comes_trained := pretrained.find(folder.name):
+            raise Failure(
+                f"{folder} holds no run, only what was made of a net that comes trained: give its "
+                f"name alone, {comes_trained.name}"
+            )
     return read_config(folder)

@@ -168,6 +168,9 @@ def test_a_folder_goes_before_a_name(lenet_run, tmp_path):
 def test_no_such_folder_and_no_such_net():
     with pytest.raises(Failure, match="there is no folder resnet21: .* comes trained: .*resnet20"):
         predict.load_run("resnet21")
+    Path("runs/resnet20").mkdir(parents=True)  # where predict writes its pictures
+    with pytest.raises(Failure, match="give its name alone, resnet20"):
+        predict.load_run("runs/resnet20")
 
 
 def test_a_photo_is_classified_by_name(dataset, capsys):
