@@ -25,6 +25,45 @@ def test_a_recording_of_other_code_is_not_shown(docs, monkeypatch):
     assert warned == ["lenet.ipynb"]
 
 
+def test_a_recording_names_its_machine(docs):
+    recordings, wording = docs("pages.recordings"), docs("pages.wording")
+    on_the_cpu = {"device": "cpu(0)", "machine": {"cores": 2, "processor": "AMD EPYC"}}
+    on_a_gpu = {**on_the_cpu, "device": "gpu(0)", "gpus": ["NVIDIA H100"]}
+    assert recordings.machine(on_the_cpu, wording.ENGLISH) == "2 cores (AMD EPYC)"
+    assert recordings.machine(on_a_gpu, wording.ENGLISH) == "NVIDIA H100"
+    assert recordings.machine(on_a_gpu, wording.CHINESE) == " NVIDIA H100 "
+
+
+def test_the_full_run_shown_is_the_nearest_to_the_book(docs, monkeypatch):
+    full_runs = docs("pages.full_runs")
+
+    def row(name, options, num_epochs=5, recipe="book"):
+        config = {"options": {"recipe": recipe}}
+        epochs = [{"epoch": epoch} for epoch in range(1, num_epochs + 1)]
+        same = {"section": "nin", "seed": 1, "config": config}
+        return {**same, "name": name, "options": options, "epochs": epochs}
+
+    rows = [
+        row("long", ["--epochs", "30"], num_epochs=30),
+        row("stable", ["--recipe", "stable", "--amp"], recipe="stable"),
+        row("amp", ["--amp"]),
+        row("gpu", ["--device", "gpu"]),
+    ]
+    found = []
+    while rows:
+        text = json.dumps({"rows": rows})
+        monkeypatch.setattr(full_runs, "read", lambda place, text=text: text)
+        run = full_runs.full_run("nin")
+        found.append((run.name, run.how) if run else None)
+        rows = [row for row in rows if run and row["name"] != run.name]
+    assert found == [
+        ("gpu", "--device gpu"),
+        ("amp", "--amp"),
+        ("stable", "--recipe stable --amp"),
+        None,
+    ]
+
+
 @pytest.mark.pytorch
 def test_the_training_in_the_other_tab_runs(docs, dataset, monkeypatch, capsys):
     pytest.importorskip("torch", reason=NO_TORCH)
