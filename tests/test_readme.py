@@ -324,7 +324,7 @@ def test_the_front_page_says_how_to_watch_and_draw_a_training(text):
 
 
 def test_the_front_page_says_what_the_trained_net_reaches(text):
-    card = json.loads((ROOT / "gluonbook" / "weights" / "resnet20.json").read_text())
+    card = json.loads((ROOT / "gluonbook" / "weights" / "wideresnet.json").read_text())
     assert f"{card['accuracy']:.3f}" in text.partition("```python")[0]
 
 

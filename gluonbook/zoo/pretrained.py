@@ -76,6 +76,12 @@ PRETRAINED = (
         28,
         "a7443b39f370ce8fa94f863e10f6ea261b39a869f05480441dc5c7647a400b20",
     ),
+    Pretrained(
+        "wideresnet",
+        "cifar_wideresnet28_2",
+        28,
+        "627bda5b9d0e6c0152e48d8b3bfc80fd6ff7c5bcdcb3416a6b3d817280839957",
+    ),
 )
 
 
