@@ -42,10 +42,10 @@ def test_a_section_that_is_not_computed_is_told(gpu, dataset, monkeypatch, capsy
         raise gpu.Failure("the output of conv0 differs")
 
     monkeypatch.setattr(gpu, "differences", differences)
-    row = gpu.measure("nin", mx.cpu(1))
+    row = gpu.measure("lenet", mx.cpu(1))
     assert row["failed"] == "the output of conv0 differs"
-    assert capsys.readouterr().out == "nin: the output of conv0 differs\n"
-    assert "| NiN | 128 | 224 | — | — | — |" in gpu.table_of([row])
+    assert capsys.readouterr().out == "lenet: the output of conv0 differs\n"
+    assert "| LeNet | 256 | 28 | — | — | — |" in gpu.table_of([row])
 
 
 def test_a_device_that_computes_wrongly_is_seen(gpu, monkeypatch):
