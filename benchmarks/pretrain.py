@@ -69,6 +69,12 @@ PRETRAININGS = {
 }
 
 
+def numbers_of(recipe: Recipe) -> dict[str, object]:
+    """What a net is trained with, but for the images."""
+    numbers = {"lr": recipe.lr, "batch_size": recipe.batch_size, "num_epochs": recipe.num_epochs}
+    return {**numbers, **recipe.training()}
+
+
 class Setting(NamedTuple):
     """What tells one training from the others."""
 
@@ -130,7 +136,8 @@ def train(
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "state.pt"
-    by = str(setting.recipe._replace(build=None)), pretraining.erase
+    numbers = {**numbers_of(setting.recipe), "size": setting.recipe.size}
+    by = json.dumps(numbers), pretraining.erase
     epochs = History()
     trained_on: Counter[str] = Counter()
     if path.exists():

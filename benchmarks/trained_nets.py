@@ -30,7 +30,7 @@ from gluonbook.system.mxnet_private import parameters_by_place
 from gluonbook.system.ownership import versions
 from gluonbook.zoo.pretrained import FOLDER, NUM_CLASSES
 import numpy as np
-from pretrain import PRETRAININGS, Pretraining
+from pretrain import PRETRAININGS, Pretraining, numbers_of
 from safetensors.numpy import save
 
 import results
@@ -94,10 +94,7 @@ def ship(name: str, runs: Path) -> None:
         "size": recipe.size,
         "sha256": digest,
         "bytes": len(content),
-        "recipe": {
-            **{"lr": recipe.lr, "batch_size": recipe.batch_size, "num_epochs": recipe.num_epochs},
-            **recipe.training(),
-        },
+        "recipe": numbers_of(recipe),
         "training": json.loads((trainings[best] / "training.json").read_text()),
         "seeds": {
             str(seed): {
