@@ -199,7 +199,7 @@ def _config_of(folder: Path) -> Config:
                 f"{folder} holds checkpoints and no net: run the program that trains it to its "
                 "end; it leaves a net that is made of HybridBlocks"
             )
-        if comes_trained := pretrained.find(folder.name):
+        if comes_trained := pretrained_of(folder.name):
             raise Failure(
                 f"{folder} holds no run, only what was made of a net that comes trained: give its "
                 f"name alone, {comes_trained.name}"

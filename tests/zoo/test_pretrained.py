@@ -171,6 +171,10 @@ def test_no_such_folder_and_no_such_net():
     Path("runs/resnet20").mkdir(parents=True)  # where predict writes its pictures
     with pytest.raises(Failure, match="give its name alone, resnet20"):
         predict.load_run("runs/resnet20")
+    Path("resnet20").mkdir()  # goes before the name, which is then no way out
+    for folder in ("resnet20", "runs/resnet20"):
+        with pytest.raises(Failure, match=f"^{folder}/config.json is missing"):
+            predict.load_run(folder)
 
 
 def test_a_photo_is_classified_by_name(dataset, capsys):
