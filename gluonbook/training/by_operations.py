@@ -190,8 +190,10 @@ class ByOperations:
             return
         labels_there = None if y is None else _class_numbers(y)
         try:
-            arrays = X, labels_there
-            if check(self._ops, self._functions, self._kernels, *arrays, self._exactly):
+            changed = check(
+                self._ops, self._functions, self._kernels, X, labels_there, self._exactly
+            )
+            if changed:
                 self._checked.clear()
             self._checked.add((X.shape, y is not None))
         except Differs as error:
