@@ -119,6 +119,9 @@ class Training:
 
     Convolutions and dense layers compute in bfloat16. Weights, the loss and batch norm's statistics
     are in float32. Images are erased at random with the probability `erase`.
+
+    In the last `taught_epochs` the net learns what `teachers`, trained nets, answer on average to
+    the images as they come, moved and erased. Labels are not looked at in these epochs.
     """
 
     def __init__(
@@ -129,6 +132,8 @@ class Training:
         held_out: Images,
         seed: int,
         erase: float = 0.0,
+        teachers: Sequence[nn.Module] = (),
+        taught_epochs: int = 0,
     ) -> None:
         self.recipe, self.train, self.held_out = recipe, train, held_out
         self.tuning = recipe.tuning
@@ -137,6 +142,12 @@ class Training:
         full, rest = divmod(self.num_images, recipe.batch_size)
         self.batch_sizes = [recipe.batch_size] * full + [rest] * (rest > 0)
         self.seed, self.erase = seed, erase
+        self.teachers = [
+            teacher.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+            for teacher in teachers
+        ]
+        self.first_taught = recipe.num_epochs - taught_epochs + 1
+        self.is_taught = False
         torch.manual_seed(seed)
         self.net = build()
         self.net.apply(init_weights)
@@ -173,7 +184,12 @@ class Training:
         # A graph cannot use a cast weight that autocast kept from before.
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
             logits = self.net(pixels / 255).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.tuning.smoothing)
+            answers = [teacher(pixels / 255) for teacher in self.teachers * self.is_taught]
+        if self.is_taught:
+            probabilities = sum(answer.float().softmax(1) for answer in answers) / len(answers)
+            loss = F.cross_entropy(logits, probabilities)
+        else:
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.tuning.smoothing)
         gradients = torch.autograd.grad(loss, self.params)
         with torch.no_grad():
             # For all parameters together: each alone would be a kernel of a few microseconds.
@@ -206,6 +222,11 @@ class Training:
             self.graphs[batch_size].replay() if as_graph else self.step(batch_size)
 
     def begin_epoch(self, number: int) -> None:
+        if self.is_taught != (number >= self.first_taught):
+            self.is_taught = not self.is_taught
+            # The graphs are of the other kind of step.
+            self.graphs.clear()
+            self.taken = dict.fromkeys(self.batch_sizes, 0)
         random = np.random.RandomState([self.seed, number])
         moves = draw_moves(self.train.pixels.shape, random)
         rows = [random.permutation(self.num_images), *moves]

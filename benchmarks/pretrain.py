@@ -22,12 +22,12 @@ from pathlib import Path
 import shlex
 import sys
 import time
-from typing import Callable, Generator, NamedTuple
+from typing import Callable, Generator, Iterator, NamedTuple, Sequence
 
 from device_training import Images, Training, chosen_device, in_turns, training_images
 from gluonbook.data.fashion_mnist import FashionMNIST
 from gluonbook.pytorch import nets
-from gluonbook.pytorch.weight_files import save_weights
+from gluonbook.pytorch.weight_files import load_weights, save_weights
 from gluonbook.recipes import SMALL, TUNED, Recipe
 from gluonbook.runs.history import History
 from gluonbook.system import files, machine
@@ -40,6 +40,15 @@ from torch import nn
 import results
 
 
+class Teaching(NamedTuple):
+    """The last epochs of a training, in which other nets' answers take the place of the labels."""
+
+    name: str
+    """Of the trainings of these nets."""
+    seeds: Sequence[int]
+    epochs: int
+
+
 class Pretraining(NamedTuple):
     """A net of the package, how it is trained, and the same net in PyTorch."""
 
@@ -49,16 +58,21 @@ class Pretraining(NamedTuple):
     build: Callable[[], nn.Module]
     erase: float = 0.0
     """The probability with which random erasing takes a rectangle out of a training image."""
+    teaching: Teaching | None = None
 
 
 WIDE_RESNET = SMALL["resnet"]._replace(title="Wide ResNet-28-2", num_epochs=80)
+ERASED_WIDE_RESNET = Pretraining(
+    "cifar_wideresnet28_2", WIDE_RESNET, partial(wide_resnet, 28, 2), erase=0.5
+)
 
 PRETRAININGS = {
     "densenet": Pretraining("densenet", TUNED["densenet"], partial(nets.densenet, edition="gluon")),
     "lenet": Pretraining("lenet", TUNED["lenet"], partial(nets.lenet, edition="gluon")),
     "resnet20": Pretraining("cifar_resnet20_v1", SMALL["resnet"], cifar_resnet20),
-    "wideresnet": Pretraining(
-        "cifar_wideresnet28_2", WIDE_RESNET, partial(wide_resnet, 28, 2), erase=0.5
+    "wideresnet": ERASED_WIDE_RESNET,
+    "wideresnet-taught": ERASED_WIDE_RESNET._replace(
+        teaching=Teaching("wideresnet", (2, 3), epochs=24)
     ),
     # For comparison; the package does not ship it.
     "wideresnet-whole-images": Pretraining(
@@ -106,6 +120,21 @@ class Setting(NamedTuple):
         )
 
 
+def teachers(teaching: Teaching, runs: Path) -> Iterator[nn.Module]:
+    """Their nets, with the weights that their trainings ended with."""
+    for seed in teaching.seeds:
+        setting = Setting(teaching.name, seed, None, None)
+        weights = runs / setting.folder / "weights.safetensors"
+        if not weights.exists():
+            sys.exit(
+                f"{weights}, of a teacher, is not there: run "
+                f"`{setting.command(torch.device('cuda'))}`"
+            )
+        net = PRETRAININGS[teaching.name].build()
+        load_weights(net, weights)
+        yield net
+
+
 def train(
     setting: Setting, data: FashionMNIST, images: tuple[Images, Images], folder: Path
 ) -> Generator[None, None, None]:
@@ -131,12 +160,21 @@ def train(
     }
     if pretraining.erase:
         facts["random_erasing"] = pretraining.erase
+    numbers = {**numbers_of(setting.recipe), "size": setting.recipe.size}
+    teaching = pretraining.teaching or Teaching("", (), epochs=0)
+    if pretraining.teaching:
+        facts["teaching"] = numbers["teaching"] = teaching._asdict()
     training = Training(
-        setting.recipe, pretraining.build, *images, seed=seed, erase=pretraining.erase
+        setting.recipe,
+        pretraining.build,
+        *images,
+        seed=seed,
+        erase=pretraining.erase,
+        teachers=[*teachers(teaching, folder.parent)],
+        taught_epochs=teaching.epochs,
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "state.pt"
-    numbers = {**numbers_of(setting.recipe), "size": setting.recipe.size}
     by = json.dumps(numbers), pretraining.erase
     epochs = History()
     trained_on: Counter[str] = Counter()

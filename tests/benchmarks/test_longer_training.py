@@ -93,6 +93,51 @@ def test_erasing_changes_no_other_draw(torch, longer, device_training):
     assert 0 < (with_erasing.order[5] > 0).sum() < 60
 
 
+def test_a_taught_step_is_by_the_mean_answer_of_the_teachers(torch, longer, device_training):
+    """Of a net that multiplies its 10 pixels by a number each, which is 1 at first."""
+
+    class Scale(torch.nn.Module):
+        def __init__(self, scales):
+            super().__init__()
+            self.scales = torch.nn.Parameter(torch.tensor([scales], dtype=torch.float32))
+
+        def forward(self, x):
+            return x.flatten(1) * self.scales
+
+    random = np.random.RandomState(0)
+    pixels = random.randint(256, size=(6, 1, 1, 10))
+    images = device_training.Images(torch.from_numpy(pixels), torch.full((6,), 3))
+    recipe = longer.RECIPE._replace(
+        lr=0.5,
+        batch_size=6,
+        num_epochs=1,
+        tuning=longer.RECIPE.tuning._replace(augment=False, weight_decay=0),
+    )
+    scales = random.normal(size=(2, 10))
+    training = device_training.Training(
+        recipe,
+        lambda: Scale([1.0] * 10),
+        *(images, images),
+        seed=1,
+        teachers=[Scale(each) for each in scales.tolist()],
+        taught_epochs=1,
+    )
+    training.begin_epoch(1)
+    training.take(6)
+
+    def softmax(z):
+        return np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+
+    x = pixels.reshape(6, 10) / 255
+    answers = (softmax(x * scales[0]) + softmax(x * scales[1])) / 2
+    loss = -(answers * np.log(softmax(x))).sum(axis=1).mean()
+    gradient = ((softmax(x) - answers) * x).mean(axis=0)  # of the cross-entropy, by its formula
+    assert float(training.loss_sum) / 6 == pytest.approx(loss, rel=1e-5)
+    expected = 1 - float(training.rates[0]) * gradient
+    found = training.net.scales.detach().numpy()
+    np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-6)
+
+
 def test_the_steps_are_those_of_mxnets_trainer(torch, longer, device_training, monkeypatch):
     """One dense layer, over two epochs of two batches, the second of them smaller."""
     random = np.random.RandomState(0)

@@ -50,14 +50,22 @@ def test_pytorchs_form_of_each_net_is_the_gluon_net(pretrain, name):
 
 @pytest.fixture
 def scripts(pretrain, monkeypatch, tiny):
-    """Both scripts, with a LeNet that is trained for three epochs on 32 images, whole or erased."""
+    """Both scripts, with a LeNet that is trained for three epochs on 32 images, whole or erased.
+
+    One of it is taught by the one with whole images in its last two epochs.
+    """
     trained_nets = importlib.import_module("trained_nets")
     recipe = RECIPES["lenet"]._replace(
         lr=0.01, batch_size=16, num_epochs=3, tuning=LONG["resnet"].tuning
     )
     build = partial(pretrain.nets.lenet, edition="gluon")
     small = pretrain.Pretraining("lenet", recipe, build)
-    nets = {"small": small, "erased": small._replace(erase=0.5)}
+    teaching = pretrain.Teaching("small", (2, 3), epochs=2)
+    nets = {
+        "small": small,
+        "erased": small._replace(erase=0.5),
+        "taught": small._replace(teaching=teaching),
+    }
     for script in (pretrain, trained_nets):
         monkeypatch.setattr(script, "PRETRAININGS", nets)
     device_training = importlib.import_module("device_training")
@@ -82,7 +90,7 @@ def assert_equal(some, others):
         np.testing.assert_array_equal(values, others[name])
 
 
-@pytest.mark.parametrize("name", ["small", "erased"])
+@pytest.mark.parametrize("name", ["small", "erased", "taught"])
 def test_a_training_that_was_stopped_ends_with_the_same_weights(
     scripts, monkeypatch, tmp_path, name
 ):
@@ -90,6 +98,14 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(
 
     pretrain, _ = scripts
     options = (name, "--seeds", "1", "--device", "cpu", "--runs")
+    if name == "taught":
+        with pytest.raises(
+            SystemExit, match=r"small-seed2.*run `python .*pretrain.py small --seeds 2"
+        ):
+            call(pretrain, monkeypatch, *options, tmp_path / "whole")
+        for runs in ("whole", "parts"):
+            teachers = ("small", "--seeds", "2", "3", *options[3:])
+            call(pretrain, monkeypatch, *teachers, tmp_path / runs)
     call(pretrain, monkeypatch, *options, tmp_path / "whole")
 
     class Stop(Exception):
@@ -124,6 +140,20 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(
     assert_equal(weights_in(tmp_path / "whole" / f"{name}-seed1"), weights_in(parts))
 
 
+def test_a_taught_net_is_as_without_teachers_until_they_teach(scripts, monkeypatch, tmp_path):
+    pretrain, _ = scripts
+    options = ("--device", "cpu", "--runs", tmp_path)
+    call(pretrain, monkeypatch, "small", "--seeds", 1, 2, 3, *options)
+    call(pretrain, monkeypatch, "taught", "--seeds", 1, *options)
+    alone, taught = (
+        [epoch[:4] for epoch in History.read(tmp_path / f"{name}-seed1" / "history.csv")]
+        for name in ("small", "taught")
+    )
+    assert taught[0] == alone[0] and taught[1] != alone[1]
+    facts = json.loads((tmp_path / "taught-seed1" / "training.json").read_text())
+    assert facts["teaching"] == {"name": "small", "seeds": [2, 3], "epochs": 2}
+
+
 def test_trainings_in_turns_are_those_alone(scripts, monkeypatch, tmp_path, capsys):
     pretrain, _ = scripts
     monkeypatch.setattr(importlib.import_module("device_training"), "IN_A_ROW", 1)
@@ -151,7 +181,7 @@ def test_a_seed_gives_the_same_weights_whatever_was_drawn_before(pretrain):
     import torch
 
     device_training = importlib.import_module("device_training")
-    _, recipe, build, _ = pretrain.PRETRAININGS["lenet"]
+    _, recipe, build, *_ = pretrain.PRETRAININGS["lenet"]
     images = device_training.Images(torch.zeros(4, 1, 28, 28), torch.zeros(4, dtype=torch.int64))
     states = []
     for seed in (1, 1, 2):
