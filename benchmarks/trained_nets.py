@@ -1,8 +1,9 @@
 """Choose between the trainings of benchmarks/pretrain.py, and write what the package ships.
 
-Of each net the seed that does best on the images that were held out is taken. Its weights are
-given to the Gluon net and written in 16 bits, but for biases and batch norm's; only then is the net
-tested on the test images, and its card written. The digest of the weights is printed, for
+Of each net the training that does best on the images that were held out is taken, whichever its
+seed and its way: `wideresnet-taught` is a way to train `wideresnet`. Its weights are given to the
+Gluon net and written in 16 bits, but for biases and batch norm's; only then is the net tested on
+the test images, and its card written. The digest of the weights is printed, for
 gluonbook/zoo/pretrained.py. The table shows all nets that have a card.
 """
 
@@ -60,22 +61,34 @@ def tested(net: Any, size: int, split: Split) -> dict[str, Any]:
     return measures.report(measures.confusion(split.labels, predicted, NUM_CLASSES))
 
 
+def trainings_of(name: str, runs: Path) -> dict[str, tuple[Pretraining, Path]]:
+    """The trainings of a net that have ended, by their seeds, such as 2 and ``1-taught``."""
+    return {
+        path.parent.name.partition("-seed")[2] + other[len(name) :]: (pretraining, path.parent)
+        for other, pretraining in PRETRAININGS.items()
+        if net_of(other) == name
+        for path in sorted(runs.glob(f"{other}-seed*/training.json"))
+    }
+
+
+def net_of(name: str) -> str:
+    """The name of the net that is trained in the way of that name."""
+    return name.partition("-")[0]
+
+
 def ship(name: str, runs: Path) -> None:
     """Write weights, history and card of the best training of a net."""
-    pretraining = PRETRAININGS[name]
-    recipe = pretraining.recipe
-    trainings = {
-        json.loads(path.read_text())["seed"]: path.parent
-        for path in sorted(runs.glob(f"{name}-seed*/training.json"))
-    }
+    trainings = trainings_of(name, runs)
     if not trainings:
         sys.exit(f"{runs} has no training of {name} that has ended: run benchmarks/pretrain.py")
-    nets = {seed: gluon_net(path, pretraining) for seed, path in trainings.items()}
+    nets = {seed: gluon_net(path, pretraining) for seed, (pretraining, path) in trainings.items()}
     of_held_out, of_test = (
-        {seed: tested(net, recipe.size, data.test) for seed, net in nets.items()}
+        {seed: tested(net, trainings[seed][0].recipe.size, data.test) for seed, net in nets.items()}
         for data in (training_images(), fashion_mnist())
     )
     best = max(nets, key=lambda seed: of_held_out[seed]["accuracy"])
+    pretraining, folder = trainings[best]
+    recipe = pretraining.recipe
     content = save(
         {
             place: np.asarray(param.data().asnumpy(), stored_as(param.shape))
@@ -86,7 +99,7 @@ def ship(name: str, runs: Path) -> None:
     digest = hashlib.sha256(content).hexdigest()
     FOLDER.mkdir(exist_ok=True)
     files.write(FOLDER / f"{name}.safetensors", content)
-    shutil.copy(trainings[best] / "history.csv", FOLDER / f"{name}.csv")
+    shutil.copy(folder / "history.csv", FOLDER / f"{name}.csv")
     card = {
         "title": recipe.title,
         "model": pretraining.model,
@@ -95,9 +108,10 @@ def ship(name: str, runs: Path) -> None:
         "sha256": digest,
         "bytes": len(content),
         "recipe": numbers_of(recipe),
-        "training": json.loads((trainings[best] / "training.json").read_text()),
+        "training": json.loads((folder / "training.json").read_text()),
+        "shipped": best,
         "seeds": {
-            str(seed): {
+            seed: {
                 "held_out": of_held_out[seed]["accuracy"],
                 "test": of_test[seed]["accuracy"],
             }
@@ -121,7 +135,7 @@ def table_of(cards: dict[str, dict]) -> str:
                 ", ".join(f"{seed[key]:.4f}" for seed in seeds.values())
                 for key in ("held_out", "test")
             ]
-            + [f"seed {card['training']['seed']}: {card['accuracy']:.4f}"]
+            + [f"seed {card['shipped']}: {card['accuracy']:.4f}"]
         )
     return results.markdown(
         ["net", "parameters", "kB", "image", "epochs", "seeds", "held-out images", "test images"]
@@ -132,7 +146,9 @@ def table_of(cards: dict[str, dict]) -> str:
 
 def main() -> None:
     options = results.parser(__doc__)
-    options.add_argument("names", nargs="*", choices=[[], *PRETRAININGS], metavar="NAME")
+    options.add_argument(
+        "names", nargs="*", choices=[[], *dict.fromkeys(map(net_of, PRETRAININGS))], metavar="NAME"
+    )
     options.add_argument("--runs", type=Path, default=Path("runs/pretrain"), help="the trainings")
     chosen: argparse.Namespace = options.parse_args()
     for name in chosen.names:
