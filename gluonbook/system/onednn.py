@@ -15,6 +15,8 @@ from typing import Any, Collection, Dict
 
 import mxnet as mx
 
+from . import machine
+
 #: By this variable, oneDNN uses no later instructions than the ones that it names.
 ISA_VARIABLE = "DNNL_MAX_CPU_ISA"
 _BEFORE_VNNI = {"SSE41", "AVX", "AVX2", "AVX512_MIC", "AVX512_MIC_4OPS", "AVX512_CORE"}
@@ -68,6 +70,12 @@ def _is_over_another_axis(node: Node, source: Node) -> bool:
         return False
     num_axes = 2 + len(ast.literal_eval(source["attrs"]["kernel"]))
     return int(node.get("attrs", {}).get("axis", 1)) % num_axes != 1
+
+
+def may_use_avx512() -> bool:
+    """Whether oneDNN takes AVX-512 instructions here."""
+    allowed = os.environ.get(ISA_VARIABLE) not in ("SSE41", "AVX", "AVX2")
+    return allowed and "AVX-512" in machine.instruction_sets()
 
 
 def may_use_vnni() -> bool:

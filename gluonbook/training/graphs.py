@@ -18,6 +18,7 @@ import numpy as np
 from ..data.batches import BatchError, SplitBatch
 from ..nets.auxiliary import AuxiliaryLoss, answer_of
 from ..system import mxnet_private
+from ..system.few_channels import widened
 from ..system.nvidia_driver import lacks_code
 from ..system.onednn import separated
 from .loss_scaling import scaled
@@ -95,9 +96,7 @@ def step_of(net: gluon.Block, loss: Callable[..., Any]) -> Step:
     the same numbers.
 
     A net may have several outputs. `loss` takes them all, and right answers are counted in the
-    first.
-
-    The graph's memory is freed with the function that is returned.
+    first. The graph's memory is freed with the function that is returned.
     """
     free_unused_nets(net)
     if _is_graph(net) and _is_graph(loss):
@@ -307,10 +306,13 @@ class _OneGraph:
     """The step of a net that is in one graph with its loss."""
 
     def __init__(self, graph: HybridBlock, net: HybridBlock) -> None:
-        self.graph, self._net = graph, net
+        self.graph, self._net, self._is_new = graph, net, True
 
     def __call__(self, X: nd.NDArray, y: nd.NDArray) -> Outcome:
         try:
+            if self._is_new:
+                self._net.infer_shape(X)  # the graph is traced below, and widened by the shapes
+                self._is_new = False
             losses, figures, y_hat = self.graph(X, y)
         except (mx.base.MXNetError, ValueError):
             with suppress(mx.base.MXNetError):
@@ -342,7 +344,7 @@ class _Graph(HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
         net, loss = self.parts
-        outputs = net(x)
+        outputs = widened(net(x), net.collect_params())
         losses, y_hat = loss(outputs, y), F.BlockGrad(answer_of(outputs))
         total = F.sum(F.cast(F.BlockGrad(losses), "float32"))
         return losses, F.concat(_answers(y_hat, y), total, dim=0), y_hat

@@ -134,10 +134,8 @@ class Run:
     ) -> None:
         self.progress = Progress()
         self.net, self.train_iter, self.trainer = net, train_iter, trainer
-        self.ctxs, self._checkpoint = list(ctxs), checkpoint
-        self.history = history
-        self.workers = workers
-        self._asked = False
+        self.ctxs, self.history, self.workers = list(ctxs), history, workers
+        self._checkpoint, self._asked = checkpoint, False
         self._saved_at: tuple[int, int] | None = None
         self._cross_entropy = cross_entropy
         self._stuck_loss = StuckLoss(cross_entropy=cross_entropy)

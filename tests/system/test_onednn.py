@@ -29,7 +29,7 @@ class Net(nn.HybridBlock):
 def as_trained(net, X=X):
     """`net` with Xavier's weights, and no scale or shift that changes nothing."""
     net.initialize(mx.init.Xavier())
-    net(nd.array(X))
+    net(nd.array(X, dtype=X.dtype))
     nd.waitall()
     for name, parameter in net.collect_params().items():
         if not name.endswith("weight"):

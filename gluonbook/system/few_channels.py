@@ -1,0 +1,115 @@
+"""Convolutions of few channels, such as LeNet's, for oneDNN's fast kernels.
+
+These take channels in blocks of 8 or 16. oneDNN would round an array's channels up, which MXNet
+does not let it do: a convolution of 6 channels is left with a matrix product for each image.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+import json
+from typing import Any, Mapping
+
+import mxnet as mx
+from mxnet import gluon
+import numpy as np
+
+from .onednn import Node, may_use_avx512
+
+#: Of one input, what computes each channel from itself alone.
+_CHANNEL_BY_CHANNEL = {"Activation", "Pooling"}
+#: Channels in a row in oneDNN's layouts, with AVX-512 and without.
+_WIDE_BLOCK, _BLOCK = 16, 8
+#: How many times the channels may become at most. Beyond, zeros cost more than the kernel saves.
+_MOST = 3
+
+
+def widened(outputs: Any, params: Mapping[str, gluon.Parameter]) -> Any:
+    """The graph in which few channels become as many as oneDNN's fast kernels take.
+
+    The weights of such a convolution, and of the convolutions that take its channels, get channels
+    of zeros besides. So the zeros count for nothing, and no number changes beyond rounding.
+
+    That is done on the CPU, in float32, where activations and poolings alone stand between these
+    convolutions. Several outputs are left as they are, and so is what is no graph. `params` are the
+    parameters by name; weights of unknown shape are left as they are too.
+    """
+    if not isinstance(outputs, mx.sym.Symbol):
+        return outputs
+    graph = json.loads(outputs.tojson(remove_amp_cast=False))
+    nodes, ends = graph["nodes"], {index for index, *_ in graph["heads"]}
+    uses = defaultdict(list)
+    for index, node in enumerate(nodes):
+        for source, *_ in node["inputs"]:
+            uses[source].append(index)
+    #: Of the weights that may be widened.
+    shapes = {
+        index: params[node["name"]].shape
+        for index, node in enumerate(nodes)
+        if node["name"] in params
+        and len(uses[index]) == 1
+        and _may_be_widened(params[node["name"]])
+    }
+
+    def takers(index: int) -> list[Node] | None:
+        """The convolutions that take the channels of a node; None if anything else does."""
+        if index in ends:
+            return None
+        found = []
+        for user in uses[index]:
+            node = nodes[user]
+            if node["op"] == "Convolution" and node["inputs"][0][0] == index:
+                found.append(node)
+            elif node["op"] in _CHANNEL_BY_CHANNEL and len(node["inputs"]) == 1:
+                behind = takers(user)
+                if behind is None:
+                    return None
+                found += behind
+            else:
+                return None
+        return found
+
+    def pad(node: Node, place: int, axis: int, by: int) -> None:
+        """Join `by` zeros to an input of a convolution."""
+        [source, *_] = entry = node["inputs"][place]
+        shape = shapes[source]
+        if nodes[source]["op"] == "null":  # MXNet's shape of it may be from before
+            nodes[source].setdefault("attrs", {})["__shape__"] = str(shape)
+        name = f"{node['name']}_{place}_{axis}"
+        zeros = {"shape": str((*shape[:axis], by, *shape[axis + 1 :])), "dtype": "float32"}
+        nodes.append({"op": "_zeros", "name": f"{name}_zeros", "attrs": zeros, "inputs": []})
+        both = [entry, [len(nodes) - 1, 0, 0]]
+        joined = {"num_args": "2", "dim": str(axis)}
+        nodes.append({"op": "Concat", "name": f"{name}_joined", "attrs": joined, "inputs": both})
+        index = len(nodes) - 1
+        shapes[index] = (*shape[:axis], shape[axis] + by, *shape[axis + 1 :])
+        node["inputs"][place] = [index, 0, 0]
+
+    block = _WIDE_BLOCK if may_use_avx512() else _BLOCK
+    as_it_was = list(nodes)
+    for index, node in enumerate(as_it_was):
+        behind = takers(index) if node["op"] == "Convolution" else None
+        if not behind or not all(
+            int(each["attrs"].get("num_group", 1)) == 1
+            and all(weight in shapes for weight, *_ in each["inputs"][1:])
+            for each in (node, *behind)
+        ):
+            continue
+        channels = int(node["attrs"]["num_filter"])
+        more = -channels % block
+        if channels % _BLOCK == 0 or channels + more > _MOST * channels:
+            continue
+        node["attrs"]["num_filter"] = str(channels + more)
+        for place in range(1, len(node["inputs"])):
+            pad(node, place, 0, more)
+        for each in behind:
+            pad(each, 1, 1, more)
+    return outputs if nodes == as_it_was else mx.sym.load_json(json.dumps(graph))
+
+
+def _may_be_widened(param: gluon.Parameter) -> bool:
+    return (
+        np.dtype(param.dtype) == np.float32
+        and all(length > 0 for length in param.shape or [0])
+        and all(ctx.device_type == "cpu" for ctx in param.list_ctx())
+    )

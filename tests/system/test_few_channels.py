@@ -1,0 +1,145 @@
+"""Channels of zeros, which oneDNN is given besides few channels, change no number."""
+
+from __future__ import annotations
+
+from gluonbook.operations import trace
+from gluonbook.recipes import RECIPES
+from gluonbook.system import few_channels
+from gluonbook.system.few_channels import widened
+from gluonbook.system.onednn import nodes_of
+import mxnet as mx
+from mxnet import autograd, gluon, nd
+from mxnet.gluon import nn
+import numpy as np
+import pytest
+
+from .test_onednn import Net, X, as_trained, relu
+
+
+def channels_of(symbol):
+    """The channels that each convolution computes."""
+    return [
+        int(node["attrs"]["num_filter"])
+        for node in nodes_of(symbol)
+        if "num_filter" in node.get("attrs", {})
+    ]
+
+
+def outputs_and_gradients(net, X):
+    """Of the sum of the outputs' squares, by the parameters and the input, each as an array."""
+    X = nd.array(X, dtype=X.dtype)
+    X.attach_grad()
+    with autograd.record():
+        outputs = net(X)
+        (outputs**2).sum().backward()
+    parameters = [p for p in net.collect_params().values() if p.grad_req != "null"]
+    return [value.asnumpy() for value in (outputs, X.grad, *(p.grad() for p in parameters))]
+
+
+NARROW = {
+    "LeNet's": lambda: [nn.Conv2D(6, 3, activation="sigmoid"), nn.AvgPool2D(), nn.Conv2D(16, 2)],
+    "one behind another": lambda: [
+        nn.Conv2D(6, 3),
+        nn.Activation("tanh"),
+        nn.Conv2D(10, 2),
+        nn.MaxPool2D(),
+        nn.Conv2D(8, 1),
+    ],
+    "without biases": lambda: [nn.Conv2D(12, 3, use_bias=False), nn.Conv2D(16, 2, use_bias=False)],
+    "taken by two": lambda: [
+        nn.Conv2D(6, 3),
+        Net(lambda F, x, a, b: a(x) + b(relu(F, x)), nn.Conv2D(8, 2), nn.Conv2D(8, 2)),
+    ],
+}
+
+
+def sequential(layers):
+    net = nn.HybridSequential()
+    net.add(*layers)
+    return net
+
+
+@pytest.mark.parametrize("avx512", [True, False], ids=["blocks of 16", "blocks of 8"])
+@pytest.mark.parametrize("name", NARROW)
+def test_channels_of_zeros_change_no_number(monkeypatch, name, avx512):
+    monkeypatch.setattr(few_channels, "may_use_avx512", lambda: avx512)
+    net, exact = as_trained(sequential(NARROW[name]())), sequential(NARROW[name]())
+    symbol = widened(trace(net), net.collect_params())
+    block = 16 if avx512 else 8
+    *narrow, _ = channels_of(trace(net))
+    assert channels_of(symbol)[0] == -(-narrow[0] // block) * block
+    exact.cast("float64")
+    as_trained(exact, X.astype(np.float64))
+    for param, of in zip(exact.collect_params().values(), net.collect_params().values()):
+        param.set_data(of.data().astype("float64"))
+    block = gluon.SymbolBlock(symbol, mx.sym.var("data"), params=net.collect_params())
+    block.hybridize(static_alloc=True, static_shape=True)
+    found, expected = (
+        outputs_and_gradients(block, X),
+        outputs_and_gradients(exact, X.astype(np.float64)),
+    )
+    for values, right in zip(found, expected):
+        np.testing.assert_allclose(values, right, rtol=0, atol=1e-5 * np.abs(right).max())
+
+
+LEFT_ALONE = {
+    "a batch norm, whose weights are as few": lambda: [
+        nn.Conv2D(6, 3),
+        nn.BatchNorm(),
+        nn.Conv2D(8, 2),
+    ],
+    "an end": lambda: [nn.Conv2D(6, 3), nn.Activation("relu")],
+    "a dense layer": lambda: [nn.Conv2D(6, 3), nn.Dense(3)],
+    "groups": lambda: [nn.Conv2D(6, 3), nn.Conv2D(8, 2, groups=2)],
+    "another use": lambda: [
+        nn.Conv2D(6, 3),
+        Net(lambda F, x, a: F.concat(a(x), x, dim=1), nn.Conv2D(8, 1)),
+        nn.Conv2D(8, 1),
+    ],
+    "enough channels": lambda: [nn.Conv2D(8, 3), nn.Conv2D(24, 2), nn.Conv2D(8, 1)],
+    "too few channels": lambda: [nn.Conv2D(2, 3), nn.Conv2D(8, 1)],
+}
+
+
+@pytest.mark.parametrize("name", LEFT_ALONE)
+def test_other_graphs_stay_as_they_are(name):
+    net = as_trained(sequential(LEFT_ALONE[name]()))
+    symbol = trace(net)
+    assert widened(symbol, net.collect_params()) is symbol
+
+
+def test_weights_that_two_convolutions_share_stay_as_they_are():
+    first = nn.Conv2D(6, 3, in_channels=6)
+    net = as_trained(
+        sequential(
+            [
+                nn.Conv2D(6, 1),
+                first,
+                nn.Conv2D(6, 3, in_channels=6, params=first.params),
+                nn.Dense(3),
+            ]
+        )
+    )
+    symbol = trace(net)
+    assert widened(symbol, net.collect_params()) is symbol
+
+
+def test_other_types_of_numbers_and_what_is_no_graph_stay_as_they_are():
+    net = sequential(NARROW["LeNet's"]())
+    net.cast("float64")
+    as_trained(net, X.astype(np.float64))
+    symbol = trace(net)
+    assert widened(symbol, net.collect_params()) is symbol
+    outputs = (symbol, symbol)
+    assert widened(outputs, {}) is outputs
+
+
+def test_of_the_sections_lenet_and_the_end_of_nin_have_so_few_channels():
+    for section, recipe in RECIPES.items():
+        net = recipe.net()
+        net.initialize()
+        net(nd.zeros((1, 1, recipe.size, recipe.size)))
+        symbol = trace(net)
+        assert (widened(symbol, net.collect_params()) is symbol) == (
+            section not in ("lenet", "nin")
+        )
