@@ -19,6 +19,7 @@ import psutil
 
 from ..data.image_batches import ImageBatches
 from ..recipes import Recipe, recipe_of
+from ..system.contention import PERIOD
 from ..system.machine import peak_resident
 from ..training.graphs import inference_of, step_of
 from .subprocess_worker import SubprocessWorker
@@ -84,9 +85,9 @@ class GluonForm:
 
 #: A measurement repeats its work until this much time has passed.
 LEAST_SECONDS = 1.0
-#: The wait before a measurement. OpenMP's threads of the process that was measured before go on
-#: looking for work for 0.2 seconds, on the cores that this one needs.
-AT_REST = 0.3
+#: The seconds before a measurement. After these the `contention` watch has seen for a whole period
+#: that the process which was measured before is at rest, and lets the threads spin again.
+AT_REST = 2 * PERIOD
 #: Single inferences of which the 99th percentile is taken.
 LEAST_CALLS = 300
 #: Images in memory that batches are drawn from when loading is measured.
