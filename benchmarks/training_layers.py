@@ -5,13 +5,14 @@ operator. The table adds up those of each kind; the JSON file has each size of c
 lays memory out anew within its convolutions, so that the time for it is in theirs. What the clock
 says beyond all kinds is the rest, such as the update of the weights.
 
-With ``--isa AVX2`` both libraries leave out later instructions, as on a processor without them.
+With ``--isa AVX2`` both libraries leave out later instructions, as on processors without them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from functools import partial
+import itertools
 import json
 import os
 import re
@@ -61,8 +62,14 @@ TORCH = {
 #: Where the shapes of a convolution's input and weights stand among PyTorch's.
 SHAPES = {"mkldnn_convolution": (0, 1), "convolution_backward": (1, 2)}
 SIDES = (OURS, *TORCH_FORMS[:2])
-#: What keeps PyTorch's own kernels and MKL from later instructions, besides oneDNN's variable.
-LIMITS = {"AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}}
+#: What limits the instructions: oneDNN in MXNet and in PyTorch, PyTorch's own kernels, and MKL.
+LIMITS = {
+    "all": {},
+    "AVX2": {
+        **{ISA_VARIABLE: "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+        **{"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    },
+}
 
 #: Milliseconds of one training step, by kind, by convolution, and by the clock.
 Times = Mapping[str, float]
@@ -131,11 +138,10 @@ def train(form: str, section: str, batch_size: int) -> None:
         print(f"{MARK}{json.dumps(by_torch(step))}")
 
 
-def measured(form: str, section: str, batch_size: int, isa: str | None) -> Times:
+def measured(form: str, section: str, batch_size: int, isa: str) -> Times:
     """The times of a form, each part of them told by its library."""
-    environment = {**results.environment(), "DNNL_VERBOSE": "1" if form == OURS else "0"}
-    if isa is not None:
-        environment.update({ISA_VARIABLE: isa, "ONEDNN_MAX_CPU_ISA": isa, **LIMITS[isa]})
+    environment = {**results.environment(), **LIMITS[isa]}
+    environment["DNNL_VERBOSE"] = "1" if form == OURS else "0"
     command = [sys.executable, __file__, ME, form, section, str(batch_size)]
     told = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, text=True, check=True
@@ -149,12 +155,12 @@ def measured(form: str, section: str, batch_size: int, isa: str | None) -> Times
 def main() -> None:
     options = results.parser(__doc__, rounds=3, sections=True)
     options.add_argument("--batch-size", type=int, help="instead of the recipe's")
-    options.add_argument("--isa", choices=list(LIMITS), help="the latest instructions to take")
+    options.add_argument("--isa", nargs="+", choices=list(LIMITS), default=["all"])
     options = options.parse_args()
     rows, lines = [], []
-    for section in options.sections:
+    for section, isa in itertools.product(options.sections, options.isa):
         batch_size = options.batch_size or RECIPES[section].batch_size
-        sides = {side: partial(measured, side, section, batch_size, options.isa) for side in SIDES}
+        sides = {side: partial(measured, side, section, batch_size, isa) for side in SIDES}
         rounds = interleaved(sides, options.rounds)
         names = {name for each in rounds.values() for times in each for name in times}
         of_sides = [
@@ -162,21 +168,19 @@ def main() -> None:
             for each in rounds.values()
         ]
         rows += [
-            {"section": section, "batch": batch_size, "isa": options.isa, "layers": name}
+            {"section": section, "batch": batch_size, "isa": isa, "layers": name}
             | {side: times[name] for side, times in zip(SIDES, of_sides)}
             for name in sorted(names)
         ]
         lines += [
-            [RECIPES[section].title, str(batch_size), kind]
+            [RECIPES[section].title, isa, str(batch_size), kind]
             + [f"{times[kind]:.1f}" for times in of_sides]
             for kind in [*TORCH, REST, CLOCK]
             if kind in names
         ]
-    table = results.markdown(["net", "batch", "layers", *(f"{side}, ms" for side in SIDES)], lines)
+    header = ["net", "instructions", "batch", "layers", *(f"{side}, ms" for side in SIDES)]
     title = f"Layers in training, milliseconds of a batch, median of {options.rounds} rounds"
-    if options.isa:
-        title += f", with no instructions later than {options.isa}"
-    results.write("training_layers", options.out, title, table, rows)
+    results.write("training_layers", options.out, title, results.markdown(header, lines), rows)
 
 
 if __name__ == "__main__":

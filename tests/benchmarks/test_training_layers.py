@@ -13,7 +13,7 @@ pytestmark = pytest.mark.pytorch
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-@pytest.mark.parametrize("isa", [None, "AVX2"])
+@pytest.mark.parametrize("isa", ["all", "AVX2"])
 def test_the_libraries_tell_of_lenets_layers(monkeypatch, isa):
     pytest.importorskip("torch", reason=NO_TORCH)
     monkeypatch.syspath_prepend(str(BENCHMARKS))
