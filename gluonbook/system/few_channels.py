@@ -14,6 +14,7 @@ import mxnet as mx
 from mxnet import gluon
 import numpy as np
 
+from .mxnet_private import is_initialized
 from .onednn import Node, may_use_avx512
 
 #: Of one input, what computes each channel from itself alone.
@@ -32,7 +33,8 @@ def widened(outputs: Any, params: Mapping[str, gluon.Parameter]) -> Any:
 
     That is done on the CPU, in float32, where activations and poolings alone stand between these
     convolutions. Several outputs are left as they are, and so is what is no graph. `params` are the
-    parameters by name; weights of unknown shape are left as they are too.
+    parameters by name; weights of an unknown number of axes are left as they are too. An unknown
+    length stays unknown: MXNet infers it in this graph as in the one before.
     """
     if not isinstance(outputs, mx.sym.Symbol):
         return outputs
@@ -69,10 +71,10 @@ def widened(outputs: Any, params: Mapping[str, gluon.Parameter]) -> Any:
                 return None
         return found
 
-    def pad(node: Node, place: int, axis: int, by: int) -> None:
-        """Join `by` zeros to an input of a convolution."""
+    def pad(node: Node, place: int, axis: int, length: int, by: int) -> None:
+        """Join `by` zeros to an input of a convolution, along an axis of `length`."""
         [source, *_] = entry = node["inputs"][place]
-        shape = shapes[source]
+        shape = (*shapes[source][:axis], length, *shapes[source][axis + 1 :])
         if nodes[source]["op"] == "null":  # MXNet's shape of it may be from before
             nodes[source].setdefault("attrs", {})["__shape__"] = str(shape)
         name = f"{node['name']}_{place}_{axis}"
@@ -82,7 +84,7 @@ def widened(outputs: Any, params: Mapping[str, gluon.Parameter]) -> Any:
         joined = {"num_args": "2", "dim": str(axis)}
         nodes.append({"op": "Concat", "name": f"{name}_joined", "attrs": joined, "inputs": both})
         index = len(nodes) - 1
-        shapes[index] = (*shape[:axis], shape[axis] + by, *shape[axis + 1 :])
+        shapes[index] = (*shape[:axis], length + by, *shape[axis + 1 :])
         node["inputs"][place] = [index, 0, 0]
 
     block = _WIDE_BLOCK if may_use_avx512() else _BLOCK
@@ -101,15 +103,16 @@ def widened(outputs: Any, params: Mapping[str, gluon.Parameter]) -> Any:
             continue
         node["attrs"]["num_filter"] = str(channels + more)
         for place in range(1, len(node["inputs"])):
-            pad(node, place, 0, more)
+            pad(node, place, 0, channels, more)
         for each in behind:
-            pad(each, 1, 1, more)
+            pad(each, 1, 1, channels, more)
     return outputs if nodes == as_it_was else mx.sym.load_json(json.dumps(graph))
 
 
 def _may_be_widened(param: gluon.Parameter) -> bool:
     return (
         np.dtype(param.dtype) == np.float32
-        and all(length > 0 for length in param.shape or [0])
+        and bool(param.shape)
+        and is_initialized(param)
         and all(ctx.device_type == "cpu" for ctx in param.list_ctx())
     )

@@ -306,13 +306,10 @@ class _OneGraph:
     """The step of a net that is in one graph with its loss."""
 
     def __init__(self, graph: HybridBlock, net: HybridBlock) -> None:
-        self.graph, self._net, self._is_new = graph, net, True
+        self.graph, self._net = graph, net
 
     def __call__(self, X: nd.NDArray, y: nd.NDArray) -> Outcome:
         try:
-            if self._is_new:
-                self._net.infer_shape(X)  # the graph is traced below, and widened by the shapes
-                self._is_new = False
             losses, figures, y_hat = self.graph(X, y)
         except (mx.base.MXNetError, ValueError):
             with suppress(mx.base.MXNetError):

@@ -108,6 +108,30 @@ def test_other_graphs_stay_as_they_are(name):
     assert widened(symbol, net.collect_params()) is symbol
 
 
+def test_input_channels_may_be_unknown():
+    net = sequential(NARROW["one behind another"]())
+    net.initialize()
+    symbol = widened(trace(net), net.collect_params())
+    assert channels_of(symbol)[0] in (8, 16)
+    shapes, outputs, _ = symbol.infer_shape(data=X.shape)
+    assert dict(zip(symbol.list_arguments(), shapes)) == {
+        "data": X.shape,
+        net[0].weight.name: (6, 3, 3, 3),
+        net[0].bias.name: (6,),
+        net[2].weight.name: (10, 6, 2, 2),
+        net[2].bias.name: (10,),
+        net[4].weight.name: (8, 10, 1, 1),
+        net[4].bias.name: (8,),
+    }
+    assert outputs == [(4, 8, 3, 3)]
+
+
+def test_weights_without_values_stay_as_they_are():
+    net = sequential([nn.Conv2D(6, 3, in_channels=3), nn.Conv2D(8, 1, in_channels=6)])
+    symbol = trace(net)
+    assert widened(symbol, net.collect_params()) is symbol
+
+
 def test_weights_that_two_convolutions_share_stay_as_they_are():
     first = nn.Conv2D(6, 3, in_channels=6)
     net = as_trained(

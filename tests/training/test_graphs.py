@@ -107,6 +107,53 @@ def test_input_sizes_may_be_unknown_and_batches_of_two_sizes():
         assert outcome.read()[:4] == (right, 0, min(size, 3) - 1, 0)
 
 
+class Unused(nn.HybridBlock):
+    """Convolutions, and beside them a layer that no batch goes through."""
+
+    def __init__(self):
+        super().__init__()
+        self.used = nn.HybridSequential()
+        self.used.add(nn.Conv2D(6, 3, in_channels=1), nn.Conv2D(8, 3, in_channels=6))
+        self.used.add(nn.Dense(3, in_units=128))
+        self.unused = nn.Dense(5, in_units=128)
+
+    def hybrid_forward(self, F, x):
+        return self.used(x)
+
+
+class Masked(Unused):
+    """A net whose shapes MXNet cannot tell before it computes the values."""
+
+    def hybrid_forward(self, F, x):
+        return self.used(F.contrib.boolean_mask(x, F.ones((4,))))
+
+
+@pytest.mark.filterwarnings("ignore:Parameter")
+@pytest.mark.parametrize("kind", [Unused, Masked])
+def test_what_mxnet_cannot_infer_shapes_of_trains_in_one_graph(kind):
+    net = kind()
+    net.initialize(mx.init.Xavier())
+    net.hybridize()
+    X, y = nd.random.uniform(shape=(4, 1, 8, 8)), nd.array([0, 1, 2, 0])
+    step = step_of(net, LOSS)
+    assert isinstance(step, _OneGraph)
+    expected = LOSS(net.used(X), y).asnumpy()
+    np.testing.assert_allclose(step(X, y).losses.asnumpy(), expected, rtol=1e-4)
+
+
+def test_a_first_batch_that_does_not_fit_settles_no_shape():
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(6, 3), nn.MaxPool2D(), nn.Conv2D(8, 3), nn.Dense(3))
+    net.initialize()
+    net.hybridize()
+    step = step_of(net, LOSS)
+    with pytest.raises((mx.base.MXNetError, ValueError)):
+        step(nd.ones((4, 3, 16, 16)), nd.array([0, 1]))
+    X, y = nd.random.uniform(shape=(4, 1, 12, 12)), nd.array([0, 1, 2, 0])
+    losses = step(X, y).losses.asnumpy()
+    np.testing.assert_allclose(losses, LOSS(net(X), y).asnumpy(), rtol=1e-4)
+
+
 class Drawn(nn.HybridSequential):
     """A net whose own `forward` decides anew for each batch."""
 
