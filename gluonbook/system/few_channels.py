@@ -62,7 +62,11 @@ def widened(outputs: Any, params: Mapping[str, gluon.Parameter]) -> Any:
             node = nodes[user]
             if node["op"] == "Convolution" and node["inputs"][0][0] == index:
                 found.append(node)
-            elif node["op"] in _CHANNEL_BY_CHANNEL and len(node["inputs"]) == 1:
+            elif (
+                node["op"] in _CHANNEL_BY_CHANNEL
+                and len(node["inputs"]) == 1
+                and not node["attrs"].get("layout", "").endswith("C")
+            ):
                 behind = takers(user)
                 if behind is None:
                     return None

@@ -98,6 +98,11 @@ LEFT_ALONE = {
     ],
     "enough channels": lambda: [nn.Conv2D(8, 3), nn.Conv2D(24, 2), nn.Conv2D(8, 1)],
     "too few channels": lambda: [nn.Conv2D(2, 3), nn.Conv2D(8, 1)],
+    "a pooling of channels that come last": lambda: [
+        nn.Conv2D(6, 3),
+        Net(lambda F, x: F.Pooling(x, kernel=(2, 2), pool_type="max", layout="NHWC")),
+        nn.Conv2D(8, 2),
+    ],
 }
 
 
