@@ -14,7 +14,7 @@ import mxnet as mx
 from mxnet import gluon
 import numpy as np
 
-from .mxnet_private import is_initialized
+from .mxnet_private import has_values, is_initialized
 from .onednn import Node, may_use_avx512
 
 #: Of one input, what computes each channel from itself alone.
@@ -46,7 +46,7 @@ def widened(outputs: Any, params: Mapping[str, gluon.Parameter]) -> Any:
             uses[source].append(index)
     #: Of the weights that may be widened.
     shapes = {
-        index: params[node["name"]].shape
+        index: _shape_of(params[node["name"]])
         for index, node in enumerate(nodes)
         if node["name"] in params
         and len(uses[index]) == 1
@@ -113,10 +113,17 @@ def widened(outputs: Any, params: Mapping[str, gluon.Parameter]) -> Any:
     return outputs if nodes == as_it_was else mx.sym.load_json(json.dumps(graph))
 
 
+def _shape_of(param: gluon.Parameter) -> Any:
+    """Unknown lengths are 0, an unknown number of axes is None."""
+    if param.shape is None and has_values(param):  # as of a net that was read from a file
+        return param.list_data()[0].shape
+    return param.shape
+
+
 def _may_be_widened(param: gluon.Parameter) -> bool:
     return (
         np.dtype(param.dtype) == np.float32
-        and bool(param.shape)
         and is_initialized(param)
+        and bool(_shape_of(param))
         and all(ctx.device_type == "cpu" for ctx in param.list_ctx())
     )

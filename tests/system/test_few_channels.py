@@ -131,6 +131,21 @@ def test_input_channels_may_be_unknown():
     assert outputs == [(4, 8, 3, 3)]
 
 
+@pytest.mark.filterwarnings("ignore:Cannot decide type")
+def test_of_a_net_read_from_a_file_the_weights_tell_the_shapes(tmp_path):
+    net = as_trained(sequential(NARROW["LeNet's"]()))
+    net.hybridize()
+    expected = net(nd.array(X)).asnumpy()
+    net.export(f"{tmp_path}/net")
+    read = gluon.SymbolBlock.imports(
+        f"{tmp_path}/net-symbol.json", ["data"], f"{tmp_path}/net-0000.params"
+    )
+    symbol = widened(trace(read), read.collect_params())
+    assert channels_of(symbol)[0] in (8, 16)
+    block = gluon.SymbolBlock(symbol, mx.sym.var("data"), params=read.collect_params())
+    np.testing.assert_allclose(block(nd.array(X)).asnumpy(), expected, rtol=0, atol=1e-5)
+
+
 def test_weights_without_values_stay_as_they_are():
     net = sequential([nn.Conv2D(6, 3, in_channels=3), nn.Conv2D(8, 1, in_channels=6)])
     symbol = trace(net)
