@@ -1,11 +1,14 @@
-"""Convolutions of few channels, such as LeNet's, for oneDNN's fast kernels.
+"""Nets of few channels, such as LeNet and ResNet-20, on oneDNN's fast kernels.
 
-These take channels in blocks of 8 or 16. oneDNN would round an array's channels up, which MXNet
-does not let it do: a convolution of 6 channels is left with a matrix product for each image.
+Its convolutions take channels in blocks of 8 or 16. oneDNN would round an array's channels up,
+which MXNet does not let it do: a convolution of 6 channels is left with a matrix product for each
+image. And for the gradient of a global average pooling of few channels oneDNN lays out memory in a
+way that has slow kernels alone, there and in the batch norms before it.
 """
 
 from __future__ import annotations
 
+import ast
 from collections import defaultdict
 import json
 from typing import Any, Mapping
@@ -23,22 +26,61 @@ _CHANNEL_BY_CHANNEL = {"Activation", "Pooling"}
 _WIDE_BLOCK, _BLOCK = 16, 8
 #: How many times the channels may become at most. Beyond, zeros cost more than the kernel saves.
 _MOST = 3
+#: Channels of a global average pooling with which oneDNN may choose the slow layout: up to 96 of
+#: 12×12 pixels, and fewer of fewer pixels.
+_FEW = 96
+#: What keeps the number of channels.
+_SAME_CHANNELS = {"Activation", "BatchNorm", "elemwise_add"}
 
 
-def widened(outputs: Any, params: Mapping[str, gluon.Parameter]) -> Any:
+def for_training(outputs: Any, params: Mapping[str, gluon.Parameter]) -> Any:
+    """The graph of a net, `widened`, and with means for poolings.
+
+    No number changes beyond rounding. `params` are the net's parameters by name. What is no graph
+    is left as it is, and so are several outputs.
+    """
+    if not isinstance(outputs, mx.sym.Symbol):
+        return outputs
+    return with_means(widened(outputs, params), params)
+
+
+def with_means(symbol: mx.sym.Symbol, params: Mapping[str, gluon.Parameter]) -> mx.sym.Symbol:
+    """The graph in which means stand for the global average poolings of few channels.
+
+    That is done on the CPU, in float32, where the channels are those of a convolution.
+    """
+    graph = json.loads(symbol.tojson(remove_amp_cast=False))
+    nodes, changed = graph["nodes"], False
+    for node in nodes:
+        attrs = node.get("attrs", {})
+        kind = attrs.get("global_pool"), attrs.get("pool_type"), attrs.get("layout", "")[1:2]
+        if node["op"] != "Pooling" or kind not in {("True", "avg", ""), ("True", "avg", "C")}:
+            continue
+        source = nodes[node["inputs"][0][0]]
+        while source["op"] in _SAME_CHANNELS:
+            source = nodes[source["inputs"][0][0]]
+        channels = int(source["attrs"]["num_filter"]) if source["op"] == "Convolution" else 0
+        if channels > _FEW or channels % _BLOCK or not channels:
+            continue
+        weight = nodes[source["inputs"][1][0]]["name"]
+        if weight in params and _may_be_changed(params[weight]):
+            axes = range(2, 2 + len(ast.literal_eval(attrs["kernel"])))
+            node["op"], node["attrs"] = "mean", {"axis": str(tuple(axes)), "keepdims": "True"}
+            changed = True
+    return mx.sym.load_json(json.dumps(graph)) if changed else symbol
+
+
+def widened(symbol: mx.sym.Symbol, params: Mapping[str, gluon.Parameter]) -> mx.sym.Symbol:
     """The graph in which few channels become as many as oneDNN's fast kernels take.
 
     The weights of such a convolution, and of the convolutions that take its channels, get channels
     of zeros besides. So the zeros count for nothing, and no number changes beyond rounding.
 
     That is done on the CPU, in float32, where activations and poolings alone stand between these
-    convolutions. Several outputs are left as they are, and so is what is no graph. `params` are the
-    parameters by name; weights of an unknown number of axes are left as they are too. An unknown
-    length stays unknown: MXNet infers it in this graph as in the one before.
+    convolutions. Weights of an unknown number of axes are left as they are. An unknown length stays
+    unknown: MXNet infers it in this graph as in the one before.
     """
-    if not isinstance(outputs, mx.sym.Symbol):
-        return outputs
-    graph = json.loads(outputs.tojson(remove_amp_cast=False))
+    graph = json.loads(symbol.tojson(remove_amp_cast=False))
     nodes, ends = graph["nodes"], {index for index, *_ in graph["heads"]}
     uses = defaultdict(list)
     for index, node in enumerate(nodes):
@@ -50,7 +92,7 @@ def widened(outputs: Any, params: Mapping[str, gluon.Parameter]) -> Any:
         for index, node in enumerate(nodes)
         if node["name"] in params
         and len(uses[index]) == 1
-        and _may_be_widened(params[node["name"]])
+        and _may_be_changed(params[node["name"]])
     }
 
     def takers(index: int) -> list[Node] | None:
@@ -110,7 +152,7 @@ def widened(outputs: Any, params: Mapping[str, gluon.Parameter]) -> Any:
             pad(node, place, 0, channels, more)
         for each in behind:
             pad(each, 1, 1, channels, more)
-    return outputs if nodes == as_it_was else mx.sym.load_json(json.dumps(graph))
+    return symbol if nodes == as_it_was else mx.sym.load_json(json.dumps(graph))
 
 
 def _shape_of(param: gluon.Parameter) -> Any:
@@ -120,7 +162,7 @@ def _shape_of(param: gluon.Parameter) -> Any:
     return param.shape
 
 
-def _may_be_widened(param: gluon.Parameter) -> bool:
+def _may_be_changed(param: gluon.Parameter) -> bool:
     return (
         np.dtype(param.dtype) == np.float32
         and is_initialized(param)

@@ -18,7 +18,7 @@ import numpy as np
 from ..data.batches import BatchError, SplitBatch
 from ..nets.auxiliary import AuxiliaryLoss, answer_of
 from ..system import mxnet_private
-from ..system.few_channels import widened
+from ..system.few_channels import for_training
 from ..system.nvidia_driver import lacks_code
 from ..system.onednn import separated
 from .loss_scaling import scaled
@@ -341,7 +341,7 @@ class _Graph(HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
         net, loss = self.parts
-        outputs = widened(net(x), net.collect_params())
+        outputs = for_training(net(x), net.collect_params())
         losses, y_hat = loss(outputs, y), F.BlockGrad(answer_of(outputs))
         total = F.sum(F.cast(F.BlockGrad(losses), "float32"))
         return losses, F.concat(_answers(y_hat, y), total, dim=0), y_hat

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gluonbook as gb
 from gluonbook.operations import trace
 from gluonbook.recipes import RECIPES
 from gluonbook.system import few_channels
-from gluonbook.system.few_channels import widened
+from gluonbook.system.few_channels import for_training, widened, with_means
 from gluonbook.system.onednn import nodes_of
 import mxnet as mx
 from mxnet import autograd, gluon, nd
@@ -169,13 +170,14 @@ def test_weights_that_two_convolutions_share_stay_as_they_are():
 
 
 def test_other_types_of_numbers_and_what_is_no_graph_stay_as_they_are():
-    net = sequential(NARROW["LeNet's"]())
-    net.cast("float64")
-    as_trained(net, X.astype(np.float64))
-    symbol = trace(net)
-    assert widened(symbol, net.collect_params()) is symbol
-    outputs = (symbol, symbol)
-    assert widened(outputs, {}) is outputs
+    for layers in (NARROW["LeNet's"], AVERAGED["a batch norm"]):
+        net = sequential(layers())
+        net.cast("float64")
+        as_trained(net, X.astype(np.float64))
+        symbol = trace(net)
+        assert for_training(symbol, net.collect_params()) is symbol
+        outputs = (symbol, symbol)
+        assert for_training(outputs, net.collect_params()) is outputs
 
 
 def test_of_the_sections_lenet_and_the_end_of_nin_have_so_few_channels():
@@ -184,6 +186,87 @@ def test_of_the_sections_lenet_and_the_end_of_nin_have_so_few_channels():
         net.initialize()
         net(nd.zeros((1, 1, recipe.size, recipe.size)))
         symbol = trace(net)
-        assert (widened(symbol, net.collect_params()) is symbol) == (
+        assert (for_training(symbol, net.collect_params()) is symbol) == (
             section not in ("lenet", "nin")
         )
+
+
+# --- global average poolings of few channels -----------------------------------------------------
+
+AVERAGED = {
+    "a batch norm": lambda: [
+        *(nn.Conv2D(16, 3, use_bias=False), nn.BatchNorm(), nn.Activation("relu")),
+        nn.GlobalAvgPool2D(),
+        nn.Dense(3),
+    ],
+    "a sum": lambda: [
+        Net(lambda F, x, a, b: relu(F, a(x) + b(x)), nn.Conv2D(64, 3), nn.Conv2D(64, 3)),
+        nn.GlobalAvgPool2D(),
+    ],
+    "96 channels": lambda: [nn.Conv2D(96, 3), nn.GlobalAvgPool2D(), nn.Dense(3)],
+}
+
+
+def kinds_of(symbol):
+    return [node["op"] for node in nodes_of(symbol)]
+
+
+@pytest.mark.parametrize("name", AVERAGED)
+def test_means_are_what_global_poolings_give(name):
+    net, exact = as_trained(sequential(AVERAGED[name]())), sequential(AVERAGED[name]())
+    symbol = with_means(trace(net), net.collect_params())
+    assert "mean" in kinds_of(symbol) and "Pooling" not in kinds_of(symbol)
+    exact.cast("float64")
+    as_trained(exact, X.astype(np.float64))
+    for param, of in zip(exact.collect_params().values(), net.collect_params().values()):
+        param.set_data(of.data().astype("float64"))
+    block = gluon.SymbolBlock(symbol, mx.sym.var("data"), params=net.collect_params())
+    block.hybridize(static_alloc=True, static_shape=True)
+    found = outputs_and_gradients(block, X)
+    for values, right in zip(found, outputs_and_gradients(exact, X.astype(np.float64))):
+        np.testing.assert_allclose(values, right, rtol=0, atol=1e-4 * np.abs(right).max() + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("conv", "pool", "shape", "axis"),
+    [
+        (nn.Conv1D, nn.GlobalAvgPool1D, (2, 3, 9), "(2,)"),
+        (nn.Conv3D, nn.GlobalAvgPool3D, (2, 3, 5, 5, 5), "(2, 3, 4)"),
+    ],
+)
+def test_means_are_over_all_axes_behind_the_channels(conv, pool, shape, axis):
+    X = np.random.RandomState(2).randn(*shape).astype(np.float32)
+    net = as_trained(sequential([conv(8, 3), pool()]), X)
+    symbol = with_means(trace(net), net.collect_params())
+    [mean] = [node for node in nodes_of(symbol) if node["op"] == "mean"]
+    assert mean["attrs"]["axis"] == axis
+    block = gluon.SymbolBlock(symbol, mx.sym.var("data"), params=net.collect_params())
+    np.testing.assert_allclose(block(nd.array(X)).asnumpy(), net(nd.array(X)).asnumpy(), atol=1e-6)
+
+
+STAYING_POOLINGS = {
+    "the greatest": lambda: [nn.Conv2D(16, 3), nn.GlobalMaxPool2D()],
+    "not global": lambda: [nn.Conv2D(16, 3), nn.AvgPool2D(8)],
+    "many channels": lambda: [nn.Conv2D(104, 3), nn.GlobalAvgPool2D()],
+    "channels that are no multiple of 8": lambda: [nn.Conv2D(10, 3), nn.GlobalAvgPool2D()],
+    "no convolution": lambda: [nn.GlobalAvgPool2D()],
+    "a concatenation": lambda: [
+        Net(lambda F, x, a, b: F.concat(a(x), b(x), dim=1), nn.Conv2D(8, 3), nn.Conv2D(8, 3)),
+        nn.GlobalAvgPool2D(),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", STAYING_POOLINGS)
+def test_other_poolings_stay_as_they_are(name):
+    net = as_trained(sequential(STAYING_POOLINGS[name]()))
+    symbol = trace(net)
+    assert with_means(symbol, net.collect_params()) is symbol
+
+
+def test_the_papers_nets_for_small_images_get_means():
+    for name in ("cifar_resnet20_v1", "cifar_resnet56_v1"):
+        net = gb.get_model(name, 10)
+        net.initialize()
+        net(nd.zeros((1, 1, 28, 28)))
+        assert kinds_of(for_training(trace(net), net.collect_params())).count("mean") == 1
