@@ -80,7 +80,7 @@ PRETRAINED = (
         "wideresnet",
         "cifar_wideresnet28_2",
         28,
-        "627bda5b9d0e6c0152e48d8b3bfc80fd6ff7c5bcdcb3416a6b3d817280839957",
+        "838fd5c9b42acf80873c67c00975db9d5b095bf402c0893139e7159ca4663f70",
     ),
 )
 
