@@ -39,9 +39,9 @@ Trainings on all 60,000 images, with the book's recipe where none is named, besi
 the book prints. The machine was not always quiet, and sections that are missing have not been
 trained in full. The losses of `tuned`, `long` and `small` are those of smoothed labels, which are
 at least 0.50. NiN's first two epochs and five of `small` were suspended or slowed while other
-programs ran, so the seconds are medians over the epochs. Since all trainings on an AMD EPYC but
-`small`, each chapter seeds its initial weights on its own, so the same seed gives other weights
-today.""",
+programs ran, so the seconds are medians over the epochs; DenseNet's second seed had one core of
+two. Since all trainings on an AMD EPYC but `small`, each chapter seeds its initial weights on its
+own, so the same seed gives other weights today.""",
         "reproduce",
         "Test accuracy by epoch",
     ),
