@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from gluonbook import history as command
 from gluonbook.runs.history import History
 from gluonbook.system.errors import Failure
@@ -12,7 +14,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _excepthook(monkeypatch):
-    monkeypatch.setattr("sys.excepthook", None)
+    monkeypatch.setattr("sys.excepthook", sys.__excepthook__)
 
 
 def run(folder, *losses):

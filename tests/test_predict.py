@@ -106,7 +106,7 @@ def test_a_files_name_obeys_no_terminal(run, tiny, tmp_path, capsys):
 
 
 def test_too_little_memory_is_told_without_options_that_predict_lacks(run, monkeypatch, capsys):
-    monkeypatch.setattr("sys.excepthook", None)
+    monkeypatch.setattr("sys.excepthook", sys.__excepthook__)
     monkeypatch.setattr(predict, "load_run", mock.Mock(side_effect=MemoryError("too much")))
     with pytest.raises(MemoryError) as error:
         predict.main([str(run), "--device", "cpu"])

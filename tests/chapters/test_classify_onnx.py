@@ -108,7 +108,7 @@ def test_the_answer_is_printed_as_predict_prints_it(lenet_run, tiny, capsys, mon
     net, photo = lenet_run / "lenet.onnx", lenet_run / "photo.png"
     Image.fromarray(tiny.test.images[1, 0]).save(photo)
     printed = []
-    monkeypatch.setattr(sys, "excepthook", None)
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     export([str(lenet_run)])
     for images in ([], [str(photo)]):
         capsys.readouterr()

@@ -17,7 +17,7 @@ DEFAULTS = {"limit": 4000, "epochs": 3, "batch_size": 32, "size": 96, "seeds": 2
 
 @pytest.fixture(autouse=True)
 def _excepthook(monkeypatch):
-    monkeypatch.setattr("sys.excepthook", None)
+    monkeypatch.setattr("sys.excepthook", sys.__excepthook__)
 
 
 def test_defaults_and_what_a_training_takes_of_them():

@@ -8,6 +8,7 @@ import importlib.util
 import math
 from pathlib import Path
 import re
+import sys
 
 import gluonbook
 from gluonbook.cli import exercise
@@ -39,7 +40,7 @@ def parser_of(make, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(argparse.ArgumentParser, "parse_known_args", parse_known_args)
-        patched.setattr("sys.excepthook", None)
+        patched.setattr("sys.excepthook", sys.__excepthook__)
         with pytest.raises(Read) as caught:
             make()
     return caught.value.args[0]

@@ -38,7 +38,7 @@ def trained(name):
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.excepthook", None)
+    monkeypatch.setattr("sys.excepthook", sys.__excepthook__)
 
 
 def test_all_files_together_have_at_most_8_megabytes():
