@@ -54,12 +54,25 @@ sides are the PyTorch edition's net. "As the book runs it" is operator by operat
 that MXNet takes by itself. Loading is the time to make a batch, as a share of the step.
 
 A hybridized net is trained in one graph with its loss, whose memory is planned once. LeNet alone
-trains slower than in PyTorch: most of its step is in convolutions of one and six channels, nearly
-all of which the oneDNN inside MXNet computes as matrix products. [`operators.md`](operators.md)
-shows where the time goes, and [`ceiling.md`](ceiling.md) gives each speed as a share of the
-machine's fastest convolution.""",
+trained slower than in PyTorch: most of its step was in convolutions of one and six channels, nearly
+all of which the oneDNN inside MXNet computed as matrix products. The table is older than the
+channels of zeros that spare LeNet these, and than the second of rest before each measurement,
+without which LeNet's threads slept. [`operators.md`](operators.md) shows where the time went, and
+[`ceiling.md`](ceiling.md) gives each speed as a share of the machine's fastest convolution.""",
         "training",
         "Training rates beside PyTorch's",
+    ),
+    Part(
+        "Layers in training",
+        """\
+Where a training step's time goes, on a processor with AVX-512: once with all its instructions, once
+with none later than AVX2. GoogLeNet's convolutions are quickest here either way. With AVX2 its
+poolings take more than three times as long as PyTorch's with channels last, and the difference is
+twice what the net falls behind by: the kernel is that of the oneDNN inside MXNet. Memory is laid
+out anew because MXNet gives the gradient of a concatenation in another layout than its convolutions
+take. LeNet's batches of 32 are too short for its layers to matter: most of the step is in what
+oneDNN does not tell, such as the hand-over from one operator to the next.""",
+        "training_layers",
     ),
     Part(
         "Inference speed",
@@ -75,6 +88,13 @@ kernels of the oneDNN inside MXNet; 11 ms are outside the layers. ResNet-18's an
 convolutions take less time here than in onnxruntime, where DenseNet's batch norms count as
 convolutions too.""",
         "inference",
+    ),
+    Part(
+        "Single images",
+        """\
+Where the time of one image's inference goes. onnxruntime takes and gives NumPy's arrays, so that
+nothing is copied. MXNet's naive engine saves less than a tenth of a millisecond.""",
+        "single_images",
     ),
     Part(
         "int8",
