@@ -8,7 +8,6 @@ way that has slow kernels alone, there and in the batch norms before it.
 
 from __future__ import annotations
 
-import ast
 from collections import defaultdict
 import json
 from typing import Any, Mapping
@@ -18,7 +17,7 @@ from mxnet import gluon
 import numpy as np
 
 from .mxnet_private import has_values, is_initialized
-from .onednn import Node, may_use_avx512
+from .onednn import Node, may_use_avx512, num_axes
 
 #: Of one input, what computes each channel from itself alone.
 _CHANNEL_BY_CHANNEL = {"Activation", "Pooling"}
@@ -64,8 +63,8 @@ def with_means(symbol: mx.sym.Symbol, params: Mapping[str, gluon.Parameter]) -> 
             continue
         weight = nodes[source["inputs"][1][0]]["name"]
         if weight in params and _may_be_changed(params[weight]):
-            axes = range(2, 2 + len(ast.literal_eval(attrs["kernel"])))
-            node["op"], node["attrs"] = "mean", {"axis": str(tuple(axes)), "keepdims": "True"}
+            axes = tuple(range(2, num_axes(source)))
+            node["op"], node["attrs"] = "mean", {"axis": str(axes), "keepdims": "True"}
             changed = True
     return mx.sym.load_json(json.dumps(graph)) if changed else symbol
 

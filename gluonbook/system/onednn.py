@@ -68,8 +68,12 @@ def _is_over_another_axis(node: Node, source: Node) -> bool:
     """Whether `node` normalizes another axis than the channels of the convolution `source`."""
     if (node["op"], source["op"]) != ("BatchNorm", "Convolution"):
         return False
-    num_axes = 2 + len(ast.literal_eval(source["attrs"]["kernel"]))
-    return int(node.get("attrs", {}).get("axis", 1)) % num_axes != 1
+    return int(node.get("attrs", {}).get("axis", 1)) % num_axes(source) != 1
+
+
+def num_axes(convolution: Node) -> int:
+    """Of what a convolution takes and gives: images, channels, and those of its kernel."""
+    return 2 + len(ast.literal_eval(convolution["attrs"]["kernel"]))
 
 
 def may_use_avx512() -> bool:

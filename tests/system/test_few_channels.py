@@ -60,27 +60,31 @@ def sequential(layers):
     return net
 
 
-@pytest.mark.parametrize("avx512", [True, False], ids=["blocks of 16", "blocks of 8"])
-@pytest.mark.parametrize("name", NARROW)
-def test_channels_of_zeros_change_no_number(monkeypatch, name, avx512):
-    monkeypatch.setattr(few_channels, "may_use_avx512", lambda: avx512)
-    net, exact = as_trained(sequential(NARROW[name]())), sequential(NARROW[name]())
-    symbol = widened(trace(net), net.collect_params())
-    block = 16 if avx512 else 8
-    *narrow, _ = channels_of(trace(net))
-    assert channels_of(symbol)[0] == -(-narrow[0] // block) * block
+def assert_the_same_numbers(symbol, net, layers, tolerance, least=0.0):
+    """That a graph with the weights of `net` gives what its layers give in float64."""
+    exact = sequential(layers)
     exact.cast("float64")
     as_trained(exact, X.astype(np.float64))
     for param, of in zip(exact.collect_params().values(), net.collect_params().values()):
         param.set_data(of.data().astype("float64"))
     block = gluon.SymbolBlock(symbol, mx.sym.var("data"), params=net.collect_params())
     block.hybridize(static_alloc=True, static_shape=True)
-    found, expected = (
-        outputs_and_gradients(block, X),
-        outputs_and_gradients(exact, X.astype(np.float64)),
-    )
-    for values, right in zip(found, expected):
-        np.testing.assert_allclose(values, right, rtol=0, atol=1e-5 * np.abs(right).max())
+    found = outputs_and_gradients(block, X)
+    for values, right in zip(found, outputs_and_gradients(exact, X.astype(np.float64))):
+        atol = tolerance * np.abs(right).max() + least
+        np.testing.assert_allclose(values, right, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("avx512", [True, False], ids=["blocks of 16", "blocks of 8"])
+@pytest.mark.parametrize("name", NARROW)
+def test_channels_of_zeros_change_no_number(monkeypatch, name, avx512):
+    monkeypatch.setattr(few_channels, "may_use_avx512", lambda: avx512)
+    net = as_trained(sequential(NARROW[name]()))
+    symbol = widened(trace(net), net.collect_params())
+    block = 16 if avx512 else 8
+    *narrow, _ = channels_of(trace(net))
+    assert channels_of(symbol)[0] == -(-narrow[0] // block) * block
+    assert_the_same_numbers(symbol, net, NARROW[name](), 1e-5)
 
 
 LEFT_ALONE = {
@@ -204,6 +208,10 @@ AVERAGED = {
         nn.GlobalAvgPool2D(),
     ],
     "96 channels": lambda: [nn.Conv2D(96, 3), nn.GlobalAvgPool2D(), nn.Dense(3)],
+    "no kernel": lambda: [
+        nn.Conv2D(16, 3),
+        Net(lambda F, x: F.Pooling(x, global_pool=True, pool_type="avg")),
+    ],
 }
 
 
@@ -213,18 +221,10 @@ def kinds_of(symbol):
 
 @pytest.mark.parametrize("name", AVERAGED)
 def test_means_are_what_global_poolings_give(name):
-    net, exact = as_trained(sequential(AVERAGED[name]())), sequential(AVERAGED[name]())
+    net = as_trained(sequential(AVERAGED[name]()))
     symbol = with_means(trace(net), net.collect_params())
     assert "mean" in kinds_of(symbol) and "Pooling" not in kinds_of(symbol)
-    exact.cast("float64")
-    as_trained(exact, X.astype(np.float64))
-    for param, of in zip(exact.collect_params().values(), net.collect_params().values()):
-        param.set_data(of.data().astype("float64"))
-    block = gluon.SymbolBlock(symbol, mx.sym.var("data"), params=net.collect_params())
-    block.hybridize(static_alloc=True, static_shape=True)
-    found = outputs_and_gradients(block, X)
-    for values, right in zip(found, outputs_and_gradients(exact, X.astype(np.float64))):
-        np.testing.assert_allclose(values, right, rtol=0, atol=1e-4 * np.abs(right).max() + 1e-6)
+    assert_the_same_numbers(symbol, net, AVERAGED[name](), 1e-4, least=1e-6)
 
 
 @pytest.mark.parametrize(
