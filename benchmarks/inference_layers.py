@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Callable, Mapping
+from typing import Callable, Iterator, Mapping
 
 from gluonbook.export import onnxruntime_session, to_onnx
 from gluonbook.measure.contenders import GluonForm, untrained
@@ -82,6 +82,14 @@ def layer_of(kind: str, problem: str) -> str:
     return FORMATS[kind].format(**dict(re.findall(r"(ic|oc|oh|kh)(\d+)", problem)))
 
 
+def calls_of(lines: str) -> Iterator[tuple[str, str, str, float]]:
+    """Each call that oneDNN tells of: kind, direction, sizes, and its part of the milliseconds."""
+    for line in lines.splitlines():
+        fields = line.split(",")
+        if fields[:2] == ["dnnl_verbose", "exec"]:
+            yield fields[3], fields[5], fields[-2], float(fields[-1]) / CALLS
+
+
 def by_onednn(section: str, batch_size: int) -> Times:
     """The times inside MXNet."""
     command = [sys.executable, __file__, ME, section, str(batch_size)]
@@ -91,11 +99,9 @@ def by_onednn(section: str, batch_size: int) -> Times:
     ).stdout
     _, lines, clock = told.split(MARK)
     times: dict[str, float] = defaultdict(float, {REST: 0.0})
-    for line in lines.splitlines():
-        fields = line.split(",")
-        if fields[:2] == ["dnnl_verbose", "exec"]:
-            kind = KINDS.get(fields[3])
-            times[layer_of(kind, fields[-2]) if kind else REST] += float(fields[-1]) / CALLS
+    for name, _, problem, milliseconds in calls_of(lines):
+        kind = KINDS.get(name)
+        times[layer_of(kind, problem) if kind else REST] += milliseconds
     return {**times, CLOCK: float(clock)}
 
 

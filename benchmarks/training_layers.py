@@ -25,7 +25,18 @@ from gluonbook.measure.contenders import Form, GluonForm
 from gluonbook.measure.interleaving import interleaved
 from gluonbook.recipes import RECIPES
 from gluonbook.system.onednn import ISA_VARIABLE
-from inference_layers import BEFORE, CALLS, CLOCK, MARK, ME, REST, by_the_clock, images, medians
+from inference_layers import (
+    BEFORE,
+    CALLS,
+    CLOCK,
+    MARK,
+    ME,
+    REST,
+    by_the_clock,
+    calls_of,
+    images,
+    medians,
+)
 import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -80,21 +91,16 @@ def convolution(direction: str, inputs: int, outputs: int, size: int, kernel: in
     return f"{direction}, {kernel}×{kernel}, {inputs} to {outputs}, of {size}"
 
 
-def by_onednn(lines: list[str]) -> Times:
+def by_onednn(lines: str) -> Times:
     """From what oneDNN says in `CALLS` steps."""
     times: dict[str, float] = defaultdict(float)
-    for line in lines:
-        fields = line.split(",")
-        if fields[:2] != ["dnnl_verbose", "exec"]:
-            continue
-        milliseconds = float(fields[-1]) / CALLS
-        kind = ONEDNN.get(fields[3])
-        if fields[3] == "convolution":
-            kind = FORWARD if fields[5].startswith("forward") else BACKWARD
-            sizes = {name: int(n) for name, n in re.findall(r"(ic|oc|ih|kh)(\d+)", fields[-2])}
-            times[convolution(kind, *(sizes[name] for name in ("ic", "oc", "ih", "kh")))] += (
-                milliseconds
-            )
+    for name, way, problem, milliseconds in calls_of(lines):
+        kind = ONEDNN.get(name)
+        if name == "convolution":
+            kind = FORWARD if way.startswith("forward") else BACKWARD
+            sizes = {key: int(n) for key, n in re.findall(r"(ic|oc|ih|kh)(\d+)", problem)}
+            layer = convolution(kind, sizes["ic"], sizes["oc"], sizes["ih"], sizes["kh"])
+            times[layer] += milliseconds
         if kind is not None:
             times[kind] += milliseconds
     return times
@@ -147,7 +153,7 @@ def measured(form: str, section: str, batch_size: int, isa: str) -> Times:
         command, env=environment, stdout=subprocess.PIPE, text=True, check=True
     ).stdout
     _, lines, clock, *rest = told.split(MARK)
-    times = json.loads(rest[0]) if rest else by_onednn(lines.splitlines())
+    times = json.loads(rest[0]) if rest else by_onednn(lines)
     known = sum(times.get(kind, 0.0) for kind in TORCH)
     return {**times, REST: float(clock) - known, CLOCK: float(clock)}
 
